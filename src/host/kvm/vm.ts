@@ -1,0 +1,180 @@
+/*
+ * One virtual machine: memory slots, coalesced zones, in-kernel interrupt controllers, and the making of
+ * vCPUs. Source: Documentation/virt/kvm/api.rst, section 4.
+ */
+import type { Remedies } from '../errors.ts';
+import { addressOf, type Pointer } from '../ffi.ts';
+import { closeFd, ioctl } from '../ioctl.ts';
+import {
+  KvmCap,
+  KvmCoalescedMmioZone,
+  KvmDirtyLog,
+  KvmEnableCap,
+  KvmIoctl,
+  KvmIrqLevel,
+  KvmUserspaceMemoryRegion,
+} from './abi.ts';
+import { KvmX86Ioctl } from './abi-x86.ts';
+import { KvmVcpuFd } from './vcpu.ts';
+
+/** A memory slot: a range of guest-physical memory backed by memory of this process. */
+export interface MemoryRegion {
+  readonly slot: number;
+  /** `KvmMem` bits. */
+  readonly flags?: number;
+  /** Page-aligned. */
+  readonly guestPhysAddr: number;
+  /** Bytes, page-aligned; 0 removes the slot. */
+  readonly size: number;
+  /** Page-aligned; stays mapped until the slot is removed or the VM closed. */
+  readonly hostAddress: Pointer;
+}
+
+/** A range of addresses whose writes the kernel may queue. */
+export interface CoalescedZone {
+  readonly addr: number;
+  readonly size: number;
+  /** Whether the range is of ports (needs `KVM_CAP_COALESCED_PIO`). */
+  readonly isPort?: boolean;
+}
+
+/** What a VM needs to know of the system it was made by. */
+export interface VmFacts {
+  readonly vcpuMmapSizeBytes: number;
+  /** Page of the coalesced ring in a vCPU's mapping; 0 if there is none. */
+  readonly coalescedPage: number;
+}
+
+const SLOT_REMEDIES: Remedies = {
+  EEXIST: 'the range overlaps another slot',
+  EINVAL:
+    'address, size or slot number is not acceptable (alignment, or more slots than KVM_CAP_NR_MEMSLOTS)',
+  ENOMEM: 'not enough kernel memory: use less guest memory',
+};
+
+/** A VM's file descriptor. */
+export class KvmVmFd {
+  readonly #fd: number;
+  readonly #facts: VmFacts;
+
+  constructor(fd: number, facts: VmFacts) {
+    this.#fd = fd;
+    this.#facts = facts;
+  }
+
+  /** The value of a capability (one of `KvmCap`) for this VM. */
+  checkExtension(cap: number): number {
+    return ioctl(this.#fd, KvmIoctl.CHECK_EXTENSION, BigInt(cap), 'KVM_CHECK_EXTENSION');
+  }
+
+  /** Three pages of guest-physical space below 4 GiB that Intel hosts need for themselves (real-mode TSS). */
+  setTssAddr(guestPhysAddr: number): void {
+    ioctl(this.#fd, KvmX86Ioctl.SET_TSS_ADDR, BigInt(guestPhysAddr), 'KVM_SET_TSS_ADDR');
+  }
+
+  /** One page of guest-physical space below 4 GiB, likewise. Set before the first vCPU is made. */
+  setIdentityMapAddr(guestPhysAddr: number): void {
+    const address = new BigUint64Array([BigInt(guestPhysAddr)]);
+    ioctl(this.#fd, KvmX86Ioctl.SET_IDENTITY_MAP_ADDR, address, 'KVM_SET_IDENTITY_MAP_ADDR', {
+      EINVAL: 'it must be set before the first vCPU is made',
+    });
+  }
+
+  /** Makes, moves, changes or (size 0) removes a memory slot. */
+  setUserMemoryRegion(region: MemoryRegion): void {
+    const { at, size: bytes } = KvmUserspaceMemoryRegion;
+    const argument = new DataView(new ArrayBuffer(bytes));
+    argument.setUint32(at.slot, region.slot, true);
+    argument.setUint32(at.flags, region.flags ?? 0, true);
+    argument.setBigUint64(at.guest_phys_addr, BigInt(region.guestPhysAddr), true);
+    argument.setBigUint64(at.memory_size, BigInt(region.size), true);
+    argument.setBigUint64(at.userspace_addr, region.hostAddress, true);
+    ioctl(this.#fd, KvmIoctl.SET_USER_MEMORY_REGION, argument, 'KVM_SET_USER_MEMORY_REGION', SLOT_REMEDIES);
+  }
+
+  /**
+   * Fetches and clears the pages written since the last call, one bit per page.
+   * @param bitmap one bit per page of the slot, rounded up to 64 bits
+   */
+  getDirtyLog(slot: number, bitmap: BigUint64Array): void {
+    const { at, size } = KvmDirtyLog;
+    const argument = new DataView(new ArrayBuffer(size));
+    argument.setUint32(at.slot, slot, true);
+    argument.setBigUint64(at.dirty_bitmap, addressOf(bitmap), true);
+    ioctl(this.#fd, KvmIoctl.GET_DIRTY_LOG, argument, 'KVM_GET_DIRTY_LOG');
+  }
+
+  /** Makes a vCPU. Memory slots come first. */
+  createVcpu(id: number): KvmVcpuFd {
+    const fd = ioctl(this.#fd, KvmIoctl.CREATE_VCPU, BigInt(id), 'KVM_CREATE_VCPU', {
+      EEXIST: `vCPU ${id} exists already`,
+      EINVAL: `vCPU number ${id} is out of range`,
+    });
+    return new KvmVcpuFd(fd, id, {
+      ...this.#facts,
+      xsaveSizeBytes: Math.max(this.checkExtension(KvmCap.XSAVE2), 4096),
+      hasXsave2: this.checkExtension(KvmCap.XSAVE2) > 0,
+    });
+  }
+
+  /** Lets the kernel queue writes to a zone in the ring that `KvmRun.coalesced` shows. */
+  registerCoalescedMmio(zone: CoalescedZone): void {
+    this.#coalesced(KvmIoctl.REGISTER_COALESCED_MMIO, zone, 'KVM_REGISTER_COALESCED_MMIO');
+  }
+
+  unregisterCoalescedMmio(zone: CoalescedZone): void {
+    this.#coalesced(KvmIoctl.UNREGISTER_COALESCED_MMIO, zone, 'KVM_UNREGISTER_COALESCED_MMIO');
+  }
+
+  #coalesced(request: number, zone: CoalescedZone, name: string): void {
+    const { at, size } = KvmCoalescedMmioZone;
+    const argument = new DataView(new ArrayBuffer(size));
+    argument.setBigUint64(at.addr, BigInt(zone.addr), true);
+    argument.setUint32(at.size, zone.size, true);
+    argument.setUint32(at.pio, zone.isPort ? 1 : 0, true);
+    ioctl(this.#fd, request, argument, name);
+  }
+
+  /** Makes the in-kernel interrupt controllers: local APICs, IO-APIC and PICs. Before the first vCPU. */
+  createIrqchip(): void {
+    ioctl(this.#fd, KvmIoctl.CREATE_IRQCHIP, 0n, 'KVM_CREATE_IRQCHIP', {
+      EEXIST: 'the VM has one already',
+      EINVAL: 'it must be made before the first vCPU',
+    });
+  }
+
+  /** Sets the level of an input of the in-kernel interrupt controllers. */
+  irqLine(irq: number, level: boolean): void {
+    const argument = new DataView(new ArrayBuffer(KvmIrqLevel.size));
+    argument.setUint32(KvmIrqLevel.at.irq, irq, true);
+    argument.setUint32(KvmIrqLevel.at.level, level ? 1 : 0, true);
+    ioctl(this.#fd, KvmIoctl.IRQ_LINE, argument, 'KVM_IRQ_LINE', {
+      ENXIO: 'make the in-kernel irqchip first',
+    });
+  }
+
+  /** State of an in-kernel interrupt controller, in the layout of `kvm_irqchip`; `chip_id` says which one. */
+  getIrqchip(buffer: Uint8Array): void {
+    ioctl(this.#fd, KvmX86Ioctl.GET_IRQCHIP, buffer, 'KVM_GET_IRQCHIP');
+  }
+
+  setIrqchip(buffer: Uint8Array): void {
+    ioctl(this.#fd, KvmX86Ioctl.SET_IRQCHIP, buffer, 'KVM_SET_IRQCHIP');
+  }
+
+  /** Switches a capability on. */
+  enableCap(cap: number, ...args: readonly bigint[]): void {
+    const { at, size } = KvmEnableCap;
+    const argument = new DataView(new ArrayBuffer(size));
+    argument.setUint32(at.cap, cap, true);
+    for (const [i, value] of args.entries()) argument.setBigUint64(at.args + 8 * i, value, true);
+    ioctl(this.#fd, KvmIoctl.ENABLE_CAP, argument, `KVM_ENABLE_CAP ${cap}`, {
+      EINVAL: 'this KVM does not have the capability, or not these arguments',
+    });
+  }
+
+  /** Closes the descriptor. The VM ends when its vCPUs are closed too. */
+  close(): void {
+    closeFd(this.#fd);
+  }
+}

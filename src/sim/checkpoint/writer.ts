@@ -1,0 +1,127 @@
+/**
+ * Writing a checkpoint: everything goes to a new directory beside the wanted one, is synchronized to disk, and
+ * takes its name only when it is complete. A reader sees the old checkpoint or the new one, never a mixture.
+ */
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  ftruncateSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { makeDirectory } from '../make-directory.ts';
+import type { SimObject } from '../sim-object.ts';
+import { FatalError } from '../trouble.ts';
+import {
+  blobFile,
+  type FileRecord,
+  FORMAT,
+  hashFile,
+  MANIFEST,
+  type Manifest,
+  sectionFile,
+  VERSION,
+} from './format.ts';
+
+/**
+ * Saves the state of a drained tree. An existing checkpoint of that name is replaced; a directory that holds
+ * anything else is refused.
+ * @throws FatalError in one line if the directory cannot be written
+ */
+export function saveCheckpoint(root: SimObject, directory: string): void {
+  const target = resolve(directory);
+  refuseForeign(target);
+  try {
+    makeDirectory(dirname(target));
+    const workshop = mkdtempSync(`${target}.`);
+    try {
+      const draft = join(workshop, 'new');
+      writeDraft(root, draft);
+      replace(target, draft, join(workshop, 'old'));
+    } finally {
+      rmSync(workshop, { recursive: true, force: true });
+    }
+  } catch (error) {
+    if (!(error instanceof Error && 'syscall' in error)) throw error;
+    throw new FatalError(`cannot write the checkpoint ${directory}: ${error.message}`, { cause: error });
+  }
+}
+
+function refuseForeign(target: string): void {
+  if (!existsSync(target) || existsSync(join(target, MANIFEST))) return;
+  if (statSync(target).isDirectory() && readdirSync(target).length === 0) return;
+  throw new FatalError(`${target} exists and is not a checkpoint: name another directory`);
+}
+
+function writeDraft(root: SimObject, draft: string): void {
+  for (const folder of ['objects', 'blobs']) makeDirectory(join(draft, folder));
+  const files: Record<string, FileRecord> = {};
+  const record = (file: string) => {
+    const path = join(draft, file);
+    files[file] = { sizeBytes: statSync(path).size, sha256: hashFile(path) };
+  };
+  for (const object of root.descendants()) {
+    if (object.debug.Checkpoint) object.trace('Checkpoint', 'save');
+    const section = sectionFile(object.path);
+    writeSynced(join(draft, section), serializeState(object));
+    record(section);
+    for (const [name, cell] of object.blobCells) {
+      const file = blobFile(object.path, name);
+      withFile(join(draft, file), 'wx+', (fd) => {
+        ftruncateSync(fd, cell.sizeBytes);
+        cell.saveBlob(fd);
+        fsyncSync(fd);
+      });
+      record(file);
+    }
+  }
+  for (const folder of ['objects', 'blobs', '.']) syncDirectory(join(draft, folder));
+  const manifest: Manifest = { format: FORMAT, version: VERSION, tick: String(root.curTick), files };
+  writeSynced(join(draft, MANIFEST), `${JSON.stringify(manifest, null, 1)}\n`);
+  syncDirectory(draft);
+}
+
+function serializeState(object: SimObject): string {
+  const state = Object.fromEntries([...object.stateCells].map(([name, cell]) => [name, cell.save()]));
+  return `${JSON.stringify({ type: object.stateType, state }, null, 1)}\n`;
+}
+
+/** rename(2) does not replace a directory that is not empty: the old one steps aside first. */
+function replace(target: string, draft: string, retired: string): void {
+  const hadOld = existsSync(target);
+  if (hadOld) renameSync(target, retired);
+  try {
+    renameSync(draft, target);
+  } catch (error) {
+    if (hadOld) renameSync(retired, target);
+    throw error;
+  }
+  syncDirectory(dirname(target));
+}
+
+function writeSynced(path: string, text: string): void {
+  withFile(path, 'wx', (fd) => {
+    writeFileSync(fd, text);
+    fsyncSync(fd);
+  });
+}
+
+function syncDirectory(path: string): void {
+  withFile(path, 'r', fsyncSync);
+}
+
+function withFile(path: string, flags: string, use: (fd: number) => void): void {
+  const fd = openSync(path, flags);
+  try {
+    use(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

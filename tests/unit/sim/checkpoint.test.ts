@@ -1,0 +1,220 @@
+/** Checkpoints: the round trip, the files, atomic replacement, and everything that can be wrong with one. */
+import assert from 'node:assert/strict';
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { hashFile, VERSION } from '../../../src/sim/checkpoint/format.ts';
+import { restoreCheckpoint } from '../../../src/sim/checkpoint/reader.ts';
+import { saveCheckpoint } from '../../../src/sim/checkpoint/writer.ts';
+import { Root } from '../../../src/sim/root.ts';
+import type { SimObject } from '../../../src/sim/sim-object.ts';
+import { Simulator } from '../../../src/sim/simulator.ts';
+import { asTick } from '../../../src/sim/tick.ts';
+import { FatalError } from '../../../src/sim/trouble.ts';
+import { machine, Ticker } from './machine.ts';
+
+const scratch = mkdtempSync(join(tmpdir(), 'checkpoint-'));
+after(() => rmSync(scratch, { recursive: true }));
+
+/** A checkpoint at tick 1000 that tests may damage. */
+async function saved(name: string): Promise<string> {
+  const { root, memory } = machine();
+  const simulator = new Simulator(root);
+  await simulator.runUntilExit({ maxTick: asTick(1000n) });
+  memory.bytes.set([1, 2, 3], 8190);
+  memory.bytes[memory.bytes.length - 1] = 9;
+  const directory = join(scratch, name);
+  await simulator.checkpoint(directory);
+  return directory;
+}
+
+const allState = (root: SimObject) =>
+  [...root.descendants()].map((object) => [
+    object.path,
+    [...object.stateCells].map(([name, cell]) => [name, cell.save()]),
+  ]);
+
+test('a restored system has the same state and goes on exactly as the saved one', async () => {
+  const original = machine();
+  const simulator = new Simulator(original.root);
+  await simulator.runUntilExit({ maxTick: asTick(1000n) });
+  original.memory.bytes.fill(0xa5, 5000, 70_000);
+  const directory = join(scratch, 'round-trip');
+  await simulator.checkpoint(directory);
+
+  const copy = machine();
+  copy.memory.bytes.fill(0xff);
+  const second = new Simulator(copy.root);
+  second.restore(directory);
+  assert.deepEqual(allState(copy.root), allState(original.root));
+  assert.deepEqual(copy.memory.bytes, original.memory.bytes);
+  assert.equal(copy.root.curTick, 1000n);
+
+  await simulator.runUntilExit({ maxTick: asTick(2000n) });
+  await second.runUntilExit({ maxTick: asTick(2000n) });
+  assert.deepEqual(copy.a.calls, ['init', 'restored', 'startup', 'drainResume']);
+  assert.equal(copy.a.count.value, original.a.count.value);
+  assert.deepEqual(allState(copy.root), allState(original.root));
+});
+
+test('events of the same tick keep their order across a restore', async () => {
+  const directory = await saved('order');
+  const { root, a, b } = machine();
+  const order: string[] = [];
+  a.onTick = () => order.push('a');
+  b.onTick = () => order.push('b');
+  const simulator = new Simulator(root);
+  simulator.restore(directory);
+  await simulator.runUntilExit({ maxTick: asTick(1200n) });
+  // At 1200 both tick; b was scheduled first, at 1050, a at 1100.
+  assert.deepEqual(order, ['b', 'a', 'b', 'a']);
+});
+
+test('saving changes nothing and gives the same files twice', async () => {
+  const { root, a } = machine();
+  const simulator = new Simulator(root);
+  await simulator.runUntilExit({ maxTick: asTick(500n) });
+  const before = allState(root);
+  await simulator.checkpoint(join(scratch, 'same1'));
+  await simulator.checkpoint(join(scratch, 'same2'));
+  assert.deepEqual(allState(root), before);
+  assert.equal(a.calls.at(-1), 'drainResume');
+  const manifest = (name: string) => readFileSync(join(scratch, name, 'manifest.json'), 'utf8');
+  assert.equal(manifest('same1'), manifest('same2'));
+});
+
+test('zero pages of memory take no space, and the file is page-aligned and complete', async () => {
+  const sizeBytes = 64 << 20;
+  const { root, memory } = machine({}, sizeBytes);
+  memory.bytes[40 << 20] = 1;
+  saveCheckpoint(root, join(scratch, 'sparse'));
+  const { size, blocks } = statSync(join(scratch, 'sparse/blobs/memory.data.bin'));
+  assert.equal(size, sizeBytes);
+  assert.ok(blocks * 512 <= 1 << 20, `${blocks * 512} bytes on disk`);
+});
+
+test('the manifest lists size and SHA-256 of every file', async () => {
+  const directory = await saved('manifest');
+  const manifest = JSON.parse(readFileSync(join(directory, 'manifest.json'), 'utf8'));
+  assert.equal(manifest.version, VERSION);
+  assert.equal(manifest.tick, '1000');
+  const files = Object.keys(manifest.files).sort();
+  assert.deepEqual(files, [
+    'blobs/memory.data.bin',
+    'objects/a.json',
+    'objects/b.json',
+    'objects/memory.json',
+    'objects/root.json',
+  ]);
+  for (const file of files) assert.equal(manifest.files[file].sha256, hashFile(join(directory, file)));
+});
+
+test('a checkpoint replaces one of the same name and leaves nothing beside it', async () => {
+  const directory = await saved('replaced/here');
+  const { root } = machine();
+  const simulator = new Simulator(root);
+  await simulator.runUntilExit({ maxTick: asTick(7n) });
+  await simulator.checkpoint(directory);
+  assert.deepEqual(readdirSync(join(scratch, 'replaced')), ['here']);
+  assert.equal(JSON.parse(readFileSync(join(directory, 'manifest.json'), 'utf8')).tick, '7');
+});
+
+test('an unfinished checkpoint leaves the old one and nothing beside it', async () => {
+  const directory = await saved('unfinished/here');
+  const { root } = machine();
+  class Broken extends Ticker {
+    broken = this.state('broken', {
+      save: () => {
+        throw new Error('cannot save');
+      },
+      restore: () => {},
+    });
+  }
+  new Broken(root, 'broken', 10);
+  assert.throws(() => saveCheckpoint(root, directory), /cannot save/);
+  assert.deepEqual(readdirSync(join(scratch, 'unfinished')), ['here']);
+  new Simulator(machine().root).restore(directory);
+});
+
+test('a directory that is not a checkpoint is not replaced', () => {
+  const directory = join(scratch, 'thesis');
+  mkdirSync(directory);
+  writeFileSync(join(directory, 'chapter1'), 'precious');
+  assert.throws(() => saveCheckpoint(machine().root, directory), /exists and is not a checkpoint/);
+  assert.ok(existsSync(join(directory, 'chapter1')));
+});
+
+test('a checkpoint that cannot be written is a one-line fatal error', () => {
+  assert.throws(
+    () => saveCheckpoint(machine().root, '/proc/nowhere/c'),
+    (error) => {
+      assert.ok(error instanceof FatalError);
+      assert.match(error.message, /^cannot write the checkpoint \/proc\/nowhere\/c: [^\n]+$/);
+      return true;
+    },
+  );
+});
+
+test('whatever is wrong with a checkpoint is said in one line, before any object is touched', async () => {
+  const good = await saved('good');
+  const edit = (file: string, change: (text: string) => string) => (directory: string) =>
+    writeFileSync(join(directory, file), change(readFileSync(join(directory, file), 'utf8')));
+  const cases: [RegExp, (directory: string) => void][] = [
+    [/no manifest.json there/, (d) => rmSync(d, { recursive: true })],
+    [/no manifest.json there/, (d) => rmSync(join(d, 'manifest.json'))],
+    [/manifest.json is damaged/, edit('manifest.json', (text) => text.slice(0, 50))],
+    [/is not of a hypertick checkpoint/, edit('manifest.json', () => '{}')],
+    [/manifest.json is damaged/, edit('manifest.json', (text) => text.replace('"files"', '"filez"'))],
+    [
+      /written in version 99 .* reads 1/,
+      edit('manifest.json', (text) => text.replace('"version": 1', '"version": 99')),
+    ],
+    [/objects\/a.json is damaged \(SHA-256/, edit('objects/a.json', (text) => text.replace('11', '12'))],
+    [/objects\/a.json has \d+ bytes instead of/, (d) => appendFileSync(join(d, 'objects/a.json'), ' ')],
+    [/no blobs\/memory.data.bin there/, (d) => rmSync(join(d, 'blobs/memory.data.bin'))],
+  ];
+  for (const [i, [message, damage]] of cases.entries()) {
+    const directory = join(scratch, `bad${i}`);
+    cpSync(good, directory, { recursive: true });
+    damage(directory);
+    const { root } = machine();
+    const before = allState(root);
+    assert.throws(
+      () => restoreCheckpoint(root, directory),
+      (error) => {
+        assert.ok(error instanceof FatalError, String(error));
+        assert.match(error.message, message);
+        assert.ok(!error.message.includes('\n'));
+        return true;
+      },
+    );
+    assert.deepEqual(allState(root), before);
+  }
+});
+
+test('a checkpoint of another system is refused, naming the difference', async () => {
+  const good = await saved('other');
+  assert.throws(
+    () => restoreCheckpoint(new Root(), good),
+    /has objects\/a.json, but this system has no such object/,
+  );
+  const more = machine();
+  new Ticker(more.root, 'c', 5);
+  assert.throws(() => restoreCheckpoint(more.root, good), /has no objects\/c.json/);
+  assert.throws(
+    () => restoreCheckpoint(machine({}, 4096).root, good),
+    /memory: 'data' had 1048576 bytes and has now 4096/,
+  );
+});

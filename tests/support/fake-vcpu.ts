@@ -1,0 +1,236 @@
+// A scripted vCPU: each entry takes the next step of a script, which plays what KVM would do, and is recorded. With it
+// come a control signal, a timer and a clock that tests own.
+
+import type { ControlSignal, RunTimer } from '../../src/cpu/kvm/runner.ts';
+import {
+  KVM_RUN_EXIT_OFFSET,
+  KvmExitLayouts,
+  KvmExitReason,
+  KvmIo,
+  KvmRunLayout,
+} from '../../src/host/kvm/abi.ts';
+import { KvmRegs, KvmSegment, KvmSregs, KvmSyncX86 } from '../../src/host/kvm/abi-x86.ts';
+import { KvmRun } from '../../src/host/kvm/run.ts';
+import type { CpuidEntry, Translation, X86Vcpu } from '../../src/host/kvm/vcpu.ts';
+
+export const EINTR = 4;
+
+/** What one KVM_RUN does: changes `run` (exit reason, registers) and returns 0 or EINTR. */
+export type Step = (vcpu: FakeVcpu) => number;
+
+/** One entry, as KVM saw it. */
+export interface Entry {
+  readonly immediateExit: boolean;
+  readonly dirtyRegs: number;
+  readonly rip: number;
+  readonly rax: number;
+}
+
+/** The control signal of one imaginary thread. */
+export class FakeSignal implements ControlSignal {
+  pending = false;
+  raised = 0;
+  discardPending(): boolean {
+    const was = this.pending;
+    this.pending = false;
+    return was;
+  }
+  raise(): void {
+    this.pending = true;
+    this.raised++;
+  }
+}
+
+/** A clock in nanoseconds and a timer on it; advancing the clock fires the timer. */
+export class FakeTime implements RunTimer {
+  ns = 0;
+  armedFor = Number.POSITIVE_INFINITY;
+  readonly armed: number[] = [];
+  readonly #signal: FakeSignal;
+  readonly resolutionNs: number;
+  constructor(signal: FakeSignal, resolutionNs = 1) {
+    this.#signal = signal;
+    this.resolutionNs = resolutionNs;
+  }
+  readonly now = (): number => this.ns;
+  arm(ns: number): void {
+    this.armed.push(ns);
+    this.armedFor = this.ns + ns;
+  }
+  disarm(): void {
+    this.armedFor = Number.POSITIVE_INFINITY;
+  }
+  advance(ns: number): void {
+    this.ns += ns;
+    if (this.armedFor > this.ns) return;
+    this.armedFor = Number.POSITIVE_INFINITY;
+    this.#signal.raise();
+  }
+}
+
+const refuse = (what: string) => (): never => {
+  throw new Error(`the scripted vCPU has no ${what}`);
+};
+
+export class FakeVcpu implements X86Vcpu {
+  readonly id = 0;
+  readonly xsaveSizeBytes = 4096;
+  readonly run = new KvmRun(new Uint8Array(3 * 4096));
+  readonly entries: Entry[] = [];
+  readonly signal = new FakeSignal();
+  readonly time: FakeTime;
+  readonly script: Step[] = [];
+  /** Structures that KVM holds, by ioctl name: set ones are returned by get. */
+  readonly stored = new Map<string, Uint8Array>();
+  readonly calls: string[] = [];
+  readonly #msrs = new Map<number, bigint>();
+  closed = false;
+
+  constructor(resolutionNs = 1) {
+    this.time = new FakeTime(this.signal, resolutionNs);
+  }
+
+  // ---- for scripts ----
+
+  get regs(): DataView {
+    const { regs } = this.run.syncRegs;
+    return new DataView(regs.buffer, regs.byteOffset, regs.byteLength);
+  }
+  setReg(name: keyof typeof KvmRegs.at, value: number): void {
+    this.regs.setBigUint64(KvmRegs.at[name], BigInt(value), true);
+  }
+  reg(name: keyof typeof KvmRegs.at): number {
+    return Number(this.regs.getBigUint64(KvmRegs.at[name], true));
+  }
+  /** Ring that the guest is in at the exit: SS.DPL. */
+  setCpl(cpl: number): void {
+    this.run.syncRegs.sregs[KvmSregs.at.ss + KvmSegment.at.dpl] = cpl;
+  }
+  exit(reason: number): number {
+    this.run.view.setUint32(KvmRunLayout.at.exit_reason, reason, true);
+    return 0;
+  }
+  portOut(port: number): number {
+    const { io } = KvmExitLayouts;
+    this.run.u8[KVM_RUN_EXIT_OFFSET + io.at.direction] = KvmIo.OUT;
+    this.run.u8[KVM_RUN_EXIT_OFFSET + io.at.size] = 1;
+    this.run.view.setUint16(KVM_RUN_EXIT_OFFSET + io.at.port, port, true);
+    this.run.view.setUint32(KVM_RUN_EXIT_OFFSET + io.at.count, 1, true);
+    return this.exit(KvmExitReason.IO);
+  }
+  /** The guest computes until the control signal comes. */
+  static readonly spin: Step = (vcpu) => {
+    if (!vcpu.signal.pending) vcpu.time.advance(Math.max(0, vcpu.time.armedFor - vcpu.time.ns));
+    return EINTR;
+  };
+
+  // ---- X86Vcpu ----
+
+  enter(): number {
+    this.entries.push({
+      immediateExit: this.run.immediateExit,
+      dirtyRegs: this.run.kvmDirtyRegs,
+      rip: this.reg('rip'),
+      rax: this.reg('rax'),
+    });
+    this.run.kvmDirtyRegs = 0;
+    if (this.run.immediateExit || this.signal.pending) return EINTR;
+    const step = this.script.shift();
+    if (step === undefined) throw new Error(`entry ${this.entries.length} has no step in the script`);
+    return step(this);
+  }
+  setSignalMask(): void {
+    this.calls.push('setSignalMask');
+  }
+  #get(name: string, buffer: Uint8Array): void {
+    this.calls.push(`get ${name}`);
+    const held = this.stored.get(name);
+    if (held !== undefined) buffer.set(held.subarray(0, buffer.length));
+  }
+  #set(name: string, buffer: Uint8Array): void {
+    this.calls.push(`set ${name}`);
+    this.stored.set(name, buffer.slice());
+  }
+  getRegs(b: Uint8Array): void {
+    this.#get('regs', b);
+  }
+  setRegs(b: Uint8Array): void {
+    this.#set('regs', b);
+  }
+  getSregs(b: Uint8Array): void {
+    this.#get('sregs', b);
+  }
+  setSregs(b: Uint8Array): void {
+    this.#set('sregs', b);
+  }
+  getFpu(b: Uint8Array): void {
+    this.#get('fpu', b);
+  }
+  setFpu(b: Uint8Array): void {
+    this.#set('fpu', b);
+  }
+  getXsave(b: Uint8Array): void {
+    this.#get('xsave', b);
+  }
+  setXsave(b: Uint8Array): void {
+    this.#set('xsave', b);
+  }
+  getXcrs(b: Uint8Array): void {
+    this.#get('xcrs', b);
+  }
+  setXcrs(b: Uint8Array): void {
+    this.#set('xcrs', b);
+  }
+  getDebugRegs(b: Uint8Array): void {
+    this.#get('debugregs', b);
+  }
+  setDebugRegs(b: Uint8Array): void {
+    this.#set('debugregs', b);
+  }
+  getVcpuEvents(b: Uint8Array): void {
+    this.#get('events', b);
+  }
+  setVcpuEvents(b: Uint8Array): void {
+    this.#set('events', b);
+  }
+  getMpState(b: Uint8Array): void {
+    this.#get('mpstate', b);
+  }
+  setMpState(b: Uint8Array): void {
+    this.#set('mpstate', b);
+  }
+  getMsrs(indices: Uint32Array): BigUint64Array {
+    this.calls.push('get msrs');
+    return BigUint64Array.from(indices, (index) => this.#msrs.get(index) ?? 0n);
+  }
+  setMsrs(indices: Uint32Array, values: BigUint64Array): void {
+    this.calls.push(`set msrs ${[...indices].map((index) => index.toString(16)).join(' ')}`);
+    for (const [i, index] of indices.entries()) this.#msrs.set(index, values[i]!);
+  }
+  setCpuid2(): void {
+    this.calls.push('set cpuid');
+  }
+  getCpuid2(): CpuidEntry[] {
+    return [];
+  }
+  getTscKhz(): number {
+    return 1_000_000;
+  }
+  close(): void {
+    this.closed = true;
+  }
+  setTscKhz = refuse('TSC scaling');
+  getTscOffset = refuse('TSC offset');
+  setTscOffset = refuse('TSC offset');
+  translate = refuse('page tables') as () => Translation;
+  interrupt = refuse('interrupts');
+  nmi = refuse('NMI');
+  setGuestDebug = refuse('debugging');
+}
+
+/** KVM as the scripted vCPU needs it: register classes travel in kvm_run. */
+export const FAKE_KVM = {
+  capability: (): number => KvmSyncX86.REGS | KvmSyncX86.SREGS | KvmSyncX86.EVENTS,
+  supportedCpuid: [] as CpuidEntry[],
+  msrIndices: [0x10, 0xc000_0081, 0xc000_0082, 0xc000_0084],
+};

@@ -1,0 +1,335 @@
+/**
+ * The signal frame on the user's stack, exactly as Linux lays it out on x86-64, written at delivery and read
+ * by rt_sigreturn. arch/x86/kernel/signal_64.c and fpu/signal.c; include/uapi/asm/{sigcontext,ucontext}.h.
+ *
+ *   high  red zone of 128 bytes (not on an alternate stack that is being entered)
+ *         XSAVE image, 64-byte aligned, with FP_XSTATE_MAGIC1 inside and FP_XSTATE_MAGIC2 behind
+ *         siginfo_t        128 bytes, at +312
+ *         ucontext         304 bytes, at +8:  uc_flags, uc_link, uc_stack, sigcontext (256), uc_sigmask
+ *   RSP → return address   the restorer, 8 bytes; (RSP + 8) is a multiple of 16
+ */
+import { Gpr, Rflags, Seg, Xcr0 } from '../../arch/x86/registers.ts';
+import { OFFSET, SEGMENT, segmentOffset } from '../../arch/x86/state-layout.ts';
+import type { X86ThreadContext } from '../../arch/x86/thread-context.ts';
+import { XSAVE_HEADER, type XsaveFormat, XsaveImageError } from '../../arch/x86/xsave.ts';
+import type { SignalInfo, SignalSet } from './signals.ts';
+
+export const FRAME_SIZE = 440;
+const UCONTEXT = 8;
+const SIGINFO = 312;
+const RED_ZONE = 128;
+
+/** Offsets from the start of the frame. */
+const UC = {
+  flags: 8,
+  link: 16,
+  stackBase: 24,
+  stackFlags: 32,
+  stackSize: 40,
+  sigcontext: 48,
+  sigmask: 304,
+} as const;
+
+/** Offsets inside struct sigcontext. */
+const SC = {
+  rip: 128,
+  rflags: 136,
+  cs: 144,
+  ss: 150,
+  errorCode: 152,
+  trapNumber: 160,
+  oldMask: 168,
+  cr2: 176,
+  fpstate: 184,
+} as const;
+
+/** General registers in the order of struct sigcontext. */
+const SIGCONTEXT_GPRS = [
+  Gpr.R8,
+  Gpr.R9,
+  Gpr.R10,
+  Gpr.R11,
+  Gpr.R12,
+  Gpr.R13,
+  Gpr.R14,
+  Gpr.R15,
+  Gpr.RDI,
+  Gpr.RSI,
+  Gpr.RBP,
+  Gpr.RBX,
+  Gpr.RDX,
+  Gpr.RAX,
+  Gpr.RCX,
+  Gpr.RSP,
+] as const;
+
+/**
+ * UC_FP_XSTATE, UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS: XSAVE image present, SS saved and restored as it is.
+ */
+const UC_FLAGS = 7;
+
+/** Software bytes of the FXSAVE area: where, and the words that mark an XSAVE image. */
+const SW_BYTES = 464;
+const FP_XSTATE_MAGIC1 = 0x4650_5853;
+const FP_XSTATE_MAGIC2 = 0x4650_5845;
+
+/** Flags that rt_sigreturn takes from the frame (the kernel's FIX_EFLAGS). */
+const RESTORED_FLAGS =
+  Rflags.AC |
+  Rflags.OF |
+  Rflags.DF |
+  Rflags.TF |
+  Rflags.SF |
+  Rflags.ZF |
+  Rflags.AF |
+  Rflags.PF |
+  Rflags.CF |
+  Rflags.RF;
+
+/** sigaltstack(2)'s ss_flags. */
+export const StackFlag = { ONSTACK: 1, DISABLE: 2, AUTODISARM: 0x8000_0000 } as const;
+
+/** An alternate signal stack; `sizeBytes` 0 = none. */
+export interface SignalStack {
+  base: number;
+  sizeBytes: number;
+  /** Only StackFlag.AUTODISARM is kept. */
+  flags: number;
+}
+
+/** Whether `sp` lies on the alternate stack, as the kernel asks it. */
+export function isOnStack(stack: SignalStack, sp: number): boolean {
+  return stack.flags === 0 && sp > stack.base && sp - stack.base <= stack.sizeBytes;
+}
+
+/** What the frame says about the last exception of the thread. */
+export interface FaultRecord {
+  trapNumber: number;
+  errorCode: number;
+  cr2: bigint;
+}
+
+/** User memory, as much of it as frames need. A bad address throws GuestFault. */
+export interface FrameMemory {
+  write(va: number, bytes: Uint8Array): void;
+  read(va: number, length: number): Uint8Array;
+}
+
+export interface FrameRequest {
+  readonly info: SignalInfo;
+  readonly handler: number;
+  readonly restorer: number;
+  /** Mask to be restored by rt_sigreturn. */
+  readonly mask: SignalSet;
+  readonly stack: SignalStack;
+  /** Whether the handler asked for the alternate stack. */
+  readonly onStack: boolean;
+  readonly fault: FaultRecord;
+}
+
+/** What rt_sigreturn takes from a frame besides the registers. */
+export interface RestoredFrame {
+  readonly maskLo: number;
+  readonly maskHi: number;
+  readonly stack: { readonly base: number; readonly sizeBytes: number; readonly flags: number };
+}
+
+/** Writes and reads frames; the format of the XSAVE image comes in, because the processor decides it. */
+export class SignalFrames {
+  readonly #memory: FrameMemory;
+  readonly #xsave: XsaveFormat;
+
+  constructor(memory: FrameMemory, xsave: XsaveFormat) {
+    this.#memory = memory;
+    this.#xsave = xsave;
+  }
+
+  /** Most bytes that a frame takes: AT_MINSIGSTKSZ. */
+  get maxSizeBytes(): number {
+    return FRAME_SIZE + 16 + 63 + this.#xsave.sizeBytes + 4 + RED_ZONE;
+  }
+
+  /**
+   * Puts a frame on the stack and the registers at the handler's entry.
+   * @returns false if the frame does not fit the alternate stack
+   * @throws GuestFault if the stack cannot be written; the registers are unchanged then
+   */
+  push(tc: X86ThreadContext, request: FrameRequest): boolean {
+    const { stack } = request;
+    const sp = tc.gprNumber(Gpr.RSP);
+    let at = sp - RED_ZONE;
+    const nested = isOnStack(stack, sp);
+    const entering = request.onStack && stack.sizeBytes > 0 && !nested;
+    if (entering) at = stack.base + stack.sizeBytes;
+    const fpstate = roundDown(at - (this.#xsave.sizeBytes + 4), 64);
+    const frame = roundDown(fpstate - FRAME_SIZE, 16) - 8;
+    if ((entering || nested) && frame <= stack.base) return false;
+    this.#memory.write(fpstate, this.#fpImage(tc));
+    this.#memory.write(frame, frameBytes(tc, request, fpstate));
+    enterHandler(tc, request, frame);
+    return true;
+  }
+
+  /**
+   * Takes the registers from the frame that the handler returned from (rt_sigreturn).
+   * @returns undefined if the frame holds what the processor would refuse
+   * @throws GuestFault if the frame cannot be read
+   */
+  pop(tc: X86ThreadContext): RestoredFrame | undefined {
+    const frame = tc.gprNumber(Gpr.RSP) - 8;
+    const bytes = this.#memory.read(frame, FRAME_SIZE);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const sc = UC.sigcontext;
+    const fpstate = numberAt(view, sc + SC.fpstate);
+    if (fpstate === 0) tc.initFpu();
+    else if (!this.#restoreFp(tc, fpstate)) return undefined;
+    SIGCONTEXT_GPRS.forEach((register, i) => {
+      tc.setGpr(register, view.getBigUint64(sc + i * 8, true));
+    });
+    tc.rip = view.getBigUint64(sc + SC.rip, true);
+    const flags = view.getUint32(sc + SC.rflags, true);
+    tc.rflags = (tc.rflags & ~RESTORED_FLAGS) | (flags & RESTORED_FLAGS);
+    return {
+      maskLo: view.getUint32(UC.sigmask, true),
+      maskHi: view.getUint32(UC.sigmask + 4, true),
+      stack: {
+        base: numberAt(view, UC.stackBase),
+        sizeBytes: numberAt(view, UC.stackSize),
+        flags: view.getUint32(UC.stackFlags, true),
+      },
+    };
+  }
+
+  /** The components that the program may use and a thread context holds. */
+  #components(tc: X86ThreadContext): number {
+    const enabled = tc.u32[OFFSET.xcr0 >> 2]!;
+    return ((enabled | Xcr0.X87 | Xcr0.SSE) & this.#xsave.components) >>> 0;
+  }
+
+  #fpImage(tc: X86ThreadContext): Uint8Array {
+    const size = this.#xsave.sizeBytes;
+    const image = new Uint8Array(size + 4);
+    const components = this.#components(tc);
+    this.#xsave.write(tc, image.subarray(0, size), components);
+    const view = new DataView(image.buffer);
+    view.setUint32(SW_BYTES, FP_XSTATE_MAGIC1, true);
+    view.setUint32(SW_BYTES + 4, size + 4, true);
+    view.setUint32(SW_BYTES + 8, components, true);
+    view.setUint32(SW_BYTES + 16, size, true);
+    view.setUint32(size, FP_XSTATE_MAGIC2, true);
+    return image;
+  }
+
+  /** Without valid magic words only the legacy part is restored, and the rest becomes initial. */
+  #restoreFp(tc: X86ThreadContext, fpstate: number): boolean {
+    const size = this.#xsave.sizeBytes;
+    const legacy = this.#memory.read(fpstate, XSAVE_HEADER.at);
+    const words = new DataView(legacy.buffer, legacy.byteOffset, legacy.byteLength);
+    const extended =
+      words.getUint32(SW_BYTES, true) === FP_XSTATE_MAGIC1 && words.getUint32(SW_BYTES + 16, true) === size;
+    let image: Uint8Array | undefined;
+    if (extended) {
+      const whole = this.#memory.read(fpstate, size + 4);
+      const magic2 = new DataView(whole.buffer, whole.byteOffset).getUint32(size, true);
+      if (magic2 === FP_XSTATE_MAGIC2) image = whole.subarray(0, size);
+    }
+    if (image === undefined) {
+      image = new Uint8Array(size);
+      image.set(legacy);
+      image[XSAVE_HEADER.xstateBv] = Xcr0.X87 | Xcr0.SSE;
+    }
+    try {
+      this.#xsave.read(image, tc, this.#components(tc));
+      return true;
+    } catch (error) {
+      if (error instanceof XsaveImageError) return false;
+      throw error;
+    }
+  }
+}
+
+function roundDown(value: number, multiple: number): number {
+  return value - (((value % multiple) + multiple) % multiple);
+}
+
+function numberAt(view: DataView, at: number): number {
+  return view.getUint32(at + 4, true) * 0x1_0000_0000 + view.getUint32(at, true);
+}
+
+function setNumber(view: DataView, at: number, value: number): void {
+  view.setUint32(at, value >>> 0, true);
+  view.setUint32(at + 4, Math.floor(value / 0x1_0000_0000), true);
+}
+
+function selector(tc: X86ThreadContext, segment: number): number {
+  return tc.u32[(segmentOffset(segment) + SEGMENT.selector) >> 2]!;
+}
+
+function frameBytes(tc: X86ThreadContext, request: FrameRequest, fpstate: number): Uint8Array {
+  const bytes = new Uint8Array(FRAME_SIZE);
+  const view = new DataView(bytes.buffer);
+  const { stack, fault } = request;
+  const sp = tc.gprNumber(Gpr.RSP);
+  setNumber(view, 0, request.restorer);
+  setNumber(view, UC.flags, UC_FLAGS);
+  setNumber(view, UC.stackBase, stack.base);
+  view.setUint32(UC.stackFlags, stackFlags(stack, sp), true);
+  setNumber(view, UC.stackSize, stack.sizeBytes);
+  const sc = UC.sigcontext;
+  SIGCONTEXT_GPRS.forEach((register, i) => {
+    view.setBigUint64(sc + i * 8, tc.gpr(register), true);
+  });
+  view.setBigUint64(sc + SC.rip, tc.rip, true);
+  setNumber(view, sc + SC.rflags, tc.rflags);
+  view.setUint16(sc + SC.cs, selector(tc, Seg.CS), true);
+  view.setUint16(sc + SC.ss, selector(tc, Seg.SS), true);
+  setNumber(view, sc + SC.errorCode, fault.errorCode);
+  setNumber(view, sc + SC.trapNumber, fault.trapNumber);
+  view.setInt32(sc + SC.oldMask, request.mask.lo, true);
+  view.setInt32(sc + SC.oldMask + 4, request.mask.hi, true);
+  view.setBigUint64(sc + SC.cr2, fault.cr2, true);
+  setNumber(view, sc + SC.fpstate, fpstate);
+  view.setInt32(UC.sigmask, request.mask.lo, true);
+  view.setInt32(UC.sigmask + 4, request.mask.hi, true);
+  bytes.set(siginfoBytes(request.info), SIGINFO);
+  return bytes;
+}
+
+/** ss_flags as sigaltstack(2) and frames report them. */
+export function stackFlags(stack: SignalStack, sp: number): number {
+  if (stack.sizeBytes === 0) return StackFlag.DISABLE;
+  return (isOnStack(stack, sp) ? StackFlag.ONSTACK : 0) | stack.flags;
+}
+
+/** siginfo_t, 128 bytes. */
+export function siginfoBytes(info: SignalInfo): Uint8Array {
+  const bytes = new Uint8Array(128);
+  const view = new DataView(bytes.buffer);
+  view.setInt32(0, info.signal, true);
+  view.setInt32(8, info.code, true);
+  if (info.timer !== undefined) {
+    view.setInt32(16, info.timer.id, true);
+    view.setInt32(20, info.timer.overrun, true);
+  } else if (info.address !== undefined) {
+    view.setBigUint64(16, BigInt.asUintN(64, info.address), true);
+  } else {
+    view.setInt32(16, info.pid ?? 0, true);
+    view.setUint32(20, info.uid ?? 0, true);
+  }
+  if (info.value !== undefined) view.setBigUint64(24, BigInt.asUintN(64, info.value), true);
+  return bytes;
+}
+
+/** Registers at the entry of a handler: System V ABI, with the floating-point state fresh as after execve. */
+function enterHandler(tc: X86ThreadContext, request: FrameRequest, frame: number): void {
+  tc.setGprNumber(Gpr.RDI, request.info.signal);
+  tc.setGprNumber(Gpr.RSI, frame + SIGINFO);
+  tc.setGprNumber(Gpr.RDX, frame + UCONTEXT);
+  tc.setGprNumber(Gpr.RAX, 0);
+  tc.setGprNumber(Gpr.RSP, frame);
+  tc.ripNumber = request.handler;
+  tc.rflags &= ~(Rflags.DF | Rflags.RF | Rflags.TF);
+  const pkru = tc.u32[OFFSET.pkru >> 2]!;
+  tc.initFpu();
+  tc.u32[OFFSET.pkru >> 2] = pkru;
+}

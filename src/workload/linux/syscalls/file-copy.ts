@@ -1,0 +1,114 @@
+/**
+ * Copying between descriptors without the program's memory. sendfile(2), copy_file_range(2); splice(2) and its kin
+ * answer EINVAL, upon which programs read and write.
+ */
+import { Poll } from '../../../host/files-abi.ts';
+import { Errno, Restart } from '../errno.ts';
+import { SIGPIPE } from '../files/abi.ts';
+import { fileArgument } from '../files/arguments.ts';
+import { identityOf } from '../files/mapped-file.ts';
+import type { OpenFile } from '../files/open-file.ts';
+import { waitFor } from '../files/stream-wait.ts';
+import type { SyscallCall, SyscallMap, SyscallResult } from '../syscall.ts';
+
+const PAGE_BYTES = 4096;
+const MAX_COUNT = 0x7fff_f000;
+const SEEK_CUR = 1;
+
+/** An optional file offset in the program's memory; undefined = the file position. */
+function readOffset(call: SyscallCall, va: number): number | undefined {
+  return va === 0 ? undefined : Number(call.process.memory.readI64(va));
+}
+
+function sendfile(call: SyscallCall): SyscallResult {
+  const output = fileArgument(call, 0);
+  const source = fileArgument(call, 1);
+  if (output === undefined || source === undefined) return -Errno.EBADF;
+  if (!output.writable || !source.readable) return -Errno.EBADF;
+  // From a stream the host might have to wait; programs read and write then.
+  if (output.kind === 'listing' || source.kind !== 'regular') return -Errno.EINVAL;
+  const offsetAt = call.addr(2);
+  const count = Math.min(call.size(3), MAX_COUNT);
+  const { memory } = call.process;
+  let offset = readOffset(call, offsetAt);
+  const { process, thread } = call;
+  const attempt = () => {
+    const result = sendNow(process, source, output, offset, count);
+    if (result === -Errno.EPIPE) process.signalThread(thread, SIGPIPE);
+    if (result > 0 && offset !== undefined) {
+      offset += result;
+      memory.writeNumber64(offsetAt, offset);
+    }
+    return result;
+  };
+  const result = attempt();
+  if (result !== -Errno.EAGAIN || output.nonBlocking) return result;
+  return waitFor(output, Poll.OUT, Restart.sys, () => {
+    const later = attempt();
+    return later === -Errno.EAGAIN ? undefined : later;
+  });
+}
+
+/** Sends until the output takes no more. */
+function sendNow(
+  process: SyscallCall['process'],
+  source: OpenFile,
+  output: OpenFile,
+  offset: number | undefined,
+  count: number,
+): number {
+  const { host } = process.files;
+  const shared = output.kind === 'stream' && output.inherited;
+  let done = 0;
+  while (done < count) {
+    let piece = count - done;
+    if (shared) {
+      // This output cannot be asked not to wait; but once it is ready, what comes from one page goes in at once.
+      if (host.pollOne(output.hostFd, Poll.OUT) === 0) return done > 0 ? done : -Errno.EAGAIN;
+      const at = offset === undefined ? host.lseek(source.hostFd, 0, SEEK_CUR) : offset + done;
+      piece = Math.min(piece, PAGE_BYTES - (Math.max(0, at) % PAGE_BYTES));
+    }
+    const sent = host.sendfile(
+      output.hostFd,
+      source.hostFd,
+      offset === undefined ? undefined : offset + done,
+      piece,
+    );
+    if (sent < 0) return done > 0 ? done : sent;
+    if (sent === 0) break;
+    done += sent;
+  }
+  return done;
+}
+
+function copyFileRange(call: SyscallCall): number {
+  const source = fileArgument(call, 0);
+  const output = fileArgument(call, 2);
+  if (source === undefined || output === undefined) return -Errno.EBADF;
+  if (source.kind === 'listing' || output.kind === 'listing') return -Errno.EINVAL;
+  const [inAt, outAt] = [call.addr(1), call.addr(3)];
+  const inOffset = readOffset(call, inAt);
+  const outOffset = readOffset(call, outAt);
+  const { addressSpace, files, memory } = call.process;
+  const { host } = files;
+  const length = Math.min(call.size(4), MAX_COUNT);
+  const copied = host.copyFileRange(source.hostFd, inOffset, output.hostFd, outOffset, length, call.u32(5));
+  if (copied <= 0) return copied;
+  if (inOffset !== undefined) memory.writeNumber64(inAt, inOffset + copied);
+  if (outOffset !== undefined) memory.writeNumber64(outAt, outOffset + copied);
+  if (addressSpace.hasSharedFiles) {
+    const from = outOffset ?? host.lseek(output.hostFd, 0, SEEK_CUR) - copied;
+    addressSpace.refreshSharedFile(identityOf(files, output), from, copied);
+  }
+  return copied;
+}
+
+const unsupported = () => -Errno.EINVAL;
+
+export const fileCopySyscalls = {
+  sendfile,
+  copy_file_range: copyFileRange,
+  splice: unsupported,
+  tee: unsupported,
+  vmsplice: unsupported,
+} satisfies SyscallMap;

@@ -1,6 +1,6 @@
 /**
- * Guest-physical addresses and ranges of them. Both are exact Numbers: the architectures we model have at most
- * 52 physical address bits (SDM vol. 3A §4.1.4, Arm ARM D8.1.3), which fit below 2^53.
+ * Guest-physical addresses and ranges of them. Both are exact Numbers: the architectures we model have at
+ * most 52 physical address bits (SDM vol. 3A §4.1.4, Arm ARM D8.1.3), which fit below 2^53.
  */
 
 declare const physAddrBrand: unique symbol;

@@ -1,7 +1,8 @@
 /**
- * The non-coherent crossbar: routes requests by address from any of its CPU-side ports to one of its memory-side
- * ports, and responses back (gem5's src/mem/noncoherent_xbar.hh). Latencies are not waited for here but noted on
- * the packet, and paid by whoever takes it next; what the crossbar itself models is contention for its layers.
+ * The non-coherent crossbar: routes requests by address from any of its CPU-side ports to one of its
+ * memory-side ports, and responses back (gem5's src/mem/noncoherent_xbar.hh). Latencies are not waited for
+ * here but noted on the packet, and paid by whoever takes it next; what the crossbar itself models is
+ * contention for its layers.
  *
  *     RequestPort ─▶ cpuSidePorts[i] ══ request layer of j ══▶ memSidePorts[j] ─▶ ResponsePort
  *                 ◀─                 ◀══ response layer of i ══                ◀─

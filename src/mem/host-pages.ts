@@ -1,6 +1,6 @@
 /**
- * What guest RAM asks of the host's virtual memory: where it lies, huge pages, and giving pages back. It is an
- * interface of its own because RAM also works where the host offers none of it (no node:ffi, not Linux).
+ * What guest RAM asks of the host's virtual memory: where it lies, huge pages, and giving pages back. It is
+ * an interface of its own because RAM also works where the host offers none of it (no node:ffi, not Linux).
  */
 
 /** Size and alignment of a transparent huge page on x86-64 and on arm64 with 4 KiB pages. */

@@ -1,6 +1,7 @@
 /**
- * HostPages on Linux, for memory that is private and anonymous, as V8 maps WebAssembly memories. See madvise(2),
- * mprotect(2), and Documentation/virt/kvm/locking.rst for how KVM follows changes of the host's mappings.
+ * HostPages on Linux, for memory that is private and anonymous, as V8 maps WebAssembly memories. See
+ * madvise(2), mprotect(2), and Documentation/virt/kvm/locking.rst for how KVM follows changes of the host's
+ * mappings.
  */
 
 import { HostError } from '../host/errors.ts';
@@ -31,7 +32,7 @@ export class LinuxHostPages implements HostPages {
     madvise(address, sizeBytes, Advice.DontNeed);
   }
 
-  /** Every change of protection passes KVM's MMU notifier, which zaps what KVM derived from the old mapping. */
+  /** A change of protection passes KVM's MMU notifier, which zaps what KVM derived from the old mapping. */
   dropSecondaryMappings(address: bigint, sizeBytes: number): void {
     mprotect(address, sizeBytes, Prot.Read);
     mprotect(address, sizeBytes, Prot.Read | Prot.Write);

@@ -1,6 +1,7 @@
 /**
- * A queue of packets that each become due at a time of their own and then leave one by one, as fast as the peer
- * takes them (gem5's src/mem/packet_queue.hh). Packets that are due at the same time leave in order of arrival.
+ * A queue of packets that each become due at a time of their own and then leave one by one, as fast as the
+ * peer takes them (gem5's src/mem/packet_queue.hh). Packets that are due at the same time leave in order of
+ * arrival.
  */
 
 import { type EventQueue, SimEvent, TickMark } from '../sim/event-queue.ts';
@@ -62,8 +63,8 @@ export class PacketQueue {
   }
 
   /**
-   * Lets a functional access, which everything behind this queue has already served, see what is queued: it reads
-   * the data of writes still under way, and what it writes also changes the data that are under way.
+   * Lets a functional access, which everything behind this queue has already served, see what is queued: it
+   * reads the data of writes still under way, and what it writes also changes the data that are under way.
    */
   overlayFunctional(access: Packet): void {
     for (const { packet } of this.#entries) {

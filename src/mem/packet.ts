@@ -129,7 +129,7 @@ export class Packet {
     return value;
   }
 
-  /** Sets the data from an unsigned number; bytes beyond the payload's size are cut off, missing ones are 0. */
+  /** Sets the data from an unsigned number, cut off or filled with zeros to the payload's size. */
   setUint(value: number): void {
     let rest = value;
     for (let i = 0; i < this.sizeBytes; i++) {

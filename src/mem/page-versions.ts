@@ -1,15 +1,16 @@
 /**
- * The page-version map: which pages of guest RAM were written, and since when. Translated code and incremental
- * checkpoints read it; every writer of guest RAM marks it.
+ * The page-version map: which pages of guest RAM were written, and since when. Translated code and
+ * incremental checkpoints read it; every writer of guest RAM marks it.
  *
  * One 32-bit word per 4 KiB page, plus the current epoch in word 0, all in one shared buffer:
  *
  *     word 0        current epoch, starts at 1
  *     word 1 + i    epoch in which linear page i was last written, 0 = never
  *
- * A mark is one plain store of the current epoch, so writers (including generated code) need no atomics. A reader
- * that wants to know later what has changed closes the epoch with `snapshot()` and keeps the number it returns.
- * A writer that skips marks it has already made in this epoch (a dirty bit in a TLB) forgets them at a snapshot.
+ * A mark is one plain store of the current epoch, so writers (including generated code) need no atomics. A
+ * reader that wants to know later what has changed closes the epoch with `snapshot()` and keeps the number
+ * it returns. A writer that skips marks it has already made in this epoch (a dirty bit in a TLB) forgets
+ * them at a snapshot.
  */
 
 export const PAGE_SHIFT = 12;

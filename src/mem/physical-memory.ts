@@ -1,7 +1,8 @@
 /**
- * Guest RAM: a shared WebAssembly.Memory behind a region table. The same bytes are KVM's memory slots, the linear
- * memory of generated code and what devices and system calls see. Every write made here marks the page-version map.
- * All multi-byte values are little-endian; an access may cross pages but must lie within one region.
+ * Guest RAM: a shared WebAssembly.Memory behind a region table. The same bytes are KVM's memory slots, the
+ * linear memory of generated code and what devices and system calls see. Every write made here marks the
+ * page-version map. All multi-byte values are little-endian; an access may cross pages but must lie within
+ * one region.
  */
 
 import { SimObject } from '../sim/sim-object.ts';
@@ -179,9 +180,9 @@ export class PhysicalMemory extends SimObject {
   }
 
   /**
-   * Makes KVM forget its mappings and TLB entries of these pages, contents unchanged. A KVM that shadows the
-   * guest's page tables keeps a stale translation until then, when a present entry was changed under its feet.
-   * `pa` and `sizeBytes` are multiples of 4 KiB. No other thread may write the pages meanwhile.
+   * Makes KVM forget its mappings and TLB entries of these pages, contents unchanged. A KVM that shadows
+   * the guest's page tables keeps a stale translation until then, when a present entry was changed under
+   * its feet. `pa` and `sizeBytes` are multiples of 4 KiB. No other thread may write the pages meanwhile.
    */
   dropSecondaryMappings(pa: PhysAddr, sizeBytes: number): void {
     const linear = this.#wholePages(pa, sizeBytes);

@@ -1,11 +1,11 @@
 /**
- * Ports: how objects reach memory and devices. A request port is bound to one response port; three kinds of access
- * pass between them (gem5's src/mem/port.hh):
+ * Ports: how objects reach memory and devices. A request port is bound to one response port; three kinds of
+ * access pass between them (gem5's src/mem/port.hh):
  *
  *  - atomic: the whole access at once; its answer is in the packet, its duration is the result;
  *  - timing: request and response are separate calls, each of which the receiver may refuse. A refused sender
  *    waits for the receiver's retry and then sends again: it must not poll;
- *  - functional: like atomic, but takes no time and changes nothing except the data; it also sees queued packets.
+ *  - functional: like atomic, but takes no time and changes nothing except the data; also sees queued packets.
  */
 
 import type { Ticks } from '../sim/tick.ts';

@@ -1,6 +1,6 @@
 /**
- * A region of RAM in a checkpoint: a file of the region's size, uncompressed, page for page, with holes where the
- * memory is zero. Restoring leaves zero pages untouched, so that they take no memory of the host.
+ * A region of RAM in a checkpoint: a file of the region's size, uncompressed, page for page, with holes
+ * where the memory is zero. Restoring leaves zero pages untouched, so that they take no memory of the host.
  */
 
 import { readFully, writeSparse } from '../sim/checkpoint/blob.ts';

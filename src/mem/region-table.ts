@@ -1,6 +1,7 @@
 /**
- * The region table: where each range of guest-physical memory lies in the linear memory that stores all of them.
- * Regions keep their address modulo 2 MiB, so that a huge page of the host backs a huge page of the guest.
+ * The region table: where each range of guest-physical memory lies in the linear memory that stores all of
+ * them. Regions keep their address modulo 2 MiB, so that a huge page of the host backs a huge page of the
+ * guest.
  */
 
 import { AddrRange, hex, type PhysAddr } from './addr.ts';

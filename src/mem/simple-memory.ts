@@ -1,6 +1,6 @@
 /**
- * SimpleMemory: the port through which packets reach physical memory, with one latency for every access and any
- * number of them under way (gem5's src/mem/simple_mem.hh, without its limit of bandwidth).
+ * SimpleMemory: the port through which packets reach physical memory, with one latency for every access and
+ * any number of them under way (gem5's src/mem/simple_mem.hh, without its limit of bandwidth).
  */
 
 import type { ParamInputs, ParamValues } from '../sim/params.ts';

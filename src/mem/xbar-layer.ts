@@ -1,6 +1,6 @@
 /**
- * One layer of a crossbar: the way to one destination, which carries one packet at a time. Who comes meanwhile is
- * refused and gets a retry, in order of arrival. See gem5's src/mem/xbar.hh.
+ * One layer of a crossbar: the way to one destination, which carries one packet at a time. Who comes
+ * meanwhile is refused and gets a retry, in order of arrival. See gem5's src/mem/xbar.hh.
  *
  *            tryTiming                succeeded, failed: until the packet has passed
  *     idle ─────────────▶ busy ──────────────────────────────────────────────────────▶ idle, or

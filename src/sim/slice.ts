@@ -34,12 +34,16 @@ export class Slice {
   }
 
   /**
-   * The limit of one run in the guest, in nanoseconds of host time, at least 0. Whoever asks is about to
-   * spend host time, so the runner looks at the clock when the event has finished. Hot path.
+   * The limit of one run in the guest, in nanoseconds of host time, at least 0. Whoever asks is about to spend host
+   * time, and says afterwards when it was over: {@link spentUntil}. Hot path.
+   * @param nowMs the host's clock now
    */
-  remainingNs(): number {
-    this.checkSoon = true;
-    if (this.#endMs === -Infinity) return 0;
-    return Math.max(0, (this.#endMs - this.#nowMs()) * 1e6);
+  remainingNs(nowMs: number): number {
+    return Math.max(0, (this.#endMs - nowMs) * 1e6);
+  }
+
+  /** Somebody spent host time up to `nowMs`: the loop looks up if the slice is over. Hot path. */
+  spentUntil(nowMs: number): void {
+    if (nowMs >= this.#endMs) this.checkSoon = true;
   }
 }

@@ -201,7 +201,7 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu> extends BaseCpu<TC> impleme
     this.#thread = 'active';
     if (this.#draining || this.kvmState !== 'Idle') return;
     this.#to('Running');
-    this.#scheduleTick(ZERO_TICKS);
+    this.#startTicking();
   }
 
   override suspendContext(): void {
@@ -236,7 +236,7 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu> extends BaseCpu<TC> impleme
     this.#draining = false;
     if (this.#thread !== 'active' || this.kvmState !== 'Idle') return;
     this.#to('Running');
-    this.#scheduleTick(ZERO_TICKS);
+    this.#startTicking();
   }
 
   // ---- the tick ----
@@ -260,7 +260,10 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu> extends BaseCpu<TC> impleme
     else panic(this.path, `tick in state ${this.kvmState}`);
     if (this.#draining) this.#tryDrain();
     // A service that suspended and woke the thread has scheduled the tick already.
-    if (this.#ticks && !this.#tickEvent.scheduled) this.#scheduleTick(delay);
+    if (!this.#ticks || this.#tickEvent.scheduled) return;
+    // Ticks come at clock edges, so the next edge is a whole number of periods away.
+    const periods = Math.ceil(delay / this.#periodTicks);
+    this.eventQueue.schedule(this.#tickEvent, (periods * this.#periodTicks) as Ticks);
   }
 
   /** Enters the guest, from Running or RunningServiceCompletion; returns the simulated time that it took. */
@@ -302,10 +305,12 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu> extends BaseCpu<TC> impleme
     const time = this.#time!;
     const { stats } = this;
     const runner = this.#theRunner();
-    const sliceNs = this.root.slice.remainingNs();
+    const nowMs = this.root.hostClock();
+    const sliceNs = this.root.slice.remainingNs(nowMs);
     const awaitedNs = time.nsFromTicks(Math.max(ticks, this.#resolutionTicks));
     this.#counters?.start();
-    this.#finishEntry(runner.run(Math.min(awaitedNs, sliceNs)));
+    this.#finishEntry(runner.run(Math.min(awaitedNs, sliceNs), nowMs * NS_PER_MS));
+    this.root.slice.spentUntil(nowMs + runner.elapsedNs / NS_PER_MS);
     let hostCycles: number;
     if (this.#counters !== undefined) {
       this.#counters.stop();
@@ -369,11 +374,9 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu> extends BaseCpu<TC> impleme
     if (this.kvmState !== 'RunningMmioPending') this.#to('Idle');
   }
 
-  #scheduleTick(delay: number): void {
-    this.eventQueue.schedule(
-      this.#tickEvent,
-      this.eventQueue.ticksToClockEdge(this.#periodTicks, delay as Ticks),
-    );
+  /** The CPU begins to run at the next clock edge. */
+  #startTicking(): void {
+    this.eventQueue.schedule(this.#tickEvent, this.eventQueue.ticksToClockEdge(this.#periodTicks));
   }
 
   #exitReason(): number {

@@ -78,14 +78,13 @@ export class VcpuRunner {
   }
 
   /**
-   * Runs the guest for at most `limitNs` of host time (raised to the timer's resolution).
+   * Runs the guest for at most `limitNs` of host time (raised to the timer's resolution) from `startNs`, which is now.
    *
    * The timer is left armed when the guest exits early, and kept for the next entry if it does not fire too late for
    * it: most entries then need no timer call. One that fires too early costs a signal exit, no correctness.
    * Hot path.
    */
-  run(limitNs: number): EntryEnd {
-    const startNs = this.#now();
+  run(limitNs: number, startNs: number = this.#now()): EntryEnd {
     const deadlineNs = startNs + Math.max(limitNs, this.#timer.resolutionNs);
     const end = this.#enter(startNs, deadlineNs, false);
     this.timeIsUp = end !== 'cancelled' && startNs + this.elapsedNs >= deadlineNs;

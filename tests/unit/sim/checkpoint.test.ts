@@ -95,6 +95,17 @@ test('saving changes nothing and gives the same files twice', async () => {
   assert.equal(manifest('same1'), manifest('same2'));
 });
 
+test('dense and patchy memory larger than one write comes back byte for byte', () => {
+  const sizeBytes = 5 << 20;
+  const { root, memory } = machine({}, sizeBytes);
+  for (let i = 0; i < 3 << 20; i++) memory.bytes[i] = (i * 31 + (i >> 12)) | 1;
+  for (let i = 3 << 20; i < sizeBytes; i += 9000) memory.bytes[i] = 1;
+  saveCheckpoint(root, join(scratch, 'dense'));
+  const copy = machine({}, sizeBytes);
+  restoreCheckpoint(copy.root, join(scratch, 'dense'));
+  assert.ok(Buffer.from(copy.memory.bytes.buffer).equals(Buffer.from(memory.bytes.buffer)));
+});
+
 test('zero pages of memory take no space, and the file is page-aligned and complete', async () => {
   const sizeBytes = 64 << 20;
   const { root, memory } = machine({}, sizeBytes);

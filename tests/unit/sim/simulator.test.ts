@@ -25,6 +25,7 @@ test('a tick limit leaves no trace in the next run', async () => {
     if (root.curTick === 200n) root.exitSimLoop('early');
   };
   assert.equal((await simulator.runUntilExit({ maxTick: asTick(300n) })).cause, 'early');
+  assert.equal(root.eventQueue.size, 2, 'only the two tickers are scheduled');
   assert.equal((await simulator.runUntilExit({ maxTick: asTick(1000n) })).tick, 1000n);
   await assert.rejects(simulator.runUntilExit({ maxTick: asTick(999n) }), /999 is in the past/);
 });
@@ -86,11 +87,11 @@ test('the process gets its turn between slices, and can end an endless run', asy
 
 test('an event that used up the slice ends it at once', async () => {
   let hostMs = 0;
-  const { root, a, b } = machine({ hostClock: () => hostMs });
-  b.event.callback;
+  const { root, a } = machine({ hostClock: () => hostMs });
   a.onTick = () => {
-    assert.ok(root.slice.remainingNs() > 0);
+    assert.ok(root.slice.remainingNs(hostMs) > 0);
     hostMs += 25;
+    root.slice.spentUntil(hostMs);
   };
   const simulator = new Simulator(root, { sliceMs: 10 });
   setImmediate(() => simulator.requestExit());
@@ -103,12 +104,15 @@ test('the time left in a slice is what the host’s clock leaves, and nothing on
   const root = new Root({ hostClock: () => hostMs });
   root.slice.begin(10);
   hostMs += 4;
-  assert.equal(root.slice.remainingNs(), 6e6);
+  assert.equal(root.slice.remainingNs(hostMs), 6e6);
   hostMs += 7;
-  assert.equal(root.slice.remainingNs(), 0);
+  assert.equal(root.slice.remainingNs(hostMs), 0);
   root.slice.begin(10);
   root.slice.cut();
-  assert.equal(root.slice.remainingNs(), 0);
+  assert.equal(root.slice.remainingNs(hostMs), 0);
+  root.slice.begin(10);
+  new Simulator(root).requestExit();
+  assert.equal(root.slice.remainingNs(hostMs), 0);
 });
 
 test('several queues of one simulation keep step', async () => {

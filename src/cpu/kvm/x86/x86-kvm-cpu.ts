@@ -116,6 +116,11 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> {
     return this.#xsaveFormat ?? panic(this.path, 'used before startup');
   }
 
+  /** CPUID.1:EDX, which Linux hands to programs as AT_HWCAP. */
+  get featureBits(): number {
+    return this.#wiring.kvm.supportedCpuid.find((entry) => entry.function === 1)?.edx ?? 0;
+  }
+
   protected override storeState(classes: number): void {
     if (this.debug.KvmContext)
       this.trace('KvmContext', `thread context -> KVM, classes 0x${classes.toString(16)}`);

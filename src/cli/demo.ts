@@ -1,0 +1,67 @@
+// `hypertick demo`, which is `npm start`: the bundled program under the best CPU that this host has, and a short
+// account of what the simulator saw.
+
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { probeHost } from '../host/probe.ts';
+import { ExitStatus, FatalError } from '../sim/trouble.ts';
+import type { Command } from './commands.ts';
+import { parseOptions, text, value } from './options.ts';
+import { DEFAULT_DIRECTORY } from './output-directory.ts';
+import { bytes } from './program.ts';
+import { runSession } from './session.ts';
+import { summary } from './summary.ts';
+import { answer, say } from './terminal.ts';
+
+const OPTIONS = {
+  outdir: value(
+    'DIR',
+    `where the full statistics go (default: ${DEFAULT_DIRECTORY})`,
+    text,
+    DEFAULT_DIRECTORY,
+  ),
+};
+
+const NOTES = `The program is share/demo/mixed; its sources are beside it.
+`;
+
+export const command: Command = { operands: '', options: OPTIONS, notes: NOTES, run };
+
+async function run(args: readonly string[]): Promise<number> {
+  const { values, operands } = parseOptions(OPTIONS, args);
+  if (operands[0] !== undefined) throw new FatalError(`demo takes no operand, found '${operands[0]}'`);
+  const { kvm } = probeHost();
+  if (!kvm.available) {
+    say(
+      `this host cannot run the demo yet: it has no usable KVM (${kvm.reason}), and the simulated CPU is still to come`,
+    );
+    say(kvm.remedy === '' ? 'hypertick doctor says more' : kvm.remedy);
+    return ExitStatus.failure;
+  }
+  const program = fileURLToPath(new URL('../../share/demo/mixed', import.meta.url));
+  answer(`Running ${relative('', program)} on the host's own processor, inside the simulator.\n\n`);
+  const { outdir } = values;
+  const result = await runSession({
+    system: {
+      cpu: 'best',
+      memorySize: 2 ** 28,
+      workload: {
+        executablePath: bytes(program),
+        args: [bytes(program)],
+        environment: [],
+        cwd: '/',
+        readOnly: true,
+      },
+    },
+    seed: undefined,
+    outdir,
+    dumpState: undefined,
+    maxTick: undefined,
+    debugFlags: '',
+    debugFile: undefined,
+  });
+  answer(`\n${summary(result.snapshot, result.system.cpu.path)}\n`);
+  answer(`Everything that was counted: ${join(outdir, 'stats.txt')} and ${join(outdir, 'stats.json')}\n`);
+  answer('Your own program: bin/hypertick run PROGRAM; see also hypertick --help and hypertick doctor.\n');
+  return result.status;
+}

@@ -1,0 +1,209 @@
+// Whatever a user gets wrong: one clear line on standard error, the right exit status, nothing on standard output,
+// nothing written, never a JavaScript stack trace.
+
+import assert from 'node:assert/strict';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { CODE_ADDRESS, Code, ElfType, elf, SegmentType, writeProgram } from '../support/elf.ts';
+import { hypertick, kvmIsMissing, scratchDirectory } from '../support/hypertick.ts';
+
+interface Case {
+  args: readonly string[];
+  status: number;
+  says: RegExp;
+  /** Makes what the case needs in the working directory. */
+  given?: (directory: string) => void;
+  env?: Record<string, string>;
+}
+
+function check(name: string, { args, status, says, given, env }: Case): void {
+  test(name, (t) => {
+    const cwd = scratchDirectory(t);
+    given?.(cwd);
+    const before = readdirSync(cwd, { recursive: true });
+    const outcome = hypertick(args, { cwd, ...(env === undefined ? {} : { env }) });
+    assert.match(outcome.stderr, says);
+    assert.match(outcome.stderr, /^hypertick: [^\n]+\n$/, 'one line');
+    assert.equal(outcome.stdout.toString(), '');
+    assert.equal(outcome.status, status);
+    assert.deepEqual(readdirSync(cwd, { recursive: true }), before, 'nothing written');
+  });
+}
+
+describe('the command line', () => {
+  const bad = (args: readonly string[], says: RegExp): Case => ({ args, status: 125, says });
+  check('unknown command', bad(['rum'], /unknown command 'rum'; did you mean run\?/));
+  check(
+    'unknown option',
+    bad(['run', '--memor', '1GiB', 'x'], /unknown option --memor; did you mean --memory\?/),
+  );
+  check(
+    'unknown option that resembles nothing',
+    bad(['run', '--frobnicate', 'x'], /unknown option --frobnicate/),
+  );
+  check('unknown short option', bad(['run', '-x', 'true'], /unknown option -x/));
+  check(
+    'option before the command',
+    bad(['--cpu', 'kvm', 'run', 'x'], /unknown option --cpu before the command/),
+  );
+  check('option without its value', bad(['run', '--memory'], /option --memory needs a value: --memory SIZE/));
+  check(
+    'option that swallows the next',
+    bad(['run', '--cpu', '--memory', 'x'], /needs a value, found --memory/),
+  );
+  check('flag with a value', bad(['run', '--read-only=yes', 'x'], /option --read-only takes no value/));
+  check('no program', bad(['run', '--read-only'], /no program given/));
+  check('operand of doctor', bad(['doctor', 'me'], /doctor takes no operand, found 'me'/));
+});
+
+describe('option values', () => {
+  const bad = (option: string, argument: string, says: RegExp): Case => ({
+    args: ['run', option, argument, '/bin/true'],
+    status: 125,
+    says,
+  });
+  check(
+    'unknown unit',
+    bad('--memory', '3parsec', /option --memory: '3parsec' is not a size such as '512MiB'/),
+  );
+  check('no number', bad('--memory', 'lots', /option --memory: 'lots' is not a size/));
+  check('too little memory', bad('--memory', '4KiB', /memorySize.*4096 is not .* from 16MiB to/));
+  check('too much memory', bad('--memory', '8TiB', /memorySize.* is not .* from 16MiB to/));
+  check('unknown CPU', bad('--cpu', 'i387', /option --cpu: 'i387' is not a CPU model; known: best, kvm/));
+  check('negative seed', bad('--seed', '-1', /option --seed: '-1' is not a whole number/));
+  check('fractional ticks', bad('--max-ticks', '1.5', /option --max-ticks: '1\.5' is not a time/));
+  check('no ticks', bad('--max-ticks', '0', /option --max-ticks: '0' is not a whole number between 1 and/));
+  check(
+    'a date that is none',
+    bad('--start-time', '2026-02-31T25:00', /--start-time: '2026-02-31T25:00' is not/),
+  );
+  check(
+    'variable without a value',
+    bad('--env', 'HOME', /option --env: 'HOME' is not of the form NAME=VALUE/),
+  );
+  check('unknown debug flag', bad('--debug-flags', 'Kvmm', /unknown flag 'Kvmm'; did you mean Kvm/));
+  check('working directory that does not exist', bad('--cwd', 'nowhere', /nowhere/));
+  check('root that does not exist', bad('--root', 'nowhere', /nowhere/));
+});
+
+describe('outputs', () => {
+  const aFile = (directory: string): void => writeFileSync(join(directory, 'file'), '');
+  const bad = (option: string, argument: string, says: RegExp): Case => ({
+    args: ['run', option, argument, '/bin/true'],
+    status: 125,
+    says,
+    given: aFile,
+  });
+  check('directory where a file is', bad('--outdir', 'file', /output directory file: a file of that name/));
+  check(
+    'directory below a file',
+    bad('--outdir', 'file/out', /output directory file\/out: .*not a directory/),
+  );
+  check(
+    'directory that cannot be made',
+    bad('--outdir', '/proc/out', /cannot write the output directory \/proc\/out/),
+  );
+  check(
+    'state dump into no directory',
+    bad('--dump-state', 'no/state', /cannot write no\/state: its directory/),
+  );
+  check(
+    'debug file into no directory',
+    bad('--debug-file', 'no/trace', /cannot write the debug file no\/trace/),
+  );
+});
+
+describe('programs that are not there or cannot be executed', () => {
+  check('missing file', { args: ['run', './none'], status: 127, says: /\.\/none: no such file/ });
+  check('missing in PATH', {
+    args: ['run', 'no-such-command'],
+    status: 127,
+    says: /no-such-command: not found in PATH/,
+  });
+  check('empty name', { args: ['run', ''], status: 127, says: /the name is empty/ });
+  check('directory', { args: ['run', '/etc'], status: 126, says: /\/etc: is a directory/ });
+  check('path through a file', {
+    args: ['run', './file/x'],
+    status: 127,
+    says: /not a directory/,
+    given: (directory) => writeFileSync(join(directory, 'file'), ''),
+  });
+  check('file without permission', {
+    args: ['run', './data'],
+    status: 126,
+    says: /\.\/data: permission denied/,
+    given: (directory) => writeFileSync(join(directory, 'data'), elf(Code.exit(0)), { mode: 0o644 }),
+  });
+  check('directory in PATH is not a program', {
+    args: ['run', 'tool'],
+    status: 127,
+    says: /tool: not found/,
+    given: (directory) => mkdirSync(join(directory, 'tool')),
+    env: { PATH: '.' },
+  });
+});
+
+describe('files that are no x86-64 programs', { skip: kvmIsMissing() }, () => {
+  const image = elf(Code.exit(0));
+  const load = { flags: 5, offset: 0, address: CODE_ADDRESS, fileSize: 0x1000, memorySize: 0x1000 };
+  const FILES: Readonly<Record<string, readonly [contents: Buffer | string, says: RegExp]>> = {
+    'an empty file': ['', /empty|not an ELF/i],
+    'a text': ['hello\n', /not an ELF/i],
+    'a script': ['#!/usr/bin/env python3\n', /\/usr\/bin\/env python3/],
+    'ELF magic alone': [image.subarray(0, 4), /truncated/],
+    'a header cut off': [image.subarray(0, 40), /truncated/],
+    'program headers beyond the end': [elf([], { headerOffset: 0x10_0000 }), /header/],
+    'program headers at the end of the world': [elf([], { headerOffset: 0xffff_ffff_ffff_fff0n }), /header/],
+    'program headers of a wrong size': [elf([], { headerSize: 32 }), /header/],
+    'no program headers': [elf([], { headerCount: 0, segments: [] }), /segment|header/],
+    'a 32-bit program': [elf([], { elfClass: 1 }), /32-bit/],
+    'a program for another machine': [elf([], { machine: 183 }), /AArch64|machine/i],
+    'an object file': [elf([], { type: ElfType.REL }), /object file|relocatable/i],
+    'a segment beyond the end of the file': [
+      elf([], { segments: [{ ...load, fileSize: 0x9000, memorySize: 0x9000 }] }),
+      /end|file/,
+    ],
+    'a segment larger in the file than in memory': [
+      elf([], { segments: [{ ...load, memorySize: 16 }] }),
+      /memory/,
+    ],
+    'overlapping segments': [
+      elf([], {
+        segments: [
+          { ...load, memorySize: 0x2000 },
+          { ...load, address: CODE_ADDRESS + 0x1000 },
+        ],
+      }),
+      /overlap|order/,
+    ],
+    'a segment that wraps': [
+      elf([], { segments: [{ ...load, address: 0xffff_ffff_ffff_f000n, memorySize: 0x2000 }] }),
+      /address|wrap/,
+    ],
+    'a segment in the kernel half': [
+      elf([], { segments: [{ ...load, address: 0xffff_8000_0000_0000n }] }),
+      /address/,
+    ],
+  };
+  for (const [name, [contents, says]] of Object.entries(FILES)) {
+    check(name, {
+      args: ['run', '--outdir', '.', './program'],
+      status: 126,
+      says,
+      given: (directory) => writeProgram(join(directory, 'program'), contents),
+    });
+  }
+
+  const loader = { ...load, type: SegmentType.INTERP, offset: 0x1000, fileSize: 15, memorySize: 15 };
+  check('a program whose loader is missing', {
+    args: ['run', './program'],
+    status: 127,
+    says: /\/no\/such\/ld\.so/,
+    given: (directory) =>
+      writeProgram(
+        join(directory, 'program'),
+        elf([...Buffer.from('/no/such/ld.so\0')], { segments: [load, loader] }),
+      ),
+  });
+});

@@ -252,18 +252,37 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu> extends BaseCpu<TC> impleme
     if (this.kvmState === 'RunningService') this.#to(next);
   }
 
+  /**
+   * One tick after another, as long as nothing else is due before the next one: most ticks of a busy CPU then need no
+   * event. Ticks come at clock edges, so the next edge is a whole number of periods away.
+   */
   #tick(): void {
-    let delay: number;
-    if (this.kvmState === 'RunningService') delay = this.#serve();
-    else if (this.kvmState === 'Running' || this.kvmState === 'RunningServiceCompletion')
-      delay = this.#enter();
-    else panic(this.path, `tick in state ${this.kvmState}`);
-    if (this.#draining) this.#tryDrain();
-    // A service that suspended and woke the thread has scheduled the tick already.
-    if (!this.#ticks || this.#tickEvent.scheduled) return;
-    // Ticks come at clock edges, so the next edge is a whole number of periods away.
-    const periods = Math.ceil(delay / this.#periodTicks);
-    this.eventQueue.schedule(this.#tickEvent, (periods * this.#periodTicks) as Ticks);
+    const { slice, eventQueues } = this.root;
+    for (;;) {
+      const delay = this.#step();
+      if (this.#draining) this.#tryDrain();
+      // A service that suspended and woke the thread has scheduled the tick already.
+      if (!this.#ticks || this.#tickEvent.scheduled) return;
+      const toNextTick = (Math.ceil(delay / this.#periodTicks) * this.#periodTicks) as Ticks;
+      const goesOn = !slice.checkSoon && eventQueues.length === 1 && this.eventQueue.tryAdvance(toNextTick);
+      if (!goesOn) {
+        this.eventQueue.schedule(this.#tickEvent, toNextTick);
+        return;
+      }
+    }
+  }
+
+  /** What the state asks for; returns how long it takes, in ticks. */
+  #step(): number {
+    switch (this.kvmState) {
+      case 'RunningService':
+        return this.#serve();
+      case 'Running':
+      case 'RunningServiceCompletion':
+        return this.#enter();
+      default:
+        return panic(this.path, `tick in state ${this.kvmState}`);
+    }
   }
 
   /** Enters the guest, from Running or RunningServiceCompletion; returns the simulated time that it took. */

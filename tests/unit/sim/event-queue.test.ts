@@ -204,6 +204,22 @@ test('clock edges are the multiples of the period since tick 0, also after a re-
   assert.equal((late + BigInt(queue.ticksToClockEdge(period))) % 333n, 0n);
 });
 
+test('time moves on without an event only up to what is due next, exactly across the re-base', () => {
+  const queue = new EventQueue('test');
+  assert.equal(queue.tryAdvance(asTicks(100)), true);
+  assert.equal(queue.curTick, 100n);
+  const event = new SimEvent('due', () => {});
+  queue.schedule(event, asTicks(50));
+  assert.equal(queue.tryAdvance(asTicks(50)), false, 'an event is due just then');
+  assert.equal(queue.tryAdvance(asTicks(51)), false);
+  assert.equal(queue.curTick, 100n);
+  assert.equal(queue.tryAdvance(asTicks(49)), true);
+  assert.equal(queue.ticksToNext(), 1);
+  queue.deschedule(event);
+  for (let i = 0; i < 5; i++) assert.equal(queue.tryAdvance(asTicks(2 ** 51 + 1)), true);
+  assert.equal(queue.curTick, 149n + 5n * (2n ** 51n + 1n));
+});
+
 test('reset empties the queue and sets the time, backwards too', () => {
   const queue = new EventQueue('q');
   const { event, drainAll } = logging(queue);

@@ -1,6 +1,6 @@
 // `hypertick doctor`: what this host offers to the simulator, and what to do about what is missing.
 
-import { type Availability, type HostProbe, type KvmFlavour, probeHost } from '../host/probe.ts';
+import { type HostProbe, type KvmFlavour, probeHost } from '../host/probe.ts';
 import { FatalError } from '../sim/trouble.ts';
 import type { Command } from './commands.ts';
 import { parseOptions } from './options.ts';
@@ -75,11 +75,13 @@ function kvm({ kvm: found }: HostProbe): Finding {
   return { subject: 'kvm', verdict: found.flavour === 'arm64' ? 'missing' : 'ok', text };
 }
 
-function counters({ perf: { hardware, software, paranoid } }: HostProbe): Finding {
+function counters({ perf: { hardware, paranoid } }: HostProbe): Finding {
   const subject = 'counters';
   if (hardware.available) return { subject, verdict: 'ok', text: 'hardware performance counters work' };
   const level = paranoid === undefined ? '' : `, perf_event_paranoid is ${paranoid}`;
-  const text = `no hardware counters (${hardware.reason}${level}): instructions are not counted${clockText(software)}`;
+  const text =
+    `no hardware counters (${hardware.reason}${level}): ` +
+    'instructions are not counted, and time in the guest is read from the clock';
   return {
     subject,
     verdict: 'limited',
@@ -87,8 +89,6 @@ function counters({ perf: { hardware, software, paranoid } }: HostProbe): Findin
     ...(hardware.remedy === '' ? {} : { remedy: hardware.remedy }),
   };
 }
-
-const clockText = (software: Availability): string => (software.available ? ', times are' : '');
 
 function memory({ memory: { totalBytes, availableBytes, hugePages } }: HostProbe): Finding {
   const text = `${gib(availableBytes)} of ${gib(totalBytes)} available, huge pages: ${hugePages ?? 'none'}`;

@@ -4,6 +4,7 @@
 
 import { parseArgs } from 'node:util';
 import { nearNames } from '../sim/debug-flags.ts';
+import type { Param } from '../sim/params.ts';
 import { FatalError } from '../sim/trouble.ts';
 
 /** One option. `argument` is the placeholder in the help text; an option without one is a flag. */
@@ -57,6 +58,15 @@ export function integer(min: bigint, max: bigint): (argument: string) => bigint 
     if (!legal || number < min || number > max)
       throw new FatalError(`'${argument}' is not a whole number between ${min} and ${max}`);
     return number;
+  };
+}
+
+/** For {@link value}: what a parameter of a SimObject takes. */
+export function parameter<V>(declared: Param<unknown, V>): (argument: string) => V {
+  return (argument) => {
+    const parsed = declared.parse(argument);
+    if (parsed === undefined) throw new FatalError(`'${argument}' is not ${declared.legal}`);
+    return parsed;
   };
 }
 

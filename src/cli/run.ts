@@ -3,12 +3,12 @@
 
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { parseSize, parseTime } from '../sim/params.ts';
+import { parseTime } from '../sim/params.ts';
 import { asTick } from '../sim/tick.ts';
 import { FatalError } from '../sim/trouble.ts';
-import { CPU_MODELS } from '../system/se-system.ts';
+import { CPU_MODELS, SE_SYSTEM_PARAMS } from '../system/se-system.ts';
 import type { Command } from './commands.ts';
-import { flag, integer, list, type OptionValues, parseOptions, text, value } from './options.ts';
+import { flag, integer, list, type OptionValues, parameter, parseOptions, text, value } from './options.ts';
 import {
   bytes,
   checkDirectory,
@@ -30,10 +30,15 @@ const OPTIONS = {
   cpu: value(
     'MODEL',
     `who executes the instructions: ${CPU_MODELS.join(', ')} (default: best)`,
-    cpuModel,
+    parameter(SE_SYSTEM_PARAMS.cpu),
     'best',
   ),
-  memory: value('SIZE', 'RAM of the machine, such as 512MiB (default: 1GiB)', parseSize, 2 ** 30),
+  memory: value(
+    'SIZE',
+    'RAM of the machine, such as 512MiB (default: 1GiB)',
+    parameter(SE_SYSTEM_PARAMS.memorySize),
+    2 ** 30,
+  ),
   seed: value('N', 'seed of everything random in the machine (default: 1)', integer(0n, MAX_SEED), 1n),
   'max-ticks': value('TICKS', 'stop at this tick, or time such as 10ms; status 124', parseTicks, undefined),
   'start-time': value(
@@ -105,13 +110,6 @@ function programOf(values: OptionValues<typeof OPTIONS>, operandCount: number) {
     cwd,
     root: root === undefined ? undefined : bytes(resolve(root)),
   };
-}
-
-function cpuModel(name: string): (typeof CPU_MODELS)[number] {
-  const model = CPU_MODELS.find((candidate) => candidate === name);
-  if (model === undefined)
-    throw new FatalError(`'${name}' is not a CPU model; known: ${CPU_MODELS.join(', ')}`);
-  return model;
 }
 
 function parseTicks(argument: string) {

@@ -25,12 +25,13 @@ export interface FakeMachineOptions {
 /** A CPU on a scripted vCPU, in syscall emulation. Host cycles are nanoseconds. */
 export function fakeMachine(script: readonly Step[], { params, counters }: FakeMachineOptions = {}) {
   const lines: string[] = [];
+  const warnings: string[] = [];
   const vcpu = new FakeVcpu();
   const root = new Root({
     hostClock: () => vcpu.time.ns / 1e6,
     debugFlags: 'Kvm',
     traceSink: (line) => lines.push(line),
-    warnSink: () => {},
+    warnSink: (line) => warnings.push(line),
   });
   const memory = new PhysicalMemory(root, 'memory', {
     ranges: [
@@ -69,6 +70,7 @@ export function fakeMachine(script: readonly Step[], { params, counters }: FakeM
   const transitions = (): string[] =>
     lines.flatMap((line) => (line.includes(': state ') ? [line.slice(line.indexOf(': state ') + 8)] : []));
   return {
+    warnings,
     root,
     cpu,
     os,

@@ -23,7 +23,11 @@ export interface Entry {
   readonly immediateExit: boolean;
   readonly dirtyRegs: number;
   readonly rip: number;
+  readonly rflags: number;
   readonly rax: number;
+  /** Selector of CS and privilege level of SS. */
+  readonly cs: number;
+  readonly cpl: number;
 }
 
 /** The control signal of one imaginary thread. */
@@ -111,8 +115,16 @@ export class FakeVcpu implements X86Vcpu {
     return 0;
   }
   portOut(port: number): number {
+    return this.portAccess(port, KvmIo.OUT);
+  }
+  /** Data of a read goes to the second page. */
+  portIn(port: number): number {
+    return this.portAccess(port, KvmIo.IN);
+  }
+  portAccess(port: number, direction: number): number {
     const { io } = KvmExitLayouts;
-    this.run.u8[KVM_RUN_EXIT_OFFSET + io.at.direction] = KvmIo.OUT;
+    this.run.u8[KVM_RUN_EXIT_OFFSET + io.at.direction] = direction;
+    this.run.view.setBigUint64(KVM_RUN_EXIT_OFFSET + io.at.data_offset, 4096n, true);
     this.run.u8[KVM_RUN_EXIT_OFFSET + io.at.size] = 1;
     this.run.view.setUint16(KVM_RUN_EXIT_OFFSET + io.at.port, port, true);
     this.run.view.setUint32(KVM_RUN_EXIT_OFFSET + io.at.count, 1, true);
@@ -131,7 +143,10 @@ export class FakeVcpu implements X86Vcpu {
       immediateExit: this.run.immediateExit,
       dirtyRegs: this.run.kvmDirtyRegs,
       rip: this.reg('rip'),
+      rflags: this.reg('rflags'),
       rax: this.reg('rax'),
+      cs: this.run.syncRegs.sregs[KvmSregs.at.cs + KvmSegment.at.selector]!,
+      cpl: this.run.syncRegs.sregs[KvmSregs.at.ss + KvmSegment.at.dpl]!,
     });
     this.run.kvmDirtyRegs = 0;
     if (this.run.immediateExit || this.signal.pending) return EINTR;

@@ -35,7 +35,9 @@ export function setUserMode(tc: X86ThreadContext, pageTableRoot: number, xcr0: n
   tc.set(OFFSET.xcr0, BigInt(xcr0 | Xcr0.X87 | Xcr0.SSE));
   setUserSegments(tc);
   // Linux runs 64-bit programs with null selectors here.
-  for (const segment of [Seg.DS, Seg.ES, Seg.FS, Seg.GS]) tc.setSegment(segment, SegmentPreset.unusable);
+  // No LDT: a selector into one faults.
+  for (const segment of [Seg.DS, Seg.ES, Seg.FS, Seg.GS, Seg.LDTR])
+    tc.setSegment(segment, SegmentPreset.unusable);
 }
 
 /** CS and SS of 64-bit user code: what SYSRET and IRET to ring 3 load. */

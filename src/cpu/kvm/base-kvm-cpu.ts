@@ -10,52 +10,26 @@
 // anybody looks. A class is never in both.
 
 import { KvmExitReason } from '../../host/kvm/abi.ts';
-import { Priority, SimEvent } from '../../sim/event-queue.ts';
-import {
-  bool,
-  declareParams,
-  float,
-  frequency,
-  optional,
-  type ParamInputs,
-  type ParamValues,
-} from '../../sim/params.ts';
+import { Priority, SimEvent, TickMark } from '../../sim/event-queue.ts';
+import type { ParamValues } from '../../sim/params.ts';
 import type { DrainAnswer, SimObject } from '../../sim/sim-object.ts';
 import { clockPeriodTicks, type Ticks, ZERO_TICKS } from '../../sim/tick.ts';
 import { panic } from '../../sim/trouble.ts';
 import { BaseCpu } from '../base-cpu.ts';
 import { HostTime } from './host-time.ts';
+import { BASE_KVM_CPU_PARAMS, type BaseKvmCpuParams } from './params.ts';
 import { type EntryEnd, type RunnerClient, VcpuRunner } from './runner.ts';
 import { type KvmCpuState, KvmCpuStateMachine } from './state.ts';
 import { KvmCpuStats } from './stats.ts';
 import type { GuestCounters, KvmCpuParts, Vcpu } from './vcpu-parts.ts';
-
-/** Parameters of every KVM CPU; names as in gem5. */
-export const BASE_KVM_CPU_PARAMS = declareParams({
-  clock: frequency({ default: '3GHz', description: 'clock of the simulated CPU: the grid of its ticks' }),
-  usePerf: bool({
-    default: true,
-    description: 'count cycles and instructions by performance counters, if the host has them',
-  }),
-  alwaysSyncTC: bool({ default: false, description: 'synchronize all registers at every entry and exit' }),
-  hostFreq: optional(
-    frequency({ description: 'frequency of the host cycles that are counted; default: detected' }),
-  ),
-  hostFactor: float({
-    default: 1,
-    min: 1e-6,
-    max: 1e6,
-    description: 'simulated time per host time in the guest',
-  }),
-});
-
-export type BaseKvmCpuParams = ParamInputs<typeof BASE_KVM_CPU_PARAMS>;
 
 /** Whether the thread has work, whatever state the CPU is in: a drained CPU is Idle and its thread may be active. */
 type ThreadStatus = 'active' | 'suspended' | 'halted';
 
 const NS_PER_SECOND = 1e9;
 const NS_PER_MS = 1e6;
+/** Longest run while draining: 1 ms. */
+const DRAIN_RUN_TICKS = 1e9;
 
 export abstract class BaseKvmCpu<TC, V extends Vcpu> extends BaseCpu<TC> implements RunnerClient {
   readonly params: ParamValues<typeof BASE_KVM_CPU_PARAMS>;
@@ -74,6 +48,7 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu> extends BaseCpu<TC> impleme
   #thread: ThreadStatus = 'halted';
   #tcDirty: number;
   #kvmDirty = 0;
+  readonly #idleSince = new TickMark();
   #draining = false;
   #serving = false;
   #exitBySignal = false;
@@ -114,15 +89,21 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu> extends BaseCpu<TC> impleme
   protected abstract readonly context: TC;
   /** A new vCPU exists: give it CPUID and the like. */
   protected abstract setUpVcpu(vcpu: V): void;
-  /** Thread context → KVM, right before an entry. */
-  protected abstract storeState(classes: number): void;
+  /** Thread context → KVM, right before an entry; a half entry executes nothing new. */
+  protected abstract storeState(classes: number, halfEntry: boolean): void;
   /** KVM → thread context. */
   protected abstract loadState(classes: number): void;
   /** Serves an exit that this class does not know; returns its duration. It sets the next state by {@link served}. */
   protected abstract serveExit(reason: number): Ticks;
   /** The whole state as text, for messages. */
   abstract dump(): string;
-  /** Whether nothing is half delivered in KVM that a thread context cannot hold. */
+  /** Whether the guest can be entered as the thread context says; what is in the way is served otherwise. */
+  protected prepareEntry(): boolean {
+    return true;
+  }
+  /** The guest was entered and has come back, by an exit or a signal: KVM's registers are the valid ones. */
+  protected entered(_bySignal: boolean): void {}
+  /** Whether nothing is half delivered: the thread context, once read, is the whole truth. */
   protected isArchDrained(): boolean {
     return true;
   }
@@ -150,6 +131,12 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu> extends BaseCpu<TC> impleme
     this.setUpVcpu(vcpu);
   }
 
+  /** What was restored is newer than anything KVM holds. */
+  override restored(): void {
+    this.#tcDirty = this.allClasses;
+    this.#kvmDirty = 0;
+  }
+
   /** The vCPU; there is one from startup on. */
   protected get vcpu(): V {
     return this.#vcpu ?? panic(this.path, 'used before startup');
@@ -169,7 +156,8 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu> extends BaseCpu<TC> impleme
   }
 
   override get canSwitchThread(): boolean {
-    return this.#serving || (this.kvmState !== 'RunningService' && this.kvmState !== 'RunningMmioPending');
+    if (this.#serving || this.kvmState === 'RunningServiceCompletion') return true;
+    return (this.kvmState === 'Running' || this.kvmState === 'Idle') && this.isArchDrained();
   }
 
   // ---- registers ----
@@ -199,6 +187,7 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu> extends BaseCpu<TC> impleme
   override activateContext(): void {
     if (this.#thread === 'active') return;
     this.#thread = 'active';
+    this.stats.numCycles.inc(Math.floor(this.eventQueue.ticksSince(this.#idleSince) / this.#periodTicks));
     if (this.#draining || this.kvmState !== 'Idle') return;
     this.#to('Running');
     this.#startTicking();
@@ -288,17 +277,19 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu> extends BaseCpu<TC> impleme
   /** Enters the guest, from Running or RunningServiceCompletion; returns the simulated time that it took. */
   #enter(): number {
     const { debug } = this;
+    if (!this.#canEnter()) return 0;
     if (this.params.alwaysSyncTC) this.modifyState(this.allClasses);
-    const ticks = this.#draining ? 0 : this.eventQueue.ticksToNext();
+    const ticks = this.#ticksToRun();
     if (debug.KvmRun)
       this.trace('KvmRun', ticks === 0 ? 'half entry' : `entering for at most ${ticks} ticks`);
     if (this.#tcDirty !== 0) {
-      this.storeState(this.#tcDirty);
+      this.storeState(this.#tcDirty, ticks === 0);
       this.#tcDirty = 0;
     }
     const delay = ticks === 0 ? this.#halfEntry() : this.#run(ticks);
     if (this.kvmState === 'Idle') return delay;
     this.#kvmDirty = this.allClasses;
+    this.entered(this.#exitBySignal);
     if (this.params.alwaysSyncTC) this.readState(this.allClasses);
     if (this.#exitBySignal) {
       this.stats.numExitSignal.inc();
@@ -310,6 +301,20 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu> extends BaseCpu<TC> impleme
         `${this.#exitBySignal ? 'signal' : `exit ${this.#exitReason()}`} after ${delay} ticks`,
       );
     return delay;
+  }
+
+  /** A service before the entry, of what stands in its way, is a service like any other. */
+  #canEnter(): boolean {
+    this.#serving = true;
+    const ready = this.prepareEntry();
+    this.#serving = false;
+    return ready;
+  }
+
+  /** How long to run: to the next event, or not at all, or while draining until nothing is half delivered. */
+  #ticksToRun(): number {
+    if (!this.#draining) return this.eventQueue.ticksToNext();
+    return this.kvmState === 'Running' && !this.isArchDrained() ? DRAIN_RUN_TICKS : 0;
   }
 
   /** KVM completes a pending I/O instruction and executes nothing. One clock period passes. */
@@ -339,6 +344,7 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu> extends BaseCpu<TC> impleme
     } else hostCycles = time.cyclesFromNs(runner.elapsedNs);
     stats.numCycles.inc(time.simCyclesFromCycles(hostCycles));
     let executed = time.ticksFromCycles(hostCycles);
+    if (this.debug.KvmTimer && runner.timeIsUp) this.trace('KvmTimer', `time was up after ${executed} ticks`);
     // When the timer has ended the run, time reaches the awaited event: runs of no cycles must not hold it up for ever.
     if (this.#exitBySignal && runner.timeIsUp && awaitedNs <= sliceNs && executed < ticks) executed = ticks;
     this.#busyTicks += executed;
@@ -391,6 +397,7 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu> extends BaseCpu<TC> impleme
     if (this.#tickEvent.scheduled) this.eventQueue.deschedule(this.#tickEvent);
     // In the middle of a timing access the thread stops when the last answer has come.
     if (this.kvmState !== 'RunningMmioPending') this.#to('Idle');
+    this.eventQueue.mark(this.#idleSince);
   }
 
   /** The CPU begins to run at the next clock edge. */

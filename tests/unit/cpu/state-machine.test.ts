@@ -197,26 +197,3 @@ test('draining an idle CPU, twice, leaves it idle', async () => {
   await m.simulator.drain();
   assert.equal(m.cpu.kvmState, 'Idle');
 });
-
-test('ring 0 in the stub returns by SYSRET: only the general registers are given, with the stub’s RIP', async () => {
-  const m = fakeMachine([syscall(39, { cpl: 0 }), FakeVcpu.spin]);
-  m.os.onSyscall = (tc) => tc.setGprNumber(Gpr.RAX, 9);
-  m.at(0, () => m.cpu.activateContext());
-  await m.run(2_000_000);
-  const entry = m.vcpu.entries[1]!;
-  assert.equal(entry.rip, 0x7fff_ffe0_0002);
-  assert.equal(entry.rax, 9);
-  assert.equal(entry.dirtyRegs, 1, 'KVM_SYNC_X86_REGS alone');
-});
-
-test('ring 0 in the stub and another return address: segments of ring 3 are given as well', async () => {
-  const m = fakeMachine([syscall(15, { cpl: 0 }), FakeVcpu.spin]);
-  m.os.onSyscall = (tc) => {
-    tc.ripNumber = CODE + 0x40;
-  };
-  m.at(0, () => m.cpu.activateContext());
-  await m.run(2_000_000);
-  const entry = m.vcpu.entries[1]!;
-  assert.equal(entry.rip, CODE + 0x40);
-  assert.equal(entry.dirtyRegs, 3, 'REGS and SREGS');
-});

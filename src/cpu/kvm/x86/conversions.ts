@@ -215,8 +215,9 @@ export function eventsFromKvm(tc: X86ThreadContext, events: DataView): void {
 }
 
 /**
- * Thread context → kvm_vcpu_events. The shadow and a pending NMI are always given; payload and triple fault need VM
- * capabilities and are left out unless they are set, the SIPI vector and SMM state likewise.
+ * Thread context → kvm_vcpu_events. Without KVM_CAP_EXCEPTION_PAYLOAD, which is not asked for, KVM knows one kind of
+ * exception on its way and shows it as injected and pending both: it is given back as injected. The SIPI vector and the
+ * state of system management mode are given only if they are set.
  */
 export function eventsToKvm(tc: X86ThreadContext, events: DataView): void {
   const view = tc.dataView;
@@ -227,7 +228,9 @@ export function eventsToKvm(tc: X86ThreadContext, events: DataView): void {
     view.getUint32(at(EVENT.exceptionErrorCode), true),
     true,
   );
-  copy64(events, EVENTS.exception_payload, view, at(EVENT.exceptionPayload));
+  if (view.getUint8(at(EVENT.exceptionPending))) events.setUint8(EVENTS.exception + EXCEPTION.at.injected, 1);
+  events.setUint8(EVENTS.exception + EXCEPTION.at.pending, 0);
+  events.setUint8(EVENTS.exception_has_payload, 0);
   events.setUint32(EVENTS.sipi_vector, view.getUint32(at(EVENT.sipiVector), true), true);
   const bits = view.getUint8(at(EVENT.interruptShadow));
   let shadow = 0;
@@ -235,10 +238,7 @@ export function eventsToKvm(tc: X86ThreadContext, events: DataView): void {
   events.setUint8(EVENTS.interrupt + INTERRUPT.at.shadow, shadow);
   const valid = KvmVcpuEventValid;
   let flags: number = valid.NMI_PENDING | valid.SHADOW;
-  if (view.getUint8(at(EVENT.exceptionHasPayload)) || view.getUint8(at(EVENT.exceptionPending)))
-    flags |= valid.PAYLOAD;
   if (view.getUint32(at(EVENT.sipiVector), true) !== 0) flags |= valid.SIPI_VECTOR;
   if (view.getUint8(at(EVENT.smiInSmm)) || view.getUint8(at(EVENT.smiPending))) flags |= valid.SMM;
-  if (view.getUint8(at(EVENT.tripleFaultPending))) flags |= valid.TRIPLE_FAULT;
   events.setUint32(EVENTS.flags, flags, true);
 }

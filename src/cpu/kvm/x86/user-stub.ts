@@ -11,7 +11,8 @@
 // On hardware (VT-x, SVM) SYSCALL enters ring 0 and SYSRETQ leaves it: nothing but registers is written. Under PVM, SYSCALL
 // arrives at LSTAR still in ring 3, and the simulator completes the call by setting RIP: therefore page 0 is a user page
 // and the permission bitmap opens port 0xe0, on every flavour alike. User code that jumps there makes a system call, in an
-// odd way; that is all it can do with it. Exceptions run the ring 0 entries everywhere; their frame tells the rest.
+// odd way, with RCX and R11 of its own, which are checked like any value of a program; an access to the port from elsewhere
+// does nothing. Exceptions run the ring 0 entries everywhere; their frame tells the rest. user-entry.ts is the other side.
 // The exit must be a write: RIP may then be changed before the next entry (KVM would overwrite it after a read).
 
 import { buildTss64, GdtBuilder, IdtBuilder } from '../../../arch/x86/descriptors.ts';
@@ -40,6 +41,7 @@ const IDT_OFFSET = 0x800;
 const STACK_TOP = PAGES * PAGE_SIZE;
 
 const OUT_IMM8_AL = 0xe6;
+const OUT_BYTES = 2;
 const SYSRETQ = [0x48, 0x0f, 0x07] as const;
 const HLT = 0xf4;
 
@@ -117,6 +119,15 @@ export class UserStub {
     if (port === SYSCALL_PORT) return StubExit.Syscall;
     const vector = port - EXCEPTION_PORTS;
     return vector >= 0 && vector < EXCEPTIONS ? vector : StubExit.None;
+  }
+
+  /** Where SYSRETQ is: offset of RIP behind the OUT of a system call. */
+  readonly sysretOffset = OUT_BYTES;
+
+  /** Offset of RIP in the code of the system-call stub; −1 if it is elsewhere. */
+  offsetOf(tc: X86ThreadContext): number {
+    const offset = tc.ripNumber - (STUB_VIRTUAL + PAGE.syscall * PAGE_SIZE);
+    return offset >= 0 && offset < PAGE_SIZE ? offset : -1;
   }
 
   /** The frame of the exception that has just been delivered: always at the top of the stub's stack. */

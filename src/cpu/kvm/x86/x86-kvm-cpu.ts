@@ -2,11 +2,10 @@
 // (syscall emulation). gem5: src/arch/x86/kvm/x86_cpu.cc.
 
 import { dumpAll } from '../../../arch/x86/dump.ts';
-import { describeVector } from '../../../arch/x86/exceptions.ts';
 import { mxcsrMaskOf } from '../../../arch/x86/fxsave.ts';
 import { Xcr0 } from '../../../arch/x86/registers.ts';
-import { OFFSET, RegClass, X86ThreadContext } from '../../../arch/x86/thread-context.ts';
-import { setUserMode, setUserSegments } from '../../../arch/x86/user-mode.ts';
+import { RegClass, X86ThreadContext } from '../../../arch/x86/thread-context.ts';
+import { setUserMode } from '../../../arch/x86/user-mode.ts';
 import { XSAVE_HELD, XsaveFormat } from '../../../arch/x86/xsave.ts';
 import { KvmCap, KvmExitReason } from '../../../host/kvm/abi.ts';
 import { decodeExit, describeExit } from '../../../host/kvm/exit.ts';
@@ -16,11 +15,12 @@ import { bool, declareParams, type ParamInputs, resolveParams } from '../../../s
 import type { SimObject } from '../../../sim/sim-object.ts';
 import { type Ticks, ZERO_TICKS } from '../../../sim/tick.ts';
 import { fatal, panic } from '../../../sim/trouble.ts';
-import type { UserException } from '../../user-mode-os.ts';
-import { BaseKvmCpu, type BaseKvmCpuParams } from '../base-kvm-cpu.ts';
+import { BaseKvmCpu } from '../base-kvm-cpu.ts';
+import type { BaseKvmCpuParams } from '../params.ts';
 import type { HostParts } from '../vcpu-parts.ts';
 import { X86StateTransfer } from './state-transfer.ts';
-import { StubExit, UserStub } from './user-stub.ts';
+import { UserEntry } from './user-entry.ts';
+import { UserStub } from './user-stub.ts';
 
 export const X86_KVM_CPU_PARAMS = declareParams({
   useXSave: bool({
@@ -48,10 +48,6 @@ export interface X86KvmCpuWiring {
   readonly stubBase: number;
 }
 
-const RING_3 = 3;
-/** RIP and RSP of user code are below this; anything else is not canonical, or not the program's. */
-const USER_END = 0x8000_0000_0000n;
-
 export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> {
   protected override readonly context = new X86ThreadContext();
   readonly #wiring: X86KvmCpuWiring;
@@ -59,13 +55,7 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> {
   readonly #stub: UserStub;
   #transfer: X86StateTransfer | undefined;
   #xsaveFormat: XsaveFormat | undefined;
-  /**
-   * The vCPU stands in ring 0 of the stub, behind SYSCALL: SYSRETQ brings it back by itself if the thread context
-   * still returns to where RCX and R11 say. RIP and RFLAGS in the stub are kept here.
-   */
-  #inSyscallStub = false;
-  readonly #stubRip = new Uint32Array(4);
-  readonly #exception: UserException = { vector: 0, errorCode: 0, address: 0n };
+  #user: UserEntry | undefined;
 
   constructor(parent: SimObject, name: string, wiring: X86KvmCpuWiring, params: X86KvmCpuParams = {}) {
     const { useXSave, ...base } = params;
@@ -106,6 +96,7 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> {
       msrIndices: kvm.msrIndices,
     });
     if (this.os === undefined) return;
+    this.#user = new UserEntry(this, this.os, this.#stub);
     // User code sees no MSR: all but the stub's stay as KVM made them.
     this.#transfer.load(RegClass.msr);
     this.#stub.setRegisters(this.context);
@@ -121,134 +112,64 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> {
     return this.#wiring.kvm.supportedCpuid.find((entry) => entry.function === 1)?.edx ?? 0;
   }
 
-  protected override storeState(classes: number): void {
+  /** Privilege level in KVM at the last exit: SS.DPL. Hot path. */
+  get cplInKvm(): number {
+    const transfer = this.#theTransfer();
+    return transfer.specialTravels ? transfer.cpl : this.readState(RegClass.special).cpl;
+  }
+
+  protected override storeState(classes: number, halfEntry: boolean): void {
     if (this.debug.KvmContext)
       this.trace('KvmContext', `thread context -> KVM, classes 0x${classes.toString(16)}`);
-    if (this.#inSyscallStub) {
-      this.#inSyscallStub = false;
-      if (this.#returnsBySysret(classes)) {
-        this.#storeForSysret(classes);
-        return;
-      }
-      // The stub's CS and SS are those of ring 0: give KVM the user's.
-      this.modifyState(RegClass.special);
-      classes |= RegClass.special;
-    }
-    this.#theTransfer().store(classes);
+    const user = this.#user;
+    const transfer = this.#theTransfer();
+    if (user === undefined) transfer.store(classes);
+    else if (user.returnsBySysret(classes, halfEntry)) user.storeInStub(transfer, classes);
+    else transfer.store(user.leaveStub(classes));
   }
 
   protected override loadState(classes: number): void {
     if (this.debug.KvmContext)
       this.trace('KvmContext', `KVM -> thread context, classes 0x${classes.toString(16)}`);
     this.#theTransfer().load(classes);
-    if (classes & RegClass.special && this.#inSyscallStub) setUserSegments(this.context);
+    if (classes & RegClass.special) this.#user?.loadedSpecial(this.context);
+  }
+
+  protected override prepareEntry(): boolean {
+    // Registers that KVM has changed since are the processor's own: they can be entered.
+    return this.#user === undefined || !(this.tcDirty & RegClass.general) || this.#user.prepare();
+  }
+
+  protected override entered(bySignal: boolean): void {
+    this.#user?.entered(bySignal);
+  }
+
+  protected override isArchDrained(): boolean {
+    return this.#user?.isSettled ?? true;
   }
 
   protected override serveExit(reason: number): Ticks {
-    const { run } = this.vcpu;
-    switch (reason) {
-      case KvmExitReason.IO:
-        this.stats.numIO.inc();
-        if (this.debug.KvmIO)
-          this.trace('KvmIO', `port 0x${run.io.port.toString(16)} ${run.io.isOut ? 'out' : 'in'}`);
-        if (this.os !== undefined && run.io.isOut) return this.#serveUser(this.#stub.classify(run.io.port));
-        return this.#unserved();
-      case KvmExitReason.SHUTDOWN:
-        this.root.exitSimLoop('guest shut down by a triple fault', 1);
-        this.haltContext();
+    if (reason === KvmExitReason.IO) {
+      this.stats.numIO.inc();
+      const { io } = this.vcpu.run;
+      if (this.debug.KvmIO) this.trace('KvmIO', `port 0x${io.port.toString(16)} ${io.isOut ? 'out' : 'in'}`);
+      if (this.#user !== undefined) {
+        if (!this.#user.serve(io)) this.#readNothing();
+        this.served('RunningServiceCompletion');
         return ZERO_TICKS;
-      default:
-        return this.#unserved();
+      }
     }
+    return this.#unserved();
+  }
+
+  /** A port where nothing is: reads give ones. */
+  #readNothing(): void {
+    const { io, u8 } = this.vcpu.run;
+    if (!io.isOut) u8.fill(0xff, io.dataOffset, io.dataOffset + io.size * io.count);
   }
 
   override dump(): string {
     return dumpAll(this.readState(RegClass.all));
-  }
-
-  // ---- user mode without a kernel ----
-
-  #serveUser(what: number): Ticks {
-    if (what === StubExit.Syscall) this.#serveSyscall();
-    else if (what === StubExit.None) return this.#unserved();
-    else this.#serveException(what);
-    this.os!.afterService(this);
-    this.served('RunningServiceCompletion');
-    return ZERO_TICKS;
-  }
-
-  /** Behind SYSCALL: RCX is the return address, R11 the flags (SDM vol. 2B "SYSCALL"). Hot path. */
-  #serveSyscall(): void {
-    this.stats.numUserSyscalls.inc();
-    const tc = this.modifyState(RegClass.general);
-    const words = tc.u32;
-    const rip = OFFSET.rip >> 2;
-    this.#inSyscallStub = this.#cplInKvm() !== RING_3;
-    if (this.#inSyscallStub) for (let i = 0; i < 4; i++) this.#stubRip[i] = words[rip + i]!;
-    words[rip] = words[RCX]!;
-    words[rip + 1] = words[RCX + 1]!;
-    words[rip + 2] = words[R11]!;
-    words[rip + 3] = 0;
-    this.os!.syscall(this);
-  }
-
-  /** In an exception entry of the stub: the interrupted state is in the frame. */
-  #serveException(vector: number): void {
-    this.stats.numUserExceptions.inc();
-    const tc = this.modifyState(RegClass.general | RegClass.special);
-    const frame = this.#stub.readFrame(vector);
-    tc.rip = frame.rip;
-    tc.rflags = frame.rflags;
-    tc.setGpr(RSP_INDEX, frame.rsp);
-    if ((frame.cs & 3) !== RING_3) {
-      panic(this.path, `${describeVector(vector)} in the supervisor stub at 0x${frame.rip.toString(16)}`);
-    }
-    setUserSegments(tc);
-    const exception = this.#exception;
-    exception.vector = vector;
-    exception.errorCode = frame.errorCode;
-    exception.address = vector === PAGE_FAULT ? tc.get(OFFSET.cr2) : 0n;
-    if (this.debug.Faults) {
-      const at = vector === PAGE_FAULT ? ` on 0x${exception.address.toString(16)}` : '';
-      this.trace(
-        'Faults',
-        `${describeVector(vector)} at 0x${frame.rip.toString(16)}${at}, error code ${frame.errorCode}`,
-      );
-    }
-    this.os!.exception(this, exception);
-  }
-
-  /** Whether SYSRETQ in the stub leads to the state that the thread context wants. */
-  #returnsBySysret(classes: number): boolean {
-    const words = this.context.u32;
-    const rip = OFFSET.rip >> 2;
-    return (
-      (classes & RegClass.special) === 0 &&
-      words[rip] === words[RCX] &&
-      words[rip + 1] === words[RCX + 1] &&
-      words[rip + 2] === words[R11] &&
-      // SYSRET to an address that is not canonical faults in ring 0 on some processors.
-      this.context.rip < USER_END
-    );
-  }
-
-  /** Leaves the vCPU where it is, in front of SYSRETQ. */
-  #storeForSysret(classes: number): void {
-    const words = this.context.u32;
-    const rip = OFFSET.rip >> 2;
-    const [lo, hi, flags] = [words[rip]!, words[rip + 1]!, words[rip + 2]!];
-    for (let i = 0; i < 4; i++) words[rip + i] = this.#stubRip[i]!;
-    this.#theTransfer().store(classes);
-    words[rip] = lo;
-    words[rip + 1] = hi;
-    words[rip + 2] = flags;
-    words[rip + 3] = 0;
-  }
-
-  /** Current privilege level in KVM at the last exit: SS.DPL. */
-  #cplInKvm(): number {
-    const transfer = this.#theTransfer();
-    return transfer.specialTravels ? transfer.cpl : this.readState(RegClass.special).cpl;
   }
 
   // ---- set-up and trouble ----
@@ -270,8 +191,3 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> {
     return fatal(this.path, `KVM exit that cannot be served: ${exit}`);
   }
 }
-
-const RCX = (OFFSET.gpr >> 2) + 2 * 1;
-const R11 = (OFFSET.gpr >> 2) + 2 * 11;
-const RSP_INDEX = 4;
-const PAGE_FAULT = 14;

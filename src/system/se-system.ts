@@ -6,7 +6,7 @@ import { Kvm } from '../cpu/kvm/kvm.ts';
 import { attachVcpu } from '../cpu/kvm/kvm-host.ts';
 import { KvmVm } from '../cpu/kvm/kvm-vm.ts';
 import { STUB_SIZE_BYTES } from '../cpu/kvm/x86/user-stub.ts';
-import { X86KvmCpu } from '../cpu/kvm/x86/x86-kvm-cpu.ts';
+import { X86KvmCpu, type X86KvmCpuParams } from '../cpu/kvm/x86/x86-kvm-cpu.ts';
 import { AddrRange } from '../mem/addr.ts';
 import { hostPagesIfAvailable } from '../mem/linux-host-pages.ts';
 import { PhysicalMemory } from '../mem/physical-memory.ts';
@@ -24,8 +24,10 @@ export const SE_SYSTEM_PARAMS = declareParams({
 });
 
 export interface SeSystemOptions extends ParamInputs<typeof SE_SYSTEM_PARAMS> {
+  /** Parameters of the KVM CPU, such as `hostFactor` and `alwaysSyncTC`. */
+  readonly kvmCpu?: X86KvmCpuParams;
   /** The program and how it is started. */
-  readonly workload: Omit<LinuxProcessOptions, 'cpu' | 'memory' | 'ram' | 'xsave' | 'hwcap'>;
+  readonly workload: Omit<LinuxProcessOptions, 'cpu' | 'memory' | 'ram' | 'xsave' | 'hwcap' | 'hwcap2'>;
 }
 
 const PAGE = 4096;
@@ -37,7 +39,7 @@ export class SeSystem extends SimObject {
   readonly cpu: BaseCpu;
   readonly process: LinuxProcess;
 
-  constructor(parent: SimObject, name: string, { workload, ...params }: SeSystemOptions) {
+  constructor(parent: SimObject, name: string, { workload, kvmCpu, ...params }: SeSystemOptions) {
     super(parent, name);
     const { memorySize } = this.resolveParams(SE_SYSTEM_PARAMS, params);
     const ram = AddrRange.ofSize(0, Math.ceil(memorySize / PAGE) * PAGE);
@@ -52,13 +54,14 @@ export class SeSystem extends SimObject {
     });
     const kvm = Kvm.open();
     const vm = new KvmVm(this, 'vm', { kvm, memory: this.memory });
-    const cpu = new X86KvmCpu(this, 'cpu', {
+    const wiring = {
       kvm,
       createVcpu: () => vm.createVcpu(),
       attach: attachVcpu,
       memory: this.memory,
       stubBase: STUB_BASE,
-    });
+    };
+    const cpu = new X86KvmCpu(this, 'cpu', wiring, kvmCpu);
     this.cpu = cpu;
     this.process = new LinuxProcess(this, 'process', {
       ...workload,
@@ -66,7 +69,8 @@ export class SeSystem extends SimObject {
       memory: this.memory,
       ram,
       xsave: () => cpu.xsaveFormat,
-      hwcap: cpu.featureBits,
+      hwcap: cpu.hwcap,
+      hwcap2: cpu.hwcap2,
     });
   }
 }

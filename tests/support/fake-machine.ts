@@ -53,6 +53,7 @@ export function fakeMachine(script: readonly Step[], { params, counters }: FakeM
         frequencyHz: 1e9,
         counters,
         whyNoCounters: 'no counters in this test',
+        close: () => {},
       }),
       memory,
       stubBase: STUB_BASE,

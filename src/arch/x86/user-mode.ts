@@ -21,16 +21,22 @@ export const LinuxSelector = {
  * Puts a processor into ring 3 of 64-bit mode: registers zero, x87 and SSE in their initial state, FS and
  * GS bases zero. CR4.TSD is clear: RDTSC reads the processor's counter.
  * @param pageTableRoot physical address of the top-level page table
+ * @param optionalCr4 CR4 bits of features that not every processor has (`Cr4.OSXSAVE`, `Cr4.FSGSBASE`)
  * @param xcr0 state components to enable: a mask of `Xcr0`; x87 and SSE always are
  */
-export function setUserMode(tc: X86ThreadContext, pageTableRoot: number, xcr0: number): void {
+export function setUserMode(
+  tc: X86ThreadContext,
+  pageTableRoot: number,
+  xcr0: number,
+  optionalCr4: number = Cr4.OSXSAVE | Cr4.FSGSBASE,
+): void {
   tc.powerOn();
   tc.u8.fill(0, OFFSET.gpr, OFFSET.rip);
   tc.rip = 0n;
   tc.rflags = Rflags.FIXED | Rflags.IF;
   tc.set(OFFSET.cr0, BigInt(Cr0.PE | Cr0.MP | Cr0.ET | Cr0.NE | Cr0.WP | Cr0.AM) | BigInt(Cr0.PG));
   tc.set(OFFSET.cr3, BigInt(pageTableRoot));
-  tc.set(OFFSET.cr4, BigInt(Cr4.PAE | Cr4.OSFXSR | Cr4.OSXMMEXCPT | Cr4.OSXSAVE | Cr4.FSGSBASE));
+  tc.set(OFFSET.cr4, BigInt(Cr4.PAE | Cr4.OSFXSR | Cr4.OSXMMEXCPT | optionalCr4));
   tc.set(OFFSET.efer, BigInt(Efer.SCE | Efer.LME | Efer.LMA | Efer.NXE));
   tc.set(OFFSET.xcr0, BigInt(xcr0 | Xcr0.X87 | Xcr0.SSE));
   setUserSegments(tc);

@@ -21,7 +21,7 @@ import { BASE_KVM_CPU_PARAMS, type BaseKvmCpuParams } from './params.ts';
 import { type EntryEnd, type RunnerClient, VcpuRunner } from './runner.ts';
 import { type KvmCpuState, KvmCpuStateMachine } from './state.ts';
 import { KvmCpuStats } from './stats.ts';
-import type { GuestCounters, KvmCpuParts, Vcpu } from './vcpu-parts.ts';
+import type { GuestCounters, HostParts, KvmCpuParts, Vcpu } from './vcpu-parts.ts';
 
 /** Whether the thread has work, whatever state the CPU is in: a drained CPU is Idle and its thread may be active. */
 type ThreadStatus = 'active' | 'suspended' | 'halted';
@@ -41,6 +41,7 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu> extends BaseCpu<TC> impleme
   readonly #tickEvent: SimEvent;
   readonly #periodTicks: Ticks;
   #vcpu: V | undefined;
+  #host: HostParts | undefined;
   #runner: VcpuRunner | undefined;
   #time: HostTime | undefined;
   #resolutionTicks = 0;
@@ -116,6 +117,7 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu> extends BaseCpu<TC> impleme
     const vcpu = this.#parts.createVcpu();
     this.#vcpu = vcpu;
     const host = this.#parts.attach(vcpu);
+    this.#host = host;
     this.#time = new HostTime(this.params.hostFreq ?? host.frequencyHz, this.params.hostFactor);
     this.#resolutionTicks = this.#time.resolutionTicks(host.timer.resolutionNs);
     this.#runner = new VcpuRunner({
@@ -421,6 +423,7 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu> extends BaseCpu<TC> impleme
 
   #close(): void {
     this.#runner?.close();
+    this.#host?.close();
     this.#vcpu?.close();
   }
 }

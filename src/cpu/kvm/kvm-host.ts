@@ -11,6 +11,7 @@ import type { GuestCounters, HostParts } from './vcpu-parts.ts';
 class PerfGuestCounters implements GuestCounters {
   readonly #cycles: PerfCounter;
   readonly #instructions: PerfCounter;
+  readonly #countsHost: boolean;
   #baseCycles = 0;
   #baseInstructions = 0;
   cycles = 0;
@@ -30,6 +31,8 @@ class PerfGuestCounters implements GuestCounters {
       this.#cycles.close();
       throw error;
     }
+    this.#countsHost = this.dropped.includes('exclude_host');
+    if (!this.#countsHost) this.#cycles.start();
   }
 
   /** What the counts contain although it was to be excluded. */
@@ -38,15 +41,27 @@ class PerfGuestCounters implements GuestCounters {
   }
 
   start(): void {
-    this.#baseCycles = this.#cycles.read();
-    this.#baseInstructions = this.#instructions.read();
-    this.#cycles.start();
+    // Where the host is excluded the counters run all the time: they move in the guest only.
+    if (this.#countsHost) {
+      this.#baseCycles = this.#cycles.read();
+      this.#baseInstructions = this.#instructions.read();
+      this.#cycles.start();
+    }
   }
 
   stop(): void {
-    this.#cycles.stop();
-    this.cycles = this.#cycles.read() - this.#baseCycles;
-    this.instructions = this.#instructions.read() - this.#baseInstructions;
+    if (this.#countsHost) this.#cycles.stop();
+    const cycles = this.#cycles.read();
+    const instructions = this.#instructions.read();
+    this.cycles = cycles - this.#baseCycles;
+    this.instructions = instructions - this.#baseInstructions;
+    this.#baseCycles = cycles;
+    this.#baseInstructions = instructions;
+  }
+
+  close(): void {
+    this.#instructions.close();
+    this.#cycles.close();
   }
 }
 
@@ -57,11 +72,8 @@ class PerfGuestCounters implements GuestCounters {
 export function attachVcpu(vcpu: X86Vcpu, warn: (message: string) => void): HostParts {
   const signal = new ControlSignal();
   vcpu.setSignalMask(signal.entryMask());
-  const parts = {
-    signal,
-    timer: new PosixTimer(signal),
-    frequencyHz: vcpu.getTscKhz() * 1000,
-  };
+  const timer = new PosixTimer(signal);
+  const parts = { signal, timer, frequencyHz: vcpu.getTscKhz() * 1000 };
   try {
     const counters = new PerfGuestCounters();
     if (counters.dropped.length > 0) {
@@ -69,9 +81,14 @@ export function attachVcpu(vcpu: X86Vcpu, warn: (message: string) => void): Host
         `the kernel refuses ${counters.dropped.join(' and ')}: instruction counts contain the host's own work`,
       );
     }
-    return { ...parts, counters, whyNoCounters: '' };
+    const close = (): void => {
+      timer.close();
+      counters.close();
+    };
+    return { ...parts, counters, whyNoCounters: '', close };
   } catch (error) {
     if (!(error instanceof HostError)) throw error;
-    return { ...parts, counters: undefined, whyNoCounters: `no performance counters (${error.code})` };
+    const whyNoCounters = `no performance counters (${error.code})`;
+    return { ...parts, counters: undefined, whyNoCounters, close: () => timer.close() };
   }
 }

@@ -30,6 +30,8 @@ export interface HostParts {
   readonly counters: GuestCounters | undefined;
   /** Why there are no counters; empty if there are. */
   readonly whyNoCounters: string;
+  /** Gives timer and counters back to the host. */
+  close(): void;
 }
 
 /** How a KVM CPU gets its vCPU, at startup. */

@@ -3,7 +3,7 @@
 
 import { dumpAll } from '../../../arch/x86/dump.ts';
 import { mxcsrMaskOf } from '../../../arch/x86/fxsave.ts';
-import { Xcr0 } from '../../../arch/x86/registers.ts';
+import { Cr4, Xcr0 } from '../../../arch/x86/registers.ts';
 import { RegClass, X86ThreadContext } from '../../../arch/x86/thread-context.ts';
 import { setUserMode } from '../../../arch/x86/user-mode.ts';
 import { XSAVE_HELD, XsaveFormat } from '../../../arch/x86/xsave.ts';
@@ -48,6 +48,10 @@ export interface X86KvmCpuWiring {
   readonly stubBase: number;
 }
 
+const HWCAP2_FSGSBASE = 2;
+const CPUID_1_ECX_XSAVE = 0x400_0000;
+const CPUID_7_EBX_FSGSBASE = 1;
+
 export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> {
   protected override readonly context = new X86ThreadContext();
   readonly #wiring: X86KvmCpuWiring;
@@ -74,7 +78,7 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> {
   /** Syscall emulation: the processor starts in ring 3, on the operating system's page tables. */
   override initState(): void {
     if (this.os === undefined) return;
-    setUserMode(this.context, this.os.pageTableRoot, this.#xcr0());
+    setUserMode(this.context, this.os.pageTableRoot, this.#xcr0(), this.#optionalCr4());
     this.#stub.install();
     this.#stub.mapInto((virtual, physical, flags) => this.os!.mapReserved(virtual, physical, flags));
   }
@@ -107,9 +111,14 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> {
     return this.#xsaveFormat ?? panic(this.path, 'used before startup');
   }
 
-  /** CPUID.1:EDX, which Linux hands to programs as AT_HWCAP. */
-  get featureBits(): number {
-    return this.#wiring.kvm.supportedCpuid.find((entry) => entry.function === 1)?.edx ?? 0;
+  /** AT_HWCAP as Linux gives it: CPUID.1:EDX. */
+  get hwcap(): number {
+    return this.#cpuid(1)?.edx ?? 0;
+  }
+
+  /** AT_HWCAP2 as Linux gives it: bit 1 says that user code may use WRFSBASE and its like. */
+  get hwcap2(): number {
+    return this.#optionalCr4() & Cr4.FSGSBASE ? HWCAP2_FSGSBASE : 0;
   }
 
   /** Privilege level in KVM at the last exit: SS.DPL. Hot path. */
@@ -176,8 +185,20 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> {
 
   /** State components that this KVM supports and the thread context holds. */
   #xcr0(): number {
-    const leaf = this.#wiring.kvm.supportedCpuid.find((entry) => entry.function === 0xd && entry.index === 0);
-    return ((leaf?.eax ?? Xcr0.X87 | Xcr0.SSE) & XSAVE_HELD) >>> 0;
+    const supported = this.#cpuid(0xd)?.eax ?? Xcr0.X87 | Xcr0.SSE;
+    return (supported & XSAVE_HELD) >>> 0;
+  }
+
+  /** CR4 bits of features that this KVM supports. SDM vol. 2A "CPUID", leaves 1 and 7. */
+  #optionalCr4(): number {
+    const xsave = (this.#cpuid(1)?.ecx ?? 0) & CPUID_1_ECX_XSAVE ? Cr4.OSXSAVE : 0;
+    const fsgsbase = (this.#cpuid(7)?.ebx ?? 0) & CPUID_7_EBX_FSGSBASE ? Cr4.FSGSBASE : 0;
+    return xsave | fsgsbase;
+  }
+
+  /** Supported entry of a leaf, sub-leaf 0. */
+  #cpuid(leaf: number): CpuidEntry | undefined {
+    return this.#wiring.kvm.supportedCpuid.find((entry) => entry.function === leaf && entry.index === 0);
   }
 
   #theTransfer(): X86StateTransfer {

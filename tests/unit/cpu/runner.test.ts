@@ -34,6 +34,15 @@ test('a kick before the entry is seen by the last look and does not end the entr
   assert.equal(vcpu.signal.pending, false);
 });
 
+test('letters are delivered once', () => {
+  const { vcpu, runner: r, letters } = runner();
+  vcpu.script.push(halt, halt);
+  r.kick(4);
+  r.run(1000);
+  r.run(1000);
+  assert.deepEqual(letters, [4 | Mail.Kick, 0]);
+});
+
 test('a kick between the last look and the entry ends it before the guest executes anything', () => {
   let kick = (): void => {};
   let first = true;

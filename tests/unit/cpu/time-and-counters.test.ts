@@ -6,6 +6,7 @@ import type { GuestCounters } from '../../../src/cpu/kvm/vcpu-parts.ts';
 import { KvmExitReason } from '../../../src/host/kvm/abi.ts';
 import { Unavailable } from '../../../src/sim/stats/kinds.ts';
 import { exitWith, fakeMachine } from '../../support/fake-machine.ts';
+import { FakeVcpu } from '../../support/fake-vcpu.ts';
 
 /** Counters that count the same for every run. */
 function countersOf(cycles: number, instructions: number): GuestCounters {
@@ -84,5 +85,39 @@ test('alwaysSyncTC moves every class both ways at every entry', async () => {
   assert.deepEqual(
     syncsFromKvm.elements.map(({ value }) => value),
     [1, 1, 1, 1, 2, 1, 1],
+  );
+});
+
+test('runs that count no cycles still reach the awaited event when their time is up', async () => {
+  const m = fakeMachine([FakeVcpu.spin, FakeVcpu.spin], { counters: countersOf(0, 0) });
+  m.at(0, () => m.cpu.activateContext());
+  const { tick } = await m.run(5_000_000);
+  assert.equal(tick, 5_000_000n);
+});
+
+test('with nothing scheduled a run lasts no longer than the slice of host time', async () => {
+  const m = fakeMachine([FakeVcpu.spin, exitWith(KvmExitReason.HLT)]);
+  m.at(0, () => m.cpu.activateContext());
+  await m.simulator.runUntilExit();
+  assert.deepEqual(m.vcpu.time.armed, [10e6, 10e6], '10 ms');
+});
+
+test('idle time counts into the cycles when the thread wakes', async () => {
+  const m = fakeMachine([exitWith(KvmExitReason.HLT, 1000), exitWith(KvmExitReason.HLT, 1000)], {
+    params: { clock: '1GHz' },
+  });
+  m.at(0, () => m.cpu.activateContext());
+  m.at(51_000_000, () => m.cpu.activateContext());
+  await m.run(60_000_000);
+  assert.equal(m.cpu.stats.numCycles.value, 1000 + 50_000 + 1000);
+});
+
+test('at the first entry the special registers are in KVM before XCR0, and XCR0 before the vector registers', async () => {
+  const { m } = await haltAfter(100, {});
+  const order = ['set sregs', 'set xcrs', 'set xsave'].map((call) => m.vcpu.calls.indexOf(call));
+  assert.ok(order.every((at) => at >= 0));
+  assert.deepEqual(
+    order,
+    [...order].sort((a, b) => a - b),
   );
 });

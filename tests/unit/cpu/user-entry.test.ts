@@ -103,17 +103,25 @@ test('draining runs on until a queued exception has been delivered', async () =>
 });
 
 test('ring 0 in the stub returns by SYSRETQ: only the general registers are given, with the stub’s RIP', async () => {
-  const m = fakeMachine([syscall(39, { cpl: 0 }), FakeVcpu.spin]);
-  let after: X86ThreadContext | undefined;
-  m.os.onSyscall = (tc) => {
-    tc.setGprNumber(Gpr.RAX, 9);
-    after = tc;
+  let ripInside = 0;
+  const m = fakeMachine([
+    syscall(39, { cpl: 0 }),
+    (vcpu) => {
+      ripInside = tc?.ripNumber ?? 0;
+      return FakeVcpu.spin(vcpu);
+    },
+  ]);
+  let tc: X86ThreadContext | undefined;
+  m.os.onSyscall = (general, cpu) => {
+    general.setGprNumber(Gpr.RAX, 9);
+    tc = cpu.readState(RegClass.special);
+    assert.deepEqual([tc.cpl, tc.segment(Seg.CS).selector], [3, USER_CODE], 'the system sees ring 3');
   };
   m.at(0, () => m.cpu.activateContext());
   await m.run(2_000_000);
   const entry = m.vcpu.entries[1]!;
   assert.deepEqual([entry.rip, entry.rax, entry.dirtyRegs], [AT_SYSRET, 9, 1], 'KVM_SYNC_X86_REGS alone');
-  assert.ok(after);
+  assert.equal(ripInside, CODE + 7, 'the thread context keeps user code’s');
 });
 
 const FULL_RETURNS: Readonly<Record<string, (tc: X86ThreadContext) => void>> = {

@@ -99,13 +99,8 @@ async function simulate(
   for (const signal of END_SIGNALS) process.on(signal, stop);
   progress?.start(() => figuresOf(simulator, system));
   try {
-    for await (const event of simulator.run(maxTick === undefined ? {} : { maxTick })) {
-      const ending = endingOf(event, system, received);
-      if (ending !== undefined) return ending;
-    }
-    throw new FatalError(
-      `${readable(system.process.executablePath)}: every thread waits for something that cannot happen`,
-    );
+    const event = await simulator.runUntilExit(maxTick === undefined ? {} : { maxTick });
+    return endingOf(event, system, received);
   } catch (error) {
     if (error instanceof ExecError) throw error;
     const cause = error instanceof Error ? error.message : String(error);
@@ -116,12 +111,8 @@ async function simulate(
   }
 }
 
-/** What an exit event means for the run; undefined: nothing, it goes on. */
-function endingOf(
-  event: ExitEvent,
-  system: SeSystem,
-  received: NodeJS.Signals | undefined,
-): Ending | undefined {
+/** What an exit event means for the run. */
+function endingOf(event: ExitEvent, system: SeSystem, received: NodeJS.Signals | undefined): Ending {
   const { end } = system.process;
   const { cause } = event;
   if (end?.kind === 'exited') return { status: end.status & 0xff, cause, code: end.status };
@@ -129,7 +120,9 @@ function endingOf(
   if (cause === ExitCause.userInterrupt)
     return { status: 128 + constants.signals[received ?? 'SIGINT'], cause };
   if (cause === ExitCause.limitReached) return { status: ExitStatus.timedOut, cause };
-  return undefined;
+  const program = readable(system.process.executablePath);
+  const why = cause === ExitCause.queueEmpty ? 'every thread waits for something that cannot happen' : cause;
+  throw new FatalError(`${program}: ${why}`);
 }
 
 /** Writes and says what the end of the run asks for; returns the statistics. */

@@ -196,15 +196,14 @@ function readSegment(table: DataView, at: number): ElfSegment {
 
 function checkSegment(segment: ElfSegment, fileSize: number, path: string): void {
   const { virtualAddress, memorySize, fileOffset, fileSize: bytes } = segment;
-  const damaged = (problem: string) => {
-    return new ExecError(path, `damaged ELF file: the segment at ${hex(virtualAddress)} ${problem}`);
+  const damaged = (problem: string, kind = 'damaged ELF file') => {
+    return new ExecError(path, `${kind}: the segment at ${hex(virtualAddress)} ${problem}`);
   };
   if (virtualAddress >= USER_END || virtualAddress + memorySize > USER_END) {
     throw damaged('reaches beyond user addresses');
   }
   if (bytes > memorySize) throw damaged('is larger in the file than in memory');
-  if (fileOffset + bytes > fileSize)
-    throw new ExecError(path, `truncated: ${damaged('ends outside the file').message}`);
+  if (fileOffset + bytes > fileSize) throw damaged('ends outside the file', 'truncated');
   if (bytes > 0 && fileOffset % PAGE_SIZE !== virtualAddress % PAGE_SIZE) {
     throw damaged(`cannot be mapped from file offset ${hex(fileOffset)}: they differ modulo 4096`);
   }

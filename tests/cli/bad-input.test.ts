@@ -2,7 +2,8 @@
 // nothing written, never a JavaScript stack trace.
 
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { CODE_ADDRESS, Code, ElfType, elf, SegmentType, writeProgram } from '../support/elf.ts';
@@ -68,9 +69,12 @@ describe('option values', () => {
     bad('--memory', '3parsec', /option --memory: '3parsec' is not a size such as '512MiB'/),
   );
   check('no number', bad('--memory', 'lots', /option --memory: 'lots' is not a size/));
-  check('too little memory', bad('--memory', '4KiB', /memorySize.*4096 is not .* from 16MiB to/));
-  check('too much memory', bad('--memory', '8TiB', /memorySize.* is not .* from 16MiB to/));
-  check('unknown CPU', bad('--cpu', 'i387', /option --cpu: 'i387' is not a CPU model; known: best, kvm/));
+  check(
+    'too little memory',
+    bad('--memory', '4KiB', /option --memory: '4KiB' is not a size .* from 16MiB to/),
+  );
+  check('too much memory', bad('--memory', '8TiB', /option --memory: '8TiB' is not a size .* from 16MiB to/));
+  check('unknown CPU', bad('--cpu', 'i387', /option --cpu: 'i387' is not one of best, kvm/));
   check('negative seed', bad('--seed', '-1', /option --seed: '-1' is not a whole number/));
   check('fractional ticks', bad('--max-ticks', '1.5', /option --max-ticks: '1\.5' is not a time/));
   check('no ticks', bad('--max-ticks', '0', /option --max-ticks: '0' is not a whole number between 1 and/));
@@ -134,6 +138,25 @@ describe('programs that are not there or cannot be executed', () => {
     status: 126,
     says: /\.\/data: permission denied/,
     given: (directory) => writeFileSync(join(directory, 'data'), elf(Code.exit(0)), { mode: 0o644 }),
+  });
+  check('a name that leads to itself', {
+    args: ['run', '/proc/self/exe'],
+    status: 126,
+    says: /\/proc\/self\/exe: cannot be opened: ELOOP/,
+  });
+  check('a loop of symbolic links', {
+    args: ['run', './loop'],
+    status: 126,
+    says: /\.\/loop: too many symbolic links/,
+    given: (directory) => symlinkSync('loop', join(directory, 'loop')),
+  });
+  check('a named pipe', {
+    args: ['run', './pipe'],
+    status: 126,
+    says: /pipe: permission denied/,
+    given: (directory) => {
+      execFileSync('mkfifo', ['-m', '755', join(directory, 'pipe')]);
+    },
   });
   check('directory in PATH is not a program', {
     args: ['run', 'tool'],

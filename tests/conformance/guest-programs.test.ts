@@ -22,7 +22,7 @@ describe('guest programs', { skip }, () => {
     assertSameAsNative(t, [guest('args'), 'one', '', 'three words', 'ünïcode'], {
       env: { GUEST_A: '1', GUEST_EMPTY: '', GUEST_B: 'x=y' },
     }));
-  for (const name of ['files', 'memory', 'signals', 'threads', 'times'])
+  for (const name of ['files', 'interrupted', 'memory', 'signals', 'threads', 'times'])
     test(name, (t) => assertSameAsNative(t, [guest(name)]));
 });
 

@@ -28,11 +28,14 @@ compile() { # PROGRAM ARGUMENTS…
   mv "$program.$$" "$program"
 }
 
-for name in args files memory signals threads times; do
+for name in args files interrupted memory signals threads times; do
   is_current "$output/$name" "$name.c" say.h ||
     compile "$output/$name" -std=gnu11 -O2 -Wall -Wextra -Werror -Wno-infinite-recursion -Wno-array-bounds \
       -static -pthread "$name.c"
 done
+
+is_current "$output/fuzz" fuzz.c fuzz-calls.h ||
+  compile "$output/fuzz" -std=gnu11 -O2 -Wall -Wextra -Werror -static -pthread fuzz.c
 
 # wild.S is many programs: NO_STACK in its text becomes the program no-stack.
 for name in $(sed -n 's/^#.*if defined(\([A-Z_]*\)).*/\1/p' wild.S); do

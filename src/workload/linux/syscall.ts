@@ -54,6 +54,8 @@ export type SyscallMap = { readonly [name: string]: SyscallHandler };
 /** Encoding-order indices of RDI RSI RDX R10 R8 R9. */
 const ARGUMENT_REGISTERS = [7, 6, 2, 10, 8, 9] as const;
 const TWO_32 = 0x1_0000_0000;
+/** The largest Number below 2^63. */
+const LARGEST_LONG = 2 ** 63 - 2 ** 10;
 
 /** Index of an argument register. */
 export type ArgumentIndex = 0 | 1 | 2 | 3 | 4 | 5;
@@ -110,10 +112,11 @@ export class SyscallCall {
     return this.addr(i);
   }
 
-  /** Argument as `long` or `off_t`: signed; exact between −2^53 and 2^53. */
+  /** Argument as `long` or `off_t`: signed; exact between −2^53 and 2^53, and always one that 64 bits hold. */
   long(i: ArgumentIndex): number {
     const r = ARGUMENT_REGISTERS[i];
-    return (this.#registers.gprHi(r) | 0) * TWO_32 + (this.#registers.gprLo(r) >>> 0);
+    const value = (this.#registers.gprHi(r) | 0) * TWO_32 + (this.#registers.gprLo(r) >>> 0);
+    return Math.min(value, LARGEST_LONG);
   }
 
   /** Argument as a signed 64-bit value, exact. Allocates: not for hot calls. */

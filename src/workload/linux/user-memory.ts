@@ -40,9 +40,9 @@ export class UserMemory {
   readonly #memory: PhysicalMemory;
   /**
    * Slots `[0, CACHE_SIZE)` hold pages to read, the rest pages to write: virtual page and its frame's
-   * address.
+   * address. Empty ones hold NaN, which no page number equals: not even that of an address below zero.
    */
-  readonly #pages = new Float64Array(2 * CACHE_SIZE).fill(-1);
+  readonly #pages = new Float64Array(2 * CACHE_SIZE).fill(Number.NaN);
   readonly #frames = new Float64Array(2 * CACHE_SIZE);
   #generation = -1;
 
@@ -262,7 +262,7 @@ export class UserMemory {
   }
 
   #forget(): void {
-    this.#pages.fill(-1);
+    this.#pages.fill(Number.NaN);
     this.#generation = this.#space.generation;
   }
 

@@ -127,3 +127,14 @@ test('strings end at their NUL, also across pages, and too long ones are told ap
   m.user.fill(end - 4, 4, 0x61);
   assert.throws(() => m.user.readCString(end - 4), GuestFault);
 });
+
+test('an address below zero is a fault, and no way to the page tables', () => {
+  const m = new Machine();
+  const root = m.ram.readU64(m.space.pageTableRoot);
+  for (const va of [-1, -8, -PAGE, -PAGE - 1]) {
+    assert.throws(() => m.user.writeU64(va, 0x666n), GuestFault);
+    assert.throws(() => m.user.readU8(va), GuestFault);
+    assert.deepEqual(m.user.spansUntilFault(va, 1, 'write'), []);
+  }
+  assert.equal(m.ram.readU64(m.space.pageTableRoot), root);
+});

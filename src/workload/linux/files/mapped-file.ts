@@ -50,7 +50,8 @@ export class MappedFile implements FileSource {
   }
 
   writeBack(offset: number, pointer: bigint, length: number): number {
-    return this.#files.host.pwrite(this.#file.hostFd, pointer, length, offset);
+    const refusal = this.#file.refusesGrowth(length);
+    return refusal < 0 ? refusal : this.#files.host.pwrite(this.#file.hostFd, pointer, length, offset);
   }
 
   close(): void {

@@ -4,6 +4,7 @@
  */
 import type { HostFiles } from '../../../host/files.ts';
 import { OpenFlag } from './abi.ts';
+import type { MemoryQuota } from './memory-quota.ts';
 import type { VirtualNode } from './virtual-files.ts';
 
 /**
@@ -33,6 +34,8 @@ export interface OpenFileOptions {
   readonly path?: string;
   /** Set for files that the simulator made up. */
   readonly node?: VirtualNode | undefined;
+  /** Set for files in memory. */
+  readonly quota?: MemoryQuota | undefined;
 }
 
 export class OpenFile {
@@ -41,6 +44,7 @@ export class OpenFile {
   readonly inherited: boolean;
   readonly path: string;
   readonly node: VirtualNode | undefined;
+  readonly quota: MemoryQuota | undefined;
   /** Next entry of a `listing`. */
   listingPosition = 0;
   /** Access mode and status flags, as F_GETFL reports them. O_NONBLOCK exists here only. */
@@ -63,6 +67,7 @@ export class OpenFile {
     this.inherited = options.inherited ?? false;
     this.path = options.path ?? '';
     this.node = options.node;
+    this.quota = options.quota;
   }
 
   /** Names of a `listing`: as they are when it is read from its beginning. */
@@ -83,6 +88,11 @@ export class OpenFile {
     return (this.flags & OpenFlag.NONBLOCK) !== 0;
   }
 
+  /** 0, or why `bytes` more may not be written: asked before everything that makes the file take more room. */
+  refusesGrowth(bytes: number): number {
+    return this.quota === undefined ? 0 : this.quota.admit(this.hostFd, bytes);
+  }
+
   /** Another holder: a duplicated descriptor, a mapping. */
   retain(): this {
     this.#references++;
@@ -93,6 +103,7 @@ export class OpenFile {
   release(): number {
     this.#references--;
     if (this.#references > 0 || this.inherited || this.hostFd < 0) return 0;
+    this.quota?.forget(this.hostFd);
     return this.#host.close(this.hostFd);
   }
 }

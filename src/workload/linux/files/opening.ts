@@ -2,7 +2,7 @@
  * open(2) in all its forms: what the program's flags mean for a file of the host, for one of the simulator's own,
  * under `--read-only`, and for a named pipe that has no other end yet (fifo(7)).
  */
-import { AT_FDCWD, AtFlag, FileType, Poll, STATX, STATX_ALL } from '../../../host/files-abi.ts';
+import { AtFlag, FileType, Poll, STATX, STATX_ALL } from '../../../host/files-abi.ts';
 import { addressOf } from '../../../host/memory.ts';
 import { Errno, Restart } from '../errno.ts';
 import type { SyscallResult, Wait } from '../syscall.ts';
@@ -29,7 +29,9 @@ export function openFile(files: ProcessFiles, request: OpenRequest): SyscallResu
   // 64-bit programs get O_LARGEFILE without asking.
   const large = (request.flags & OpenFlag.PATH) === 0 ? OpenFlag.LARGEFILE : 0;
   const flags = (request.flags & KNOWN_OPEN_FLAGS) | large;
-  const place = files.locate(request.dirFd, request.path);
+  const isNew = (flags & OpenFlag.CREAT) !== 0 && (flags & OpenFlag.EXCL) !== 0;
+  const follow = !isNew && (flags & OpenFlag.NOFOLLOW) === 0;
+  const place = files.locate(request.dirFd, request.path, follow);
   if (typeof place === 'number') return place;
   if (place.kind === 'host') return openHost(files, place, { ...request, flags });
   return openVirtual(files, place, { ...request, flags });
@@ -85,14 +87,12 @@ function install(files: ProcessFiles, hostFd: number, flags: number, path: strin
 
 // ---- the simulator's own files ----
 
-function openVirtual(files: ProcessFiles, node: VirtualNode, request: OpenRequest): SyscallResult {
-  const { flags } = request;
+function openVirtual(files: ProcessFiles, node: VirtualNode, { flags }: OpenRequest): SyscallResult {
   const closeOnExec = (flags & OpenFlag.CLOEXEC) !== 0;
   const nofollow = (flags & OpenFlag.NOFOLLOW) !== 0;
   if (node.kind === 'absent' || node.kind === 'beyond') return -Errno.ENOENT;
   if ((flags & OpenFlag.CREAT) !== 0 && (flags & OpenFlag.EXCL) !== 0) return -Errno.EEXIST;
-  if ((node.kind === 'link' || node.kind === 'descriptor') && nofollow) return -Errno.ELOOP;
-  if (node.kind === 'link') return openFile(files, { ...request, dirFd: AT_FDCWD, path: node.target });
+  if (node.kind === 'link' || (node.kind === 'descriptor' && nofollow)) return -Errno.ELOOP;
   if (node.kind === 'descriptor') return reopen(files, node.fd, flags);
   const writes = (flags & OpenFlag.ACCMODE) !== OpenFlag.RDONLY || (flags & OpenFlag.TRUNC) !== 0;
   if (node.kind === 'listing') {
@@ -104,8 +104,12 @@ function openVirtual(files: ProcessFiles, node: VirtualNode, request: OpenReques
   if (writes) return -Errno.EACCES;
   const hostFd = textFile(files, node.text);
   if (hostFd < 0) return hostFd;
-  const file = new OpenFile(files.host, { hostFd, kind: 'regular', flags, path: node.path, node });
-  return files.table.install(file, closeOnExec);
+  const { host, memoryQuota: quota } = files;
+  const file = new OpenFile(host, { hostFd, kind: 'regular', flags, path: node.path, node, quota });
+  const refusal = file.refusesGrowth(0);
+  if (refusal === 0) return files.table.install(file, closeOnExec);
+  file.release();
+  return refusal;
 }
 
 /** A read-only host file with these contents, so that reading, seeking and mapping need no code of their own. */
@@ -140,7 +144,7 @@ function reopen(files: ProcessFiles, fd: number, flags: number): number {
   }
   const hostFd = files.resolver.reopen(file.hostFd, flags & ~(OpenFlag.CREAT | OpenFlag.EXCL));
   if (hostFd < 0) return hostFd;
-  const opened = files.describe(hostFd, flags, file.path);
+  const opened = files.describe(hostFd, flags, file.path, file.quota);
   return typeof opened === 'number' ? opened : files.table.install(opened, closeOnExec);
 }
 

@@ -9,6 +9,8 @@ import type { PollSet } from './poll-set.ts';
 const NS_PER_SECOND = 1e9;
 const PS_PER_NS = 1000n;
 const SIGSET_BYTES = 8;
+/** struct timespec and struct timeval. */
+const TIME_BYTES = 16;
 
 /** A timeout in nanoseconds; Infinity = none. */
 export type Timeout = number;
@@ -27,7 +29,7 @@ export function readTimeout(call: SyscallCall, va: number, nsPerUnit: 1 | 1000):
   return seconds < 0 || fraction < 0 || tooBig ? -Errno.EINVAL : seconds * NS_PER_SECOND + fraction;
 }
 
-/** Writes what is left of a timeout back, as Linux does. */
+/** Writes what is left of a timeout back, as Linux does; nothing is said if the memory has become read-only. */
 export class TimeoutReport {
   readonly #call: { readonly process: SyscallCall['process'] };
   readonly #va: number;
@@ -42,8 +44,9 @@ export class TimeoutReport {
 
   write(leftNs: number): void {
     if (this.#va === 0 || !Number.isFinite(leftNs)) return;
-    const left = Math.max(0, Math.floor(leftNs));
     const { memory } = this.#call.process;
+    if (!memory.isAccessible(this.#va, TIME_BYTES, 'write')) return;
+    const left = Math.max(0, Math.floor(leftNs));
     memory.writeNumber64(this.#va, Math.floor(left / NS_PER_SECOND));
     memory.writeNumber64(this.#va + 8, Math.floor((left % NS_PER_SECOND) / this.#nsPerUnit));
   }

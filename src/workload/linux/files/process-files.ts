@@ -11,10 +11,14 @@ import type { FileSource } from '../file-source.ts';
 import { Fcntl, OpenFlag } from './abi.ts';
 import { FdTable } from './fd-table.ts';
 import { MappedFile } from './mapped-file.ts';
+import { MemoryQuota } from './memory-quota.ts';
 import { OpenFile, type OpenFileKind } from './open-file.ts';
 import { lexicalPath, textToPath } from './paths.ts';
 import { openHostDirectory, PathResolver } from './resolver.ts';
 import { type VirtualFileFacts, type VirtualNode, VirtualTree } from './virtual-files.ts';
+
+/** Symbolic links in one lookup, path_resolution(7). */
+const MAX_LINKS = 40;
 
 export interface ProcessFilesOptions {
   readonly host: HostFiles;
@@ -53,6 +57,8 @@ export class ProcessFiles {
   readonly tree: VirtualTree;
   /** File mode creation mask. */
   umask: number;
+  /** What files in memory may take of the host's: as much as the program's RAM. */
+  readonly memoryQuota: MemoryQuota;
   /** Whether the program has ever taken a POSIX record lock: then closing has to drop them. */
   recordLocks = false;
   readonly #limit: () => number;
@@ -67,6 +73,7 @@ export class ProcessFiles {
     this.readOnly = options.readOnly ?? false;
     this.#limit = options.limit;
     this.table = new FdTable(options.limit);
+    this.memoryQuota = new MemoryQuota(host, options.facts.memory.totalBytes);
     this.#rootFd = mustOpen('--root', root ?? '/', openHostDirectory(host, textToPath(root ?? '/')));
     this.resolver = new PathResolver(host, root === undefined ? undefined : this.#rootFd);
     const cwdFd = mustOpen(
@@ -74,7 +81,9 @@ export class ProcessFiles {
       cwd,
       this.resolver.find(this.#rootFd, textToPath(cwd), OpenFlag.DIRECTORY),
     );
-    this.#cwd = this.#directory(cwdFd, textToPath(cwd));
+    // By its own name: one such as /proc/self/cwd would lead to itself.
+    const cwdName = this.resolver.nameOf(cwdFd);
+    this.#cwd = this.#directory(cwdFd, typeof cwdName === 'string' ? cwdName : textToPath(cwd));
     this.#hostUmask = host.umask(0o22);
     host.umask(this.#hostUmask);
     this.umask = this.#hostUmask;
@@ -93,8 +102,22 @@ export class ProcessFiles {
 
   // ---- lookups ----
 
-  /** Finds out what a path means. `dirFd` may be AT_FDCWD. */
-  locate(dirFd: number, path: string): Place {
+  /**
+   * Finds out what a path means. `dirFd` may be AT_FDCWD.
+   * @param follow whether a link of the simulator's own, as the last component, is followed
+   */
+  locate(dirFd: number, path: string, follow = false): Exclude<Place, { kind: 'beyond' }> {
+    let place = this.#look(dirFd, path);
+    for (let links = 0; links <= MAX_LINKS; links++) {
+      if (typeof place === 'number') return place;
+      if (place.kind === 'beyond') place = this.#lookBeyond(place);
+      else if (place.kind === 'link' && follow) place = this.#look(AT_FDCWD, place.target);
+      else return place;
+    }
+    return -Errno.ELOOP;
+  }
+
+  #look(dirFd: number, path: string): Place {
     const isAbsolute = path.startsWith('/');
     const base = isAbsolute || dirFd === AT_FDCWD ? this.#cwd : this.table.get(dirFd);
     if (base === undefined) return -Errno.EBADF;
@@ -106,7 +129,6 @@ export class ProcessFiles {
       ? VirtualTree.concerns(path) || path.includes('/.') || path.startsWith('//')
       : VirtualTree.concerns(base.path) || base.path === '/' || path.includes('..');
     const node = suspect ? this.tree.lookup(absolute()) : undefined;
-    if (node?.kind === 'beyond') return this.#beyond(node);
     if (node !== undefined) return node;
     if (base.kind === 'listing') return { kind: 'host', baseFd: this.#rootFd, path: absolute(), absolute };
     return { kind: 'host', baseFd: isAbsolute ? this.#rootFd : base.hostFd, path, absolute };
@@ -129,10 +151,9 @@ export class ProcessFiles {
       return file === undefined ? -Errno.EBADF : withOpenFile(file, use, virtual);
     }
     const follow = (flags & AtFlag.SYMLINK_NOFOLLOW) === 0;
-    const place = this.locate(dirFd, path);
+    const place = this.locate(dirFd, path, follow);
     if (typeof place === 'number') return place;
     if (place.kind === 'absent') return -Errno.ENOENT;
-    if (place.kind === 'link' && follow) return this.withFile(AT_FDCWD, place.target, flags, use, virtual);
     if (place.kind === 'descriptor' && follow) return withOpenFile(this.table.get(place.fd)!, use, virtual);
     if (place.kind !== 'host') return virtual(place);
     const fd = this.resolver.find(place.baseFd, place.path, follow ? 0 : OpenFlag.NOFOLLOW);
@@ -188,9 +209,8 @@ export class ProcessFiles {
   }
 
   chdir(path: string): number {
-    const place = this.locate(AT_FDCWD, path);
+    const place = this.locate(AT_FDCWD, path, true);
     if (typeof place === 'number') return place;
-    if (place.kind === 'link') return this.chdir(place.target);
     if (place.kind === 'descriptor') return this.fchdir(place.fd);
     if (place.kind === 'absent') return -Errno.ENOENT;
     if (place.kind === 'listing') {
@@ -225,9 +245,8 @@ export class ProcessFiles {
 
   /** Opens a program file by its guest name, read-only and confined as the program itself is; or a negative errno. */
   openProgram(path: string): FileSource | number {
-    const place = this.locate(AT_FDCWD, path);
+    const place = this.locate(AT_FDCWD, path, true);
     if (typeof place === 'number') return place;
-    if (place.kind === 'link') return this.openProgram(place.target);
     if (place.kind !== 'host') return -Errno.EACCES;
     const fd = this.resolver.open(place.baseFd, place.path, OpenFlag.RDONLY, 0);
     if (fd < 0) return fd;
@@ -252,9 +271,9 @@ export class ProcessFiles {
   }
 
   /** Makes an open file of a host descriptor, which it takes over; or a negative errno. */
-  describe(hostFd: number, flags: number, path: string): OpenFile | number {
+  describe(hostFd: number, flags: number, path: string, quota?: MemoryQuota): OpenFile | number {
     const kind = (flags & OpenFlag.PATH) !== 0 ? 'path' : this.kindOf(hostFd);
-    if (typeof kind !== 'number') return new OpenFile(this.host, { hostFd, kind, flags, path });
+    if (typeof kind !== 'number') return new OpenFile(this.host, { hostFd, kind, flags, path, quota });
     this.host.close(hostFd);
     return kind;
   }
@@ -278,11 +297,9 @@ export class ProcessFiles {
 
   // ---- internals ----
 
-  #beyond(node: Extract<VirtualNode, { kind: 'beyond' }>): Place {
-    if (node.link.kind === 'descriptor') return this.locate(node.link.fd, node.rest);
-    return node.link.kind === 'link'
-      ? this.locate(AT_FDCWD, `${node.link.target}/${node.rest}`)
-      : -Errno.ENOTDIR;
+  #lookBeyond({ link, rest }: Extract<VirtualNode, { kind: 'beyond' }>): Place {
+    if (link.kind === 'descriptor') return this.#look(link.fd, rest);
+    return link.kind === 'link' ? this.#look(AT_FDCWD, `${link.target}/${rest}`) : -Errno.ENOTDIR;
   }
 
   #enter(directoryFd: number, path: string): number {

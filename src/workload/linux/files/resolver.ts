@@ -59,8 +59,11 @@ export class PathResolver {
    */
   open(baseFd: number, path: string, flags: number, mode: number, resolve = 0): number {
     if (this.#rootFd === undefined) {
-      if (resolve === 0) return this.#host.openat(baseFd, path, flags | ALWAYS, mode);
-      return this.#host.openat2(baseFd, path, flags | ALWAYS, mode, resolve);
+      const opened =
+        resolve === 0
+          ? this.#host.openat(baseFd, path, flags | ALWAYS, mode)
+          : this.#host.openat2(baseFd, path, flags | ALWAYS, mode, resolve);
+      return this.#unlessIntoProcess(opened, flags);
     }
     // Opening a device can act on it, so what is there is looked at first, and again when it is open.
     const found = this.#confined(baseFd, path, OpenFlag.PATH | (flags & OpenFlag.NOFOLLOW), 0, resolve);
@@ -91,7 +94,7 @@ export class PathResolver {
   reopen(fd: number, flags: number): number {
     const refusal = this.confined ? this.#refusal(fd) : 0;
     if (refusal !== 0) return refusal;
-    return this.reopenOwn(fd, flags);
+    return this.#unlessIntoProcess(this.reopenOwn(fd, flags), flags);
   }
 
   /** The same for a file that the simulator made itself. */
@@ -143,18 +146,32 @@ export class PathResolver {
     return fd;
   }
 
+  /**
+   * The descriptor, or −EACCES and it is closed: files such as /proc/PID/mem that were opened for writing, by way of a
+   * link or another number, are those of the host's processes, the simulator among them.
+   */
+  #unlessIntoProcess(fd: number, flags: number): number {
+    if (fd < 0 || (flags & OpenFlag.ACCMODE) === OpenFlag.RDONLY || !this.#isInProcfs(fd)) return fd;
+    const name = this.#host.pathOf(fd);
+    if (typeof name === 'string' && !/^\/proc\/\d/.test(name)) return fd;
+    this.#host.close(fd);
+    return -Errno.EACCES;
+  }
+
+  #isInProcfs(fd: number): boolean {
+    return this.#host.fstatfs(fd) === 0 && this.#host.view.getUint32(0, true) === PROC_SUPER_MAGIC;
+  }
+
   /** 0, or why a confined program may not open this: devices reach beyond any directory, procfs into the simulator. */
   #refusal(fd: number): number {
     const { view } = this.#host;
-    let result = this.#host.statx(fd, '', AtFlag.EMPTY_PATH, STATX_ALL);
+    const result = this.#host.statx(fd, '', AtFlag.EMPTY_PATH, STATX_ALL);
     if (result < 0) return result;
     const type = view.getUint16(STATX.mode, true) & FileType.MASK;
     const device = `${view.getUint32(STATX.rdevMajor, true)}.${view.getUint32(STATX.rdevMinor, true)}`;
     if (type === FileType.BLOCK) return -Errno.EACCES;
     if (type === FileType.CHARACTER && !HARMLESS_DEVICES.includes(device)) return -Errno.EACCES;
-    result = this.#host.fstatfs(fd);
-    if (result < 0) return result;
-    return view.getUint32(0, true) === PROC_SUPER_MAGIC ? -Errno.EACCES : 0;
+    return this.#isInProcfs(fd) ? -Errno.EACCES : 0;
   }
 }
 

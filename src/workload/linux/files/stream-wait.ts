@@ -100,9 +100,15 @@ export function waitFor(
     hostFds: [{ fd: file.hostFd, events }],
     interruptResult,
     poll: () => {
-      const result = attempt();
-      if (result !== undefined) file.release();
-      return result;
+      let isOver = true;
+      try {
+        const result = attempt();
+        isOver = result !== undefined;
+        return result;
+      } finally {
+        // Over also if user memory that the call writes to has gone.
+        if (isOver) file.release();
+      }
     },
     cancel: () => void file.release(),
   };

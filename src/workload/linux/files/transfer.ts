@@ -41,6 +41,8 @@ export function transfer(
     const spans = buffer.spans(done, CHUNK_BYTES, access);
     const wanted = spanBytes(spans);
     if (wanted === 0 && buffer.length > 0) return done > 0 ? done : -Errno.EFAULT;
+    const refusal = direction === 'write' ? file.refusesGrowth(wanted) : 0;
+    if (refusal < 0) return done > 0 ? done : refusal;
     const at = offset === AT_POSITION ? AT_POSITION : offset + done;
     const moved = move(host, file.hostFd, spans, direction, at, flags);
     if (moved < 0) return done > 0 ? done : moved;

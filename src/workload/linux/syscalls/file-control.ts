@@ -16,6 +16,7 @@ const FD_CLOEXEC = 1;
 const SETTABLE = OpenFlag.APPEND | OpenFlag.NONBLOCK | OpenFlag.ASYNC | OpenFlag.DIRECT | OpenFlag.NOATIME;
 const FOR_HOST = OpenFlag.APPEND | OpenFlag.DIRECT | OpenFlag.NOATIME;
 const F_UNLCK = 2;
+const FALLOC_FL_PUNCH_HOLE = 2;
 
 function fcntl(call: SyscallCall): SyscallResult {
   const { table } = call.process.files;
@@ -124,8 +125,10 @@ function ftruncate(call: SyscallCall): number {
 function fallocate(call: SyscallCall): number {
   const file = fileArgument(call, 0);
   if (file === undefined || !file.writable || file.kind === 'listing') return -Errno.EBADF;
-  const offset = call.long(2);
-  const result = call.process.files.host.fallocate(file.hostFd, call.i32(1), offset, call.long(3));
+  const [mode, offset, length] = [call.i32(1), call.long(2), call.long(3)];
+  const refusal = length > 0 && (mode & FALLOC_FL_PUNCH_HOLE) === 0 ? file.refusesGrowth(length) : 0;
+  if (refusal < 0) return refusal;
+  const result = call.process.files.host.fallocate(file.hostFd, mode, offset, length);
   refresh(call, file, result, offset);
   return result;
 }

@@ -12,7 +12,8 @@ import { waitFor } from '../files/stream-wait.ts';
 import type { SyscallCall, SyscallMap, SyscallResult } from '../syscall.ts';
 
 const PAGE_BYTES = 4096;
-const MAX_COUNT = 0x7fff_f000;
+/** Moved by one call at most; programs go on from there. The host cannot be interrupted while it copies. */
+const MAX_COUNT = 32 << 20;
 const SEEK_CUR = 1;
 
 /** An optional file offset in the program's memory; undefined = the file position. */
@@ -29,6 +30,8 @@ function sendfile(call: SyscallCall): SyscallResult {
   if (output.kind === 'listing' || source.kind !== 'regular') return -Errno.EINVAL;
   const offsetAt = call.addr(2);
   const count = Math.min(call.size(3), MAX_COUNT);
+  const refusal = output.refusesGrowth(count);
+  if (refusal < 0) return refusal;
   const { memory } = call.process;
   let offset = readOffset(call, offsetAt);
   const { process, thread } = call;
@@ -92,6 +95,8 @@ function copyFileRange(call: SyscallCall): number {
   const { addressSpace, files, memory } = call.process;
   const { host } = files;
   const length = Math.min(call.size(4), MAX_COUNT);
+  const refusal = output.refusesGrowth(length);
+  if (refusal < 0) return refusal;
   const copied = host.copyFileRange(source.hostFd, inOffset, output.hostFd, outOffset, length, call.u32(5));
   if (copied <= 0) return copied;
   if (inOffset !== undefined) memory.writeNumber64(inAt, inOffset + copied);

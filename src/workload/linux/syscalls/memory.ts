@@ -5,7 +5,10 @@
 import { Errno } from '../errno.ts';
 import { MapFlag, Prot } from '../memory-flags.ts';
 import type { SyscallCall, SyscallMap } from '../syscall.ts';
-import { PAGE_SIZE } from '../vma.ts';
+import { PAGE_SIZE, pageCeil, pageFloor } from '../vma.ts';
+
+/** What mincore looks at in one go: a page of answers. */
+const MINCORE_BYTES = PAGE_SIZE * PAGE_SIZE;
 
 function mmap(call: SyscallCall): number {
   const { addressSpace, files } = call.process;
@@ -19,17 +22,22 @@ function mmap(call: SyscallCall): number {
   return addressSpace.mmap({ address, length, prot, flags, source, offset });
 }
 
+/** Piece by piece, as Linux does it: reservations may be far larger than anything that could be answered at once. */
 function mincore(call: SyscallCall): number {
-  const resident = call.process.addressSpace.mincore(call.addr(0), call.size(1));
-  if (typeof resident === 'number') return resident;
-  call.process.memory.write(call.addr(2), resident);
-  return 0;
+  const { addressSpace, memory } = call.process;
+  const [va, length, to] = [call.addr(0), call.size(1), call.addr(2)];
+  for (let done = 0; done < length; done += MINCORE_BYTES) {
+    const resident = addressSpace.mincore(va + done, Math.min(length - done, MINCORE_BYTES));
+    if (typeof resident === 'number') return resident;
+    memory.write(to + done / PAGE_SIZE, resident);
+  }
+  return va % PAGE_SIZE === 0 ? 0 : -Errno.EINVAL;
 }
 
 /** Memory never leaves RAM: locking is a check that the pages are mapped. */
 function lock(call: SyscallCall): number {
-  const result = call.process.addressSpace.mincore(call.addr(0) - (call.addr(0) % PAGE_SIZE), call.size(1));
-  return typeof result === 'number' && result < 0 ? -Errno.ENOMEM : 0;
+  const [va, length] = [call.addr(0), call.size(1)];
+  return call.process.addressSpace.areas.covers(pageFloor(va), pageCeil(va + length)) ? 0 : -Errno.ENOMEM;
 }
 
 export const memorySyscalls = {

@@ -18,7 +18,9 @@ const EFD_SEMAPHORE = 1;
 
 function add(call: SyscallCall, hostFd: number, kind: OpenFileKind, flags: number): number {
   const { files } = call.process;
-  const file = new OpenFile(files.host, { hostFd, kind, flags });
+  // Of these, only memory files are regular ones.
+  const quota = kind === 'regular' ? files.memoryQuota : undefined;
+  const file = new OpenFile(files.host, { hostFd, kind, flags, quota });
   return files.table.install(file, (flags & OpenFlag.CLOEXEC) !== 0);
 }
 

@@ -169,9 +169,12 @@ describe('a vCPU', { skip: kvmIsMissing() }, () => {
     const { kvm, vcpu } = new RealModeMachine(t, HLT);
     const given = kvm.supportedCpuid().find(({ function: leaf }) => leaf === 0)!;
     vcpu.setCpuid2([{ ...given, eax: 1 }]);
-    // A flavour may add entries of its own.
+    // A flavour may add entries of its own, and say in its own way that the sub-leaf does not matter.
     const taken = vcpu.getCpuid2().filter(({ function: leaf }) => leaf === 0);
-    assert.deepEqual(taken, [{ ...given, eax: 1 }]);
+    assert.deepEqual(
+      taken.map(({ eax, ebx, ecx, edx }) => [eax, ebx, ecx, edx]),
+      [[1, given.ebx, given.ecx, given.edx]],
+    );
   });
 
   test('translates a linear address by the guest page tables, which real mode has not', (t) => {

@@ -5,6 +5,7 @@
  */
 import type { Tick } from '../../sim/tick.ts';
 import { Errno, Restart } from './errno.ts';
+import { ThreadQueue } from './scheduling-policy.ts';
 import type { Wait } from './syscall.ts';
 import type { Thread } from './thread.ts';
 import { GuestFault } from './user-memory.ts';
@@ -12,10 +13,10 @@ import { GuestFault } from './user-memory.ts';
 /** Matches every waiter. */
 export const FUTEX_BITSET_ANY = 0xffff_ffff;
 
-/** Bits of a robust futex word. */
-const FUTEX_WAITERS = 0x8000_0000;
-const FUTEX_OWNER_DIED = 0x4000_0000;
-const FUTEX_TID_MASK = 0x3fff_ffff;
+/** Bits of a futex word that names its owner: robust ones and those with priority inheritance. */
+export const FUTEX_WAITERS = 0x8000_0000;
+export const FUTEX_OWNER_DIED = 0x4000_0000;
+export const FUTEX_TID_MASK = 0x3fff_ffff;
 
 /** The kernel's limit, so that a circular list ends. */
 const ROBUST_LIST_LIMIT = 2048;
@@ -65,7 +66,7 @@ class FutexWait implements Wait {
 export class FutexTable {
   readonly #memory: FutexMemory;
   readonly #finish: (thread: Thread, result: number) => void;
-  readonly #queues = new Map<number, FutexWait[]>();
+  readonly #queues = new Map<number, ThreadQueue<FutexWait>>();
 
   /** @param finish ends a thread's wait with a result */
   constructor(memory: FutexMemory, finish: (thread: Thread, result: number) => void) {
@@ -93,11 +94,14 @@ export class FutexTable {
     return wait;
   }
 
-  /** FUTEX_WAKE: wakes up to `count` threads, the longest sleeping first. Returns how many. */
+  /**
+   * FUTEX_WAKE: wakes up to `count` threads, at least one; the highest priority and the longest sleeping first.
+   * Returns how many.
+   */
   wake(address: number, count: number, bitset: number = FUTEX_BITSET_ANY): number {
     const queue = this.#queues.get(address);
     if (queue === undefined) return 0;
-    const woken = queue.filter((wait) => (wait.bitset & bitset) !== 0).slice(0, Math.max(0, count));
+    const woken = [...queue].filter((wait) => (wait.bitset & bitset) !== 0).slice(0, Math.max(1, count));
     for (const wait of woken) {
       this.forget(wait);
       this.#finish(wait.thread, 0);
@@ -107,7 +111,9 @@ export class FutexTable {
 
   /** FUTEX_REQUEUE: wakes `wakeCount` threads and moves up to `moveCount` others. Returns woken + moved. */
   requeue(from: number, to: number, wakeCount: number, moveCount: number): number {
-    return this.wake(from, wakeCount) + this.#move(from, to, moveCount);
+    if (wakeCount < 0 || moveCount < 0) return -Errno.EINVAL;
+    const woken = wakeCount === 0 ? 0 : this.wake(from, wakeCount);
+    return woken + this.#move(from, to, moveCount);
   }
 
   /**
@@ -116,6 +122,7 @@ export class FutexTable {
   wakeOp(first: number, second: number, wakeFirst: number, wakeSecond: number, operation: number): number {
     const decoded = decodeWakeOp(operation);
     if (decoded === undefined) return -Errno.ENOSYS;
+    if (second % 4 !== 0) return -Errno.EINVAL;
     const old = this.#memory.readU32(second);
     this.#memory.writeU32(second, decoded.apply(old));
     const woken = this.wake(first, wakeFirst);
@@ -146,10 +153,7 @@ export class FutexTable {
   /** @internal The wait is over. */
   forget(wait: FutexWait): void {
     const queue = this.#queues.get(wait.address);
-    const index = queue?.indexOf(wait) ?? -1;
-    if (queue === undefined || index < 0) return;
-    queue.splice(index, 1);
-    if (queue.length === 0) this.#queues.delete(wait.address);
+    if (queue?.delete(wait) === true && queue.length === 0) this.#queues.delete(wait.address);
   }
 
   /** struct robust_list_head: first entry, offset of the futex word from an entry, entry being (un)locked. */
@@ -159,21 +163,23 @@ export class FutexTable {
     let entry = this.#memory.readAddress(head);
     for (let i = 0; entry !== head && i < ROBUST_LIST_LIMIT; i++) {
       const next = this.#memory.readAddress(untagged(entry));
-      if (entry !== pending) this.#ownerDied(untagged(entry) + offset, tid);
+      if (entry !== pending) this.#ownerDied(entry, offset, tid);
       entry = next;
     }
-    if (pending !== 0) this.#ownerDied(untagged(pending) + offset, tid);
+    if (pending !== 0) this.#ownerDied(pending, offset, tid);
   }
 
-  #ownerDied(address: number, tid: number): void {
+  /** Waiters of a priority-inheritance futex are woken by `PiFutexTable.ownerExits`. */
+  #ownerDied(entry: number, offset: number, tid: number): void {
+    const address = untagged(entry) + offset;
     const word = this.#memory.readU32(address);
     if ((word & FUTEX_TID_MASK) !== tid) return;
     this.#memory.writeU32(address, ((word & FUTEX_WAITERS) | FUTEX_OWNER_DIED) >>> 0);
-    if ((word & FUTEX_WAITERS) !== 0) this.wake(address, 1);
+    if ((word & FUTEX_WAITERS) !== 0 && entry === untagged(entry)) this.wake(address, 1);
   }
 
   #move(from: number, to: number, count: number): number {
-    const moved = (this.#queues.get(from) ?? []).slice(0, Math.max(0, count));
+    const moved = [...(this.#queues.get(from) ?? [])].slice(0, count);
     for (const wait of moved) {
       this.forget(wait);
       wait.address = to;
@@ -183,10 +189,14 @@ export class FutexTable {
   }
 
   #enqueue(wait: FutexWait): void {
-    const queue = this.#queues.get(wait.address);
-    if (queue === undefined) this.#queues.set(wait.address, [wait]);
-    else queue.push(wait);
+    const queue = this.#queues.get(wait.address) ?? newQueue();
+    this.#queues.set(wait.address, queue);
+    queue.push(wait);
   }
+}
+
+function newQueue(): ThreadQueue<FutexWait> {
+  return new ThreadQueue((wait) => wait.thread.effectivePriority);
 }
 
 /** Bit 0 of a list pointer marks a priority-inheritance futex. */

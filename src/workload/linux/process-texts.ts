@@ -87,7 +87,7 @@ function facts(process: LinuxProcess, tid: number): ProcessFacts {
     pid: tid,
     ppid: process.ppid,
     command: commandName(process, tid),
-    state: 'R',
+    state: process.threads.get(tid)?.state === 'runnable' ? 'R' : 'S',
     threadCount: process.threads.size,
     userTicks: cpuTicks,
     systemTicks: 0,

@@ -19,10 +19,13 @@ import { ProcessFiles } from './files/process-files.ts';
 import { FrameAllocator } from './frame-allocator.ts';
 import { FutexTable } from './futex.ts';
 import { HostWaiting } from './host-waiting.ts';
+import { Identity } from './identity.ts';
 import type { LoadedProgram } from './loader.ts';
+import { PiFutexTable } from './pi-futex.ts';
+import { ProcessAttributes } from './process-attributes.ts';
+import { EXIT_CAUSE, endBySignal, type ProcessEnd } from './process-end.ts';
 import {
   BASELINE_HWCAP,
-  type Credentials,
   commandName,
   HWCAP2_FSGSBASE,
   hostCredentials,
@@ -36,31 +39,13 @@ import { memoryLimits, ResourceLimits, Rlimit } from './rlimits.ts';
 import { Scheduler } from './scheduler.ts';
 import { SignalFrames } from './sigframe.ts';
 import { SignalDelivery } from './signal-delivery.ts';
-import { codeName, Signal, SignalCode, type SignalInfo, signalName } from './signals.ts';
+import { Signal, SignalCode, type SignalInfo, signalName } from './signals.ts';
 import { NO_RETURN, SyscallCall, type SyscallHandler } from './syscall.ts';
 import { syscallHandlers } from './syscall-table.ts';
 import { describeCall, showResult } from './syscall-trace.ts';
 import { Thread } from './thread.ts';
 import { type TimerClock, TimerTable } from './timers.ts';
 import { GuestFault, UserMemory } from './user-memory.ts';
-
-/** How the process ended. */
-export type ProcessEnd =
-  | { readonly kind: 'exited'; readonly status: number }
-  | {
-      readonly kind: 'signaled';
-      readonly signal: number;
-      /** 'SIGSEGV' */
-      readonly name: string;
-      /** siginfo's si_code by name, such as 'SEGV_MAPERR'. */
-      readonly code: string;
-      /** si_addr of a fault; rounded where it is no user address. */
-      readonly address: number | undefined;
-      readonly tid: number;
-    };
-
-/** gem5's words for the end of an emulated process. */
-const EXIT_CAUSE = 'exiting with last active thread context';
 
 const MSYNC_SYNC = 4;
 
@@ -70,7 +55,8 @@ export class LinuxProcess extends SimObject implements UserModeOs {
   readonly executablePath: string;
   readonly args: readonly string[];
   readonly environment: readonly string[];
-  readonly credentials: Credentials;
+  readonly credentials: Identity;
+  readonly attributes = new ProcessAttributes();
   readonly options: LinuxProcessOptions;
 
   readonly cpu: BaseCpu<X86ThreadContext>;
@@ -86,6 +72,7 @@ export class LinuxProcess extends SimObject implements UserModeOs {
   readonly threads = new Map<number, Thread>();
   readonly scheduler: Scheduler;
   readonly futexes: FutexTable;
+  readonly piFutexes: PiFutexTable;
   readonly signals: SignalDelivery;
   readonly timers: TimerTable;
   readonly wallClock: TimerClock = { nowNs: () => this.clock.elapsedNs, isCpuTime: false };
@@ -113,7 +100,7 @@ export class LinuxProcess extends SimObject implements UserModeOs {
     this.executablePath = executablePath;
     this.args = options.args;
     this.environment = options.environment;
-    this.credentials = options.credentials ?? hostCredentials();
+    this.credentials = new Identity(options.credentials ?? hostCredentials());
     this.random = SeededRandom.fromSeed(this.root.params.seed);
     this.clock = new SimulatedClock(this.eventQueue, options.startTime);
     this.ram = new FrameAllocator(options.ram ?? memory.regions[0]!.range);
@@ -133,6 +120,12 @@ export class LinuxProcess extends SimObject implements UserModeOs {
       facts: fileFacts(this),
     });
     this.futexes = new FutexTable(this.memory, (thread, result) => this.scheduler.finish(thread, result));
+    this.piFutexes = new PiFutexTable({
+      memory: this.memory,
+      thread: (tid) => this.threads.get(tid),
+      finish: (thread, result) => this.scheduler.finish(thread, result),
+      reprioritized: (thread) => this.scheduler.reprioritized(thread),
+    });
     this.signals = new SignalDelivery(this);
     this.timers = new TimerTable(this);
     this.scheduler = new Scheduler(this, this.newThread(commandName(executablePath)));
@@ -243,6 +236,7 @@ export class LinuxProcess extends SimObject implements UserModeOs {
       this.exit(status);
       return;
     }
+    this.piFutexes.ownerExits(thread);
     this.futexes.threadExits(thread);
     this.#goneCpuTicks += this.scheduler.cpuTicks(thread);
     this.threads.delete(thread.tid);
@@ -261,6 +255,7 @@ export class LinuxProcess extends SimObject implements UserModeOs {
   /** Gives a call its result. Hot path. */
   setResult(thread: Thread, result: number | bigint): void {
     const registers = this.modifyRegisters(thread, RegClass.general);
+    thread.resumesWait = false;
     if (typeof result === 'bigint') registers.setGpr(Gpr.RAX, BigInt.asUintN(64, result));
     else {
       registers.setGprNumber(Gpr.RAX, result);
@@ -345,19 +340,8 @@ export class LinuxProcess extends SimObject implements UserModeOs {
 
   /** The default action of a signal ends the process. */
   killed(thread: Thread, info: SignalInfo): void {
-    const { signal, address } = info;
-    this.#finish(
-      {
-        kind: 'signaled',
-        signal,
-        name: signalName(signal),
-        code: codeName(signal, info.code),
-        address: address === undefined || info.code === SignalCode.SI_KERNEL ? undefined : Number(address),
-        tid: thread.tid,
-      },
-      `program killed by ${signalName(signal)}`,
-      128 + signal,
-    );
+    const { signal } = info;
+    this.#finish(endBySignal(info, thread.tid), `program killed by ${signalName(signal)}`, 128 + signal);
   }
 
   // ---- end ----

@@ -1,7 +1,7 @@
 /**
- * Time-sharing of one CPU by the threads of a process: round robin, a quantum, waits with deadlines, and
- * waits for host descriptors. Threads change only at safe points, where the CPU allows its registers to be
- * replaced.
+ * Time-sharing of one CPU by the threads of a process: by real-time priority, then round robin with a
+ * quantum (sched(7)); waits with deadlines, and waits for host descriptors. Threads change only at safe points,
+ * where the CPU allows its registers to be replaced.
  *
  *              take                       wait
  *   runnable ────────▶ current ─────────────────────▶ waiting
@@ -14,6 +14,7 @@ import type { EventQueue } from '../../sim/event-queue.ts';
 import { SimEvent } from '../../sim/event-queue.ts';
 import { asTicks, type Ticks, ZERO_TICKS } from '../../sim/tick.ts';
 import { Errno } from './errno.ts';
+import { Policy, ThreadQueue } from './scheduling-policy.ts';
 import type { HostReadiness, Wait } from './syscall.ts';
 import { THREAD_CLASSES, type Thread } from './thread.ts';
 import { GuestFault } from './user-memory.ts';
@@ -48,7 +49,7 @@ export class Scheduler {
   readonly #quantumTicks: Ticks;
   /** The thread whose registers the CPU holds; it may be waiting or gone. */
   #current: Thread;
-  readonly #ready: Thread[] = [];
+  readonly #ready = new ThreadQueue<Thread>((thread) => thread.effectivePriority);
   readonly #hostWaiters = new Set<Thread>();
   readonly #quantum: SimEvent;
   #attention = false;
@@ -91,8 +92,7 @@ export class Scheduler {
 
   /** A new thread may run. */
   add(thread: Thread): void {
-    this.#ready.push(thread);
-    this.#armQuantum();
+    this.#makeReady(thread);
   }
 
   /** The thread's call cannot finish yet. */
@@ -100,7 +100,9 @@ export class Scheduler {
     thread.wait = wait;
     thread.state = 'waiting';
     if (wait.hostFds !== undefined && wait.hostFds.length > 0) this.#hostWaiters.add(thread);
-    const { deadline } = wait;
+    if (!thread.resumesWait || wait.deadline === undefined) thread.deadline = wait.deadline;
+    thread.resumesWait = false;
+    const { deadline } = thread;
     if (deadline !== undefined) {
       const { eventQueue } = this.#owner;
       if (deadline > eventQueue.curTick) eventQueue.scheduleAt(thread.deadlineEvent, deadline);
@@ -117,8 +119,8 @@ export class Scheduler {
     this.#endWait(thread);
     this.#owner.setResult(thread, result);
     thread.state = 'runnable';
-    if (thread !== this.#current) this.#ready.push(thread);
-    this.#armQuantum();
+    if (thread === this.#current) this.#armQuantum();
+    else this.#makeReady(thread);
     this.requestSafePoint();
   }
 
@@ -157,9 +159,14 @@ export class Scheduler {
       this.#endWait(thread);
     }
     thread.state = 'exited';
-    const index = this.#ready.indexOf(thread);
-    if (index >= 0) this.#ready.splice(index, 1);
+    this.#ready.delete(thread);
     this.#attention = true;
+  }
+
+  /** The thread's priority changed: it goes behind its new equals, and the CPU to whom it belongs now. */
+  reprioritized(thread: Thread): void {
+    if (this.#ready.delete(thread)) this.#ready.push(thread);
+    if (this.#isPreempted) this.requestSafePoint();
   }
 
   /** Nothing runs any more. */
@@ -169,9 +176,9 @@ export class Scheduler {
     if (this.#quantum.scheduled) this.#owner.eventQueue.deschedule(this.#quantum);
   }
 
-  /** sched_yield: the current thread goes to the end of the queue. */
+  /** sched_yield: the current thread goes behind those of its priority. */
   yieldCurrent(): void {
-    if (this.#ready.length === 0) return;
+    if (!this.#hasEqual) return;
     this.#yield = true;
     this.#attention = true;
   }
@@ -213,9 +220,10 @@ export class Scheduler {
   #settle(): void {
     while (!this.#ended) {
       this.#attention = false;
-      const mustSwitch = this.#yield || this.#current.state !== 'runnable';
+      const yields = this.#yield;
       this.#yield = false;
-      if (mustSwitch && !this.#switchToNext()) {
+      const mustSwitch = yields || this.#isPreempted || this.#current.state !== 'runnable';
+      if (mustSwitch && !this.#switchToNext(yields)) {
         this.#idle(true);
         return;
       }
@@ -237,15 +245,19 @@ export class Scheduler {
     else this.#owner.cpuBusy();
   }
 
-  /** Gives the CPU to the next runnable thread; false if there is none. */
-  #switchToNext(): boolean {
+  /**
+   * Gives the CPU to the next runnable thread; false if there is none. Who yields goes behind its equals, who is
+   * preempted before them.
+   */
+  #switchToNext(yields: boolean): boolean {
     const from = this.#current;
     const next = this.#ready.shift();
     if (next === undefined) return from.state === 'runnable';
     const { cpu } = this.#owner;
     this.#chargeCpu();
     if (from.state === 'runnable') {
-      this.#ready.push(from);
+      if (yields) this.#ready.push(from);
+      else this.#ready.unshift(from);
       from.involuntarySwitches++;
     } else from.voluntarySwitches++;
     if (from.state !== 'exited') from.context.copyFrom(cpu.readState(THREAD_CLASSES), THREAD_CLASSES);
@@ -256,6 +268,22 @@ export class Scheduler {
     if (this.#quantum.scheduled) queue.deschedule(this.#quantum);
     this.#armQuantum();
     return true;
+  }
+
+  #makeReady(thread: Thread): void {
+    this.#ready.push(thread);
+    this.#armQuantum();
+    if (this.#isPreempted) this.#attention = true;
+  }
+
+  /** Whether a thread of higher priority waits for the CPU. */
+  get #isPreempted(): boolean {
+    return this.#current.state === 'runnable' && this.#ready.topPriority > this.#current.effectivePriority;
+  }
+
+  /** Whether a thread waits for the CPU to which the current one may leave it. */
+  get #hasEqual(): boolean {
+    return this.#ready.topPriority >= this.#current.effectivePriority;
   }
 
   #chargeCpu(): void {
@@ -279,7 +307,8 @@ export class Scheduler {
 
   #onQuantum(): void {
     this.#pollHostWaiters();
-    if (this.#ready.length > 0) {
+    const runsOn = this.#current.scheduling.policy === Policy.fifo || !this.#hasEqual;
+    if (this.#ready.length > 0 && !(runsOn && this.#current.state === 'runnable')) {
       this.#yield = this.#current.state === 'runnable';
       this.requestSafePoint();
     }

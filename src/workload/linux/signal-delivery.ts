@@ -8,6 +8,7 @@ import { Errno, Restart } from './errno.ts';
 import type { SignalFrames } from './sigframe.ts';
 import {
   defaultAction,
+  discardedBy,
   legalizeMask,
   PendingSignals,
   SaFlag,
@@ -68,13 +69,16 @@ export class SignalDelivery {
 
   /** Sends to one thread (tgkill, SIGPIPE). */
   sendToThread(thread: Thread, info: SignalInfo): void {
-    if (thread.state === 'exited' || this.#isDropped(info, thread.blocked.has(info.signal))) return;
+    if (thread.state === 'exited') return;
+    this.#discardOpposites(info.signal);
+    if (this.#isDropped(info, thread.blocked.has(info.signal))) return;
     thread.pending.add(info);
     this.#wake(thread, info.signal);
   }
 
   /** Sends to the process: a thread that does not block it takes it, the main one by preference. */
   sendToProcess(info: SignalInfo): void {
+    this.#discardOpposites(info.signal);
     const threads = [...this.#owner.livingThreads()];
     const target = threads.find((thread) => !thread.blocked.has(info.signal));
     if (this.#isDropped(info, target === undefined)) return;
@@ -95,12 +99,26 @@ export class SignalDelivery {
     this.#owner.requestSafePoint();
   }
 
+  /** Signals that wait for delivery, of the process and all its threads: what RLIMIT_SIGPENDING limits. */
+  get pendingCount(): number {
+    let count = this.shared.length;
+    for (const thread of this.#owner.livingThreads()) count += thread.pending.length;
+    return count;
+  }
+
   /** rt_sigaction. What becomes ignored is forgotten where it is pending. */
   setAction(signal: number, action: SignalAction): void {
     this.actions.set(signal, action);
-    if (!this.actions.ignores(signal)) return;
+    if (this.actions.ignores(signal)) this.#discard(signal);
+  }
+
+  #discard(signal: number): void {
     this.shared.discard(signal);
     for (const thread of this.#owner.livingThreads()) thread.pending.discard(signal);
+  }
+
+  #discardOpposites(signal: number): void {
+    for (const opposite of discardedBy(signal)) this.#discard(opposite);
   }
 
   /** Replaces the mask of blocked signals. */
@@ -169,7 +187,7 @@ export class SignalDelivery {
    */
   #isDropped(info: SignalInfo, blocked: boolean): boolean {
     const dropped = !blocked && this.actions.ignores(info.signal);
-    if (dropped && info.timer !== undefined) info.timer.queued = false;
+    if (dropped) info.leftQueue?.(false);
     return dropped;
   }
 
@@ -183,9 +201,7 @@ export class SignalDelivery {
   }
 
   #take(thread: Thread, blocked: SignalSet): SignalInfo | undefined {
-    const info = thread.pending.take(blocked) ?? this.shared.take(blocked);
-    if (info?.timer !== undefined) info.timer.queued = false;
-    return info;
+    return thread.pending.take(blocked) ?? this.shared.take(blocked);
   }
 
   /** False if that was the end of the process. */
@@ -238,6 +254,7 @@ export class SignalDelivery {
     if (thread.restart !== 0) {
       const tc = this.#owner.modifyRegisters(thread, THREAD_CLASSES);
       restartCall(thread, tc);
+      thread.resumesWait = true;
     }
     if (thread.savedMask !== undefined) {
       const { lo, hi } = thread.savedMask;

@@ -105,6 +105,15 @@ export function defaultAction(signal: number): DefaultAction {
   return signal === Signal.SIGCONT ? 'continue' : 'terminate';
 }
 
+/** The signals that discard these when they are sent: a process is to stop or to go on, not both. */
+export function discardedBy(signal: number): readonly number[] {
+  if (signal === Signal.SIGCONT) return STOPPING;
+  return STOPPING.includes(signal) ? [Signal.SIGCONT] : [];
+}
+
+/** Signals that an instruction causes (the kernel's SYNCHRONOUS_MASK): SIGILL TRAP BUS FPE SEGV SYS. */
+const FAULT_MASK = [4, 5, 7, 8, 11, 31].reduce((mask, signal) => mask | (1 << (signal - 1)), 0);
+
 /** A set of signals as the kernel's 64-bit mask, in two halves: signal n is bit n − 1. */
 export class SignalSet {
   lo = 0;
@@ -172,6 +181,12 @@ export class SignalSet {
     return hi === 0 ? 0 : 64 - Math.clz32(hi & -hi);
   }
 
+  /** The same among the signals of faults; 0 if there is none. */
+  lowestFaultOutside(blocked: SignalSet): number {
+    const lo = this.lo & FAULT_MASK & ~blocked.lo;
+    return lo === 0 ? 0 : 32 - Math.clz32(lo & -lo);
+  }
+
   /** Signals 1 to 64 that are in the set. */
   *[Symbol.iterator](): Generator<number> {
     for (let signal = 1; signal <= LAST_SIGNAL; signal++) if (this.has(signal)) yield signal;
@@ -202,11 +217,13 @@ export interface SignalInfo {
   readonly address?: bigint;
   /** The POSIX timer that sends it. */
   readonly timer?: TimerSignal;
+  /** Called when it waits no longer: taken, or dropped without effect. */
+  readonly leftQueue?: (taken: boolean) => void;
 }
 
 /**
- * A POSIX timer's part of its signal: while one is queued, further expirations only count
- * (timer_getoverrun(2)).
+ * A POSIX timer's part of its signal: one at a time is queued, and `overrun` counts the expirations that it
+ * stands for beyond the first (timer_getoverrun(2)).
  */
 export interface TimerSignal {
   readonly id: number;
@@ -253,8 +270,9 @@ export class SignalActions {
     this.#actions[signal] = action;
   }
 
+  /** The handler alone is forgotten: flags and mask stay as they were. */
   setDefault(signal: number): void {
-    this.#actions[signal] = DEFAULT;
+    this.#actions[signal] = { ...this.get(signal), handler: SIG_DFL };
   }
 
   /** Whether the signal would have no effect at all. */
@@ -270,26 +288,43 @@ export class PendingSignals {
   readonly set = new SignalSet();
   #queue: SignalInfo[] = [];
 
-  /** Adds a signal. A standard signal that is pending already stays as it is; real-time ones queue up. */
+  /**
+   * Adds a signal. A standard signal that is pending already stays as it is; real-time ones and those of POSIX
+   * timers queue up.
+   */
   add(info: SignalInfo): void {
-    if (this.set.has(info.signal) && info.signal < FIRST_REALTIME_SIGNAL) return;
+    if (this.set.has(info.signal) && info.signal < FIRST_REALTIME_SIGNAL && info.timer === undefined) {
+      info.leftQueue?.(false);
+      return;
+    }
     this.set.add(info.signal);
     this.#queue.push(info);
   }
 
-  /** Takes the lowest-numbered signal that is not in `blocked`; of equal ones the oldest. */
+  /** Signals that wait, queued ones each. */
+  get length(): number {
+    return this.#queue.length;
+  }
+
+  /**
+   * Takes the lowest-numbered signal that is not in `blocked`, faults before all others; of equal ones the
+   * oldest.
+   */
   take(blocked: SignalSet): SignalInfo | undefined {
-    const signal = this.set.lowestOutside(blocked);
+    const signal = this.set.lowestFaultOutside(blocked) || this.set.lowestOutside(blocked);
     if (signal === 0) return undefined;
     const index = this.#queue.findIndex((info) => info.signal === signal);
     const [info] = this.#queue.splice(index, 1);
     if (!this.#queue.some((other) => other.signal === signal)) this.set.delete(signal);
+    info?.leftQueue?.(true);
     return info;
   }
 
   /** Forgets a signal: its action became "ignore". */
   discard(signal: number): void {
     this.set.delete(signal);
+    const gone = this.#queue.filter((info) => info.signal === signal);
     this.#queue = this.#queue.filter((info) => info.signal !== signal);
+    for (const info of gone) info.leftQueue?.(false);
   }
 }

@@ -6,9 +6,12 @@ import { Errno, type ErrnoName } from './errno.ts';
 import type { SyscallCall, SyscallHandler, SyscallMap } from './syscall.ts';
 import { SYSCALL_ROWS, type SyscallRow, UNKNOWN_SYSCALL } from './syscall-rows.ts';
 import { fileSyscalls } from './syscalls/file.ts';
+import { futexSyscalls } from './syscalls/futex.ts';
+import { identitySyscalls } from './syscalls/identity.ts';
 import { memorySyscalls } from './syscalls/memory.ts';
 import { miscSyscalls } from './syscalls/misc.ts';
 import { processSyscalls } from './syscalls/process.ts';
+import { schedSyscalls } from './syscalls/sched.ts';
 import { signalSyscalls } from './syscalls/signal.ts';
 import { threadSyscalls } from './syscalls/thread.ts';
 import { timeSyscalls } from './syscalls/time.ts';
@@ -18,7 +21,9 @@ export const SYSCALL_GROUPS: readonly (readonly [subject: string, handlers: Sysc
   ['Files', fileSyscalls],
   ['Memory', memorySyscalls],
   ['Process', processSyscalls],
-  ['Threads and scheduling', threadSyscalls],
+  ['Identity', identitySyscalls],
+  ['Threads', { ...threadSyscalls, ...futexSyscalls }],
+  ['Scheduling', schedSyscalls],
   ['Signals', signalSyscalls],
   ['Time', timeSyscalls],
   ['Miscellaneous', miscSyscalls],
@@ -74,7 +79,6 @@ export const REFUSALS: ReadonlyMap<string, Refusal> = new Map([
   ...refuse('iopl ioperm init_module finit_module delete_module', 'EPERM', PRIVILEGED),
   ...refuse('perf_event_open bpf', 'EACCES', PRIVILEGED),
   ...refuse('setns unshare', 'EPERM', PRIVILEGED),
-  ...refuse('sched_setattr', 'EPERM', 'only the normal scheduling policy is there'),
 ]);
 
 /** One line of the table. */

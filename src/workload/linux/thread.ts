@@ -5,6 +5,8 @@
  */
 import { RegClass, X86ThreadContext } from '../../arch/x86/thread-context.ts';
 import { SimEvent } from '../../sim/event-queue.ts';
+import type { Tick } from '../../sim/tick.ts';
+import { NORMAL_SCHEDULING, type Scheduling } from './scheduling-policy.ts';
 import type { FaultRecord, SignalStack } from './sigframe.ts';
 import { PendingSignals, SignalSet } from './signals.ts';
 import type { Wait } from './syscall.ts';
@@ -16,6 +18,9 @@ export type ThreadState = 'runnable' | 'waiting' | 'exited';
  */
 export const THREAD_CLASSES = RegClass.general | RegClass.special | RegClass.fpu;
 
+/** The kernel's timer slack of a thread that did not ask for another. */
+export const DEFAULT_TIMERSLACK_NS = 50_000;
+
 export class Thread {
   readonly tid: number;
   /** prctl(PR_SET_NAME): at most 15 bytes. */
@@ -23,6 +28,12 @@ export class Thread {
   state: ThreadState = 'runnable';
   /** What the thread sleeps on while `state` is 'waiting'. */
   wait: Wait | undefined;
+  /** When the present or latest wait ends by itself. */
+  deadline: Tick | undefined;
+  /**
+   * The call is made again after a signal that no handler took: its wait ends when the first would have ended.
+   */
+  resumesWait = false;
   /** Ends the wait at its deadline. */
   readonly deadlineEvent: SimEvent;
   /** Architectural state while another thread has the CPU; stale while this one has it. */
@@ -48,6 +59,13 @@ export class Thread {
   robustList = 0;
   /** Nice value, as getpriority(2) reports it. */
   nice = 0;
+  /** I/O priority as ioprio_get(2) reports it: kept, without effect. */
+  ioPriority = 0;
+  /** prctl(PR_SET_TIMERSLACK), in nanoseconds: kept, without effect, since deadlines are exact. */
+  timerSlackNs = DEFAULT_TIMERSLACK_NS;
+  scheduling: Scheduling = NORMAL_SCHEDULING;
+  /** Highest priority of those who wait for a priority-inheritance futex that this thread holds. */
+  inheritedPriority = 0;
   /** Simulated time on the CPU up to the latest switch, in ticks. */
   cpuTicks = 0;
   /** Switches away from this thread because it waited, and because its time was up. */
@@ -59,5 +77,9 @@ export class Thread {
     this.tid = tid;
     this.name = name;
     this.deadlineEvent = new SimEvent(`thread ${tid} deadline`, () => onDeadline(this));
+  }
+  /** Real-time priority that it runs at; 0 = none. */
+  get effectivePriority(): number {
+    return Math.max(this.scheduling.priority, this.inheritedPriority);
   }
 }

@@ -10,6 +10,11 @@ import { Signal, SignalCode, type SignalInfo, type TimerSignal } from './signals
 /** Longest distance of one event: a longer one is covered in steps (13 simulated days each). */
 const LONGEST_STEP_TICKS = 2 ** 50;
 
+/** Between two signals of a timer the program gets at least so long: delivery itself takes no simulated time. */
+const SHORTEST_PERIOD_NS = 50_000;
+/** A timer whose signal is ignored goes off no more often than at the kernel's tick: 250 Hz. */
+const IGNORED_PERIOD_NS = 4_000_000;
+
 /** What a timer counts: nanoseconds of its clock, which may stand still. */
 export interface TimerClock {
   readonly nowNs: () => number;
@@ -17,18 +22,24 @@ export interface TimerClock {
   readonly isCpuTime: boolean;
 }
 
-/** Goes off once or regularly. */
+/**
+ * Goes off once or regularly. As in Linux it rests after it went off until its signal is taken, so that a short
+ * interval costs nothing while the signal is blocked; the expirations that it slept through are counted then.
+ *
+ *   arm ──▶ ticking ── event ──▶ resting ── acknowledge ──▶ ticking
+ */
 export class IntervalTimer {
   readonly clock: TimerClock;
   readonly #queue: EventQueue;
   readonly #event: SimEvent;
-  readonly #onExpire: (count: number) => void;
+  readonly #onExpire: (() => void) | undefined;
   #expiryNs = 0;
   #intervalNs = 0;
   #armed = false;
+  #rests = false;
 
-  /** @param onExpire called with the number of expirations since the last call */
-  constructor(queue: EventQueue, name: string, clock: TimerClock, onExpire: (count: number) => void) {
+  /** @param onExpire undefined: nobody is told, the program only reads the timer */
+  constructor(queue: EventQueue, name: string, clock: TimerClock, onExpire: (() => void) | undefined) {
     this.#queue = queue;
     this.clock = clock;
     this.#onExpire = onExpire;
@@ -41,7 +52,11 @@ export class IntervalTimer {
 
   /** Time to the next expiration; 0 = not armed. An armed timer that is due has 1 ns left. */
   get remainingNs(): number {
-    return this.#armed ? Math.max(1, this.#expiryNs - this.clock.nowNs()) : 0;
+    if (!this.#armed) return 0;
+    const lateNs = this.clock.nowNs() - this.#expiryNs;
+    if (lateNs < 0) return -lateNs;
+    if (this.#intervalNs > 0) return this.#intervalNs - (lateNs % this.#intervalNs);
+    return this.#onExpire === undefined ? 0 : 1;
   }
 
   /** Arms the timer to go off when its clock shows `expiryNs`; Infinity disarms it. */
@@ -51,11 +66,12 @@ export class IntervalTimer {
     if (expiryNs === Infinity) return;
     this.#armed = true;
     this.#expiryNs = expiryNs;
-    this.#schedule();
+    this.resume();
   }
 
   disarm(): void {
     this.#armed = false;
+    this.#rests = false;
     this.pause();
   }
 
@@ -66,27 +82,37 @@ export class IntervalTimer {
 
   /** Its clock goes on. */
   resume(): void {
-    if (this.#armed && !this.#event.scheduled) this.#schedule();
+    const ticks = this.#armed && !this.#rests && this.#onExpire !== undefined;
+    if (ticks && !this.#event.scheduled) this.#schedule();
   }
 
-  #schedule(): void {
-    const ticks = Math.max(0, this.#expiryNs - this.clock.nowNs()) * TICKS_PER_NS;
+  /**
+   * The signal has been taken: a regular timer ticks on. Returns how often it would have gone off meanwhile.
+   * @param leastNs it does not go off before; what it misses counts the next time
+   */
+  acknowledge(leastNs: number): number {
+    if (!this.#rests) return 0;
+    this.#rests = false;
+    const now = this.clock.nowNs();
+    const missed = Math.floor(Math.max(0, now - this.#expiryNs) / this.#intervalNs);
+    this.#expiryNs += (missed + 1) * this.#intervalNs;
+    this.#schedule(leastNs);
+    return missed;
+  }
+
+  #schedule(leastNs = 0): void {
+    const ticks = Math.max(leastNs, this.#expiryNs - this.clock.nowNs()) * TICKS_PER_NS;
     this.#queue.schedule(this.#event, asTicks(Math.min(Math.ceil(ticks), LONGEST_STEP_TICKS)));
   }
 
   #onEvent(): void {
-    const lateNs = this.clock.nowNs() - this.#expiryNs;
-    if (lateNs < 0) {
+    if (this.clock.nowNs() < this.#expiryNs) {
       this.#schedule();
       return;
     }
-    const count = this.#intervalNs === 0 ? 1 : 1 + Math.floor(lateNs / this.#intervalNs);
     if (this.#intervalNs === 0) this.#armed = false;
-    else {
-      this.#expiryNs += count * this.#intervalNs;
-      this.#schedule();
-    }
-    this.#onExpire(count);
+    else this.#rests = true;
+    this.#onExpire?.();
   }
 }
 
@@ -131,9 +157,15 @@ export class TimerTable {
     this.#owner = owner;
     this.intervals = ITIMER_SIGNALS.map((signal, which) => {
       const clock = which === 0 ? owner.wallClock : owner.cpuClock;
-      return new IntervalTimer(owner.eventQueue, `itimer ${which}`, clock, () =>
-        owner.send({ signal, code: SignalCode.SI_KERNEL }, undefined),
+      const info: SignalInfo = {
+        signal,
+        code: SignalCode.SI_KERNEL,
+        leftQueue: (taken) => timer.acknowledge(taken ? SHORTEST_PERIOD_NS : IGNORED_PERIOD_NS),
+      };
+      const timer = new IntervalTimer(owner.eventQueue, `itimer ${which}`, clock, () =>
+        owner.send(info, undefined),
       );
+      return timer;
     });
   }
 
@@ -147,16 +179,22 @@ export class TimerTable {
       code: SignalCode.SI_TIMER,
       value: notify.value ?? BigInt(id),
       timer: signal,
+      leftQueue(taken) {
+        signal.queued = false;
+        signal.overrun = timer.acknowledge(taken ? SHORTEST_PERIOD_NS : IGNORED_PERIOD_NS);
+      },
     };
-    const timer = new IntervalTimer(this.#owner.eventQueue, `timer ${id}`, clock, (count) => {
-      if (signal.queued) {
-        signal.overrun += count;
-        return;
-      }
-      signal.overrun = count - 1;
+    const expire = () => {
+      if (signal.queued) return;
       signal.queued = true;
-      if (notify.signal !== 0) this.#owner.send(info, notify.tid);
-    });
+      this.#owner.send(info, notify.tid);
+    };
+    const timer = new IntervalTimer(
+      this.#owner.eventQueue,
+      `timer ${id}`,
+      clock,
+      notify.signal === 0 ? undefined : expire,
+    );
     this.#posix.set(id, { clockId, timer, signal });
     return id;
   }

@@ -127,3 +127,24 @@ test('an exiting thread clears its tid word, wakes there, and gives its robust l
   assert.equal(m.rax, 0);
   assert.equal(m.process.threads.size, 1);
 });
+
+test('FUTEX_CLOCK_REALTIME is for operations that let the clock be chosen', () => {
+  const m = new Machine();
+  assert.equal(m.call('futex', WORD, WAKE | 0x100, 1), -Errno.ENOSYS);
+  assert.equal(m.call('futex', WORD, WAIT | 0x100, 1), -Errno.ENOSYS);
+  assert.equal(m.call('futex', WORD, WAIT_BITSET | 0x100, 1, 0, 0, 1), -Errno.EAGAIN);
+});
+
+test('a futex that may be shared has to be mapped even to be woken; a private one has not', () => {
+  const m = new Machine();
+  assert.equal(m.call('futex', 0x5000_0000, WAKE & ~0x80, 1), -Errno.EFAULT);
+  assert.equal(m.call('futex', 0x5000_0000, WAKE, 1), 0);
+});
+
+test('a wake wakes at least one; requeue takes its numbers as they are, but not negative ones', () => {
+  const { m } = sleepers(2);
+  assert.equal(m.call('futex', WORD, REQUEUE, 0, 0, OTHER), 0);
+  assert.equal(m.call('futex', WORD, REQUEUE, -1, 0, OTHER), -Errno.EINVAL);
+  assert.equal(m.call('futex', WORD, WAKE, 0), 1);
+  assert.equal(m.process.futexes.waiters(WORD), 1);
+});

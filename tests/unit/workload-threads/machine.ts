@@ -65,8 +65,10 @@ export class Machine {
   readonly warnings: string[] = [];
   readonly trace: string[] = [];
 
-  constructor(options: { seed?: number; debugFlags?: string; startTime?: number; host?: HostFiles } = {}) {
-    const { debugFlags = '', seed = 1, startTime, host = new HostFiles() } = options;
+  constructor(
+    options: { seed?: number; debugFlags?: string; startTime?: number; host?: HostFiles; uid?: number } = {},
+  ) {
+    const { debugFlags = '', seed = 1, startTime, host = new HostFiles(), uid = 1000 } = options;
     this.root = new Root({
       seed,
       debugFlags,
@@ -88,7 +90,7 @@ export class Machine {
       cwd: '/',
       host,
       startTime,
-      credentials: { uid: 1000, euid: 1000, gid: 100, egid: 100, groups: [100, 27] },
+      credentials: { uid, euid: uid, gid: 100, egid: 100, groups: [100, 27] },
     });
     setUserMode(this.cpu.context, this.process.pageTableRoot, 0xe7);
     this.process.addressSpace.mmap({ address: DATA, length: 0x1_0000, prot: 3, flags: 0x32 });
@@ -141,6 +143,12 @@ export class Machine {
     const end = (queue.curTick + BigInt(ns) * 1000n) as Tick;
     while ((queue.nextTick() ?? end + 1n) <= end) queue.serviceOne();
     queue.advanceTo(end);
+  }
+
+  /** Makes another thread current: those before it in the queue give way. */
+  switchTo(tid: number): void {
+    for (let i = 0; i < 10 && this.tid !== tid; i++) this.call('sched_yield');
+    if (this.tid !== tid) throw new Error(`thread ${tid} does not get the CPU`);
   }
 
   /** Starts a thread; it is runnable and has the parent's registers. */

@@ -193,3 +193,20 @@ test('numbers are those of x86-64', () => {
 test('docs/syscalls.md is current: node tools/syscall-table.ts makes it', () => {
   assert.equal(readFileSync(DOCUMENT, 'utf8'), renderSyscalls());
 });
+
+test('there are no children, and waiting for them badly is EINVAL', () => {
+  const m = new Machine();
+  assert.equal(m.call('wait4', -1, 0, 0, 0), -Errno.ECHILD);
+  assert.equal(m.call('wait4', -1, 0, 0x100_0000, 0), -Errno.EINVAL);
+  assert.equal(m.call('waitid', 0, 0, 0, 4, 0), -Errno.ECHILD);
+  assert.equal(m.call('waitid', 0, 0, 0, 0, 0), -Errno.EINVAL, 'no event to wait for');
+  assert.equal(m.call('waitid', 9, 0, 0, 4, 0), -Errno.EINVAL);
+});
+
+test('the process leads the one group that there is', () => {
+  const m = new Machine();
+  assert.equal(m.call('setpgid', 0, 0), 0);
+  assert.equal(m.call('setpgid', 0, 4242), -Errno.EPERM);
+  assert.equal(m.call('setpgid', 0, -1), -Errno.EINVAL);
+  assert.equal(m.call('setpgid', 4242, 0), -Errno.ESRCH);
+});

@@ -169,3 +169,29 @@ test('the exit of the last thread is the exit of the process', () => {
   m.call('exit', 9);
   assert.deepEqual(m.process.end, { kind: 'exited', status: 9 });
 });
+
+test('clone flags that contradict each other are EINVAL', () => {
+  const m = new Machine();
+  const [sighand, thread, fs, newUser] = [0x800, 0x1_0000, 0x200, 0x1000_0000];
+  for (const flags of [sighand, thread, thread | sighand, fs | newUser]) {
+    assert.equal(m.call('clone', flags, 0, 0, 0, 0), -Errno.EINVAL);
+  }
+});
+
+test('clone3 checks the size of its structure, the exit signal, and that a stack has a size', () => {
+  const m = new Machine();
+  const args = (fields: Record<number, number>) => {
+    m.memory.write(DATA + 0x100, new Uint8Array(104));
+    for (const [index, value] of Object.entries(fields)) {
+      m.memory.writeNumber64(DATA + 0x100 + 8 * Number(index), value);
+    }
+    return DATA + 0x100;
+  };
+  assert.equal(m.call('clone3', args({}), 63), -Errno.EINVAL);
+  assert.equal(m.call('clone3', args({}), 8192), -Errno.E2BIG);
+  assert.equal(m.call('clone3', args({ 11: 1 }), 96), -Errno.E2BIG);
+  assert.equal(m.call('clone3', args({ 0: 0xff }), 88), -Errno.EINVAL);
+  assert.equal(m.call('clone3', args({ 4: 65 }), 88), -Errno.EINVAL);
+  assert.equal(m.call('clone3', args({ 5: DATA }), 88), -Errno.EINVAL);
+  assert.equal(m.call('clone3', args({ 0: 0x3d0f00, 2: DATA, 3: DATA, 5: DATA, 6: 0x4000 }), 88), m.tid + 1);
+});

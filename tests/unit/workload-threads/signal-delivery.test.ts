@@ -305,3 +305,48 @@ test('kill and tgkill know nobody else', () => {
   assert.equal(m.call('kill', m.process.pid, 65), -Errno.EINVAL);
   assert.equal(m.call('tgkill', m.process.pid, 5, 9), -Errno.ESRCH);
 });
+
+test('SIGCONT discards pending stop signals, and each of those discards SIGCONT', () => {
+  const m = new Machine();
+  setMask(m, bit(Signal.SIGTSTP) | bit(Signal.SIGCONT) | bit(Signal.SIGTTIN));
+  const pending = () => {
+    m.call('rt_sigpending', SCRATCH, 8);
+    return m.memory.readU64(SCRATCH);
+  };
+  kill(m, Signal.SIGTSTP);
+  kill(m, Signal.SIGCONT);
+  assert.equal(pending(), bit(Signal.SIGCONT));
+  kill(m, Signal.SIGTTIN);
+  assert.equal(pending(), bit(Signal.SIGTTIN));
+});
+
+test('SA_RESETHAND forgets the handler, not the flags', () => {
+  const m = new Machine();
+  m.handle(Signal.SIGUSR1, HANDLER, SaFlag.RESETHAND | SaFlag.SIGINFO);
+  kill(m, Signal.SIGUSR1);
+  const { handler, flags } = m.process.signals.actions.get(Signal.SIGUSR1);
+  assert.equal(handler, 0);
+  assert.equal(flags & SaFlag.SIGINFO, SaFlag.SIGINFO);
+});
+
+test('kill takes the number of any thread for its process', () => {
+  const m = new Machine();
+  const tid = m.thread();
+  setMask(m, bit(Signal.SIGUSR1));
+  assert.equal(m.call('kill', tid, Signal.SIGUSR1), 0);
+  assert.equal(m.process.signals.shared.set.has(Signal.SIGUSR1), true);
+});
+
+test('a process may send itself any si_code; real-time signals end at RLIMIT_SIGPENDING', () => {
+  const m = new Machine();
+  const [info, sigpending, realtime] = [SCRATCH + 0x100, 11, 40];
+  setMask(m, bit(realtime));
+  m.memory.writeU64(SCRATCH, 2n);
+  m.memory.writeU64(SCRATCH + 8, 2n);
+  m.call('setrlimit', sigpending, SCRATCH);
+  const queue = () => m.call('rt_sigqueueinfo', m.process.pid, realtime, info);
+  assert.deepEqual([queue(), queue(), queue()], [0, 0, -Errno.EAGAIN]);
+  assert.equal(m.call('tgkill', m.process.pid, m.tid, realtime), -Errno.EAGAIN);
+  assert.equal(m.call('rt_tgsigqueueinfo', m.process.pid, 0, realtime, info), -Errno.EINVAL);
+  assert.equal(m.call('rt_sigqueueinfo', 4242, realtime, info), -Errno.EPERM);
+});

@@ -69,3 +69,10 @@ test('names are those of signal(7) and sigaction(2)', () => {
   assert.equal(codeName(Signal.SIGTERM, 0), 'SI_USER');
   assert.equal(codeName(Signal.SIGSEGV, 0x80), 'SI_KERNEL');
 });
+
+test('faults come before all other signals', () => {
+  const pending = new PendingSignals();
+  for (const signal of [Signal.SIGHUP, Signal.SIGUSR1, Signal.SIGSEGV]) pending.add({ signal, code: 0 });
+  const order = [1, 2, 3].map(() => pending.take(new SignalSet())?.signal);
+  assert.deepEqual(order, [Signal.SIGSEGV, Signal.SIGHUP, Signal.SIGUSR1]);
+});

@@ -185,3 +185,78 @@ test('an absolute POSIX timer follows its clock', () => {
   m.run(1);
   assert.partialDeepStrictEqual(m.process.end, { name: 'SIGALRM' });
 });
+
+test('clocks that can only be read cannot be waited for; ids of descriptors are no clocks', () => {
+  const m = new Machine();
+  writeTime(m, AT, 0, 1000);
+  for (const clock of [4, 5, 6]) {
+    assert.equal(m.call('clock_nanosleep', clock, 0, AT, 0), -Errno.EOPNOTSUPP);
+    assert.equal(m.call('timer_create', clock, 0, AT + 0x40), -Errno.EOPNOTSUPP);
+  }
+  assert.equal(m.call('clock_gettime', -1, AT), -Errno.EINVAL);
+  assert.equal(m.call('clock_gettime', -6, AT), 0, 'CPU time of the process');
+});
+
+test('a sleep that a signal without a handler interrupts ends when it would have ended', () => {
+  const m = new Machine();
+  writeTime(m, AT, 0, 1000);
+  m.call('nanosleep', AT, AT + 32);
+  m.run(400);
+  m.process.signals.sendToProcess({ signal: Signal.SIGCONT, code: 0 });
+  m.call('nanosleep', AT, AT + 32);
+  assert.equal(m.cpu.active, false);
+  m.run(599);
+  assert.equal(m.cpu.active, false);
+  m.run(1);
+  assert.equal(m.cpu.active, true);
+  assert.equal(m.rax, 0);
+});
+
+test('a timer rests while its signal is blocked, however short its interval', () => {
+  const m = new Machine();
+  m.memory.writeU64(DATA, 1n << BigInt(Signal.SIGALRM - 1));
+  m.call('rt_sigprocmask', 2, DATA, 0, 8);
+  writeTime(m, AT, 0, 1);
+  writeTime(m, AT + 16, 0, 1);
+  assert.equal(m.call('setitimer', 0, AT, 0), 0);
+  m.run(1000);
+  assert.equal(m.root.eventQueue.isEmpty, true);
+  assert.equal(m.call('rt_sigtimedwait', DATA, 0, 0, 8), Signal.SIGALRM);
+  assert.equal(m.root.eventQueue.isEmpty, false, 'it ticks on once the signal is taken');
+});
+
+test('a timer that tells nobody is only read', () => {
+  const m = new Machine();
+  m.memory.write(AT, new Uint8Array(64));
+  m.memory.writeI32(AT + 12, 1);
+  assert.equal(m.call('timer_create', 1, AT, AT + 0x40), 0);
+  const timer = m.memory.readI32(AT + 0x40);
+  writeTime(m, AT, 0, 1000);
+  writeTime(m, AT + 16, 0, 1000);
+  m.call('timer_settime', timer, 0, AT, 0);
+  assert.equal(m.root.eventQueue.isEmpty, true);
+  m.run(2300);
+  m.call('timer_gettime', timer, AT);
+  assert.equal(m.memory.readU64(AT + 24), 700n);
+});
+
+test('a timer is set even if the old value cannot be written', () => {
+  const m = new Machine();
+  writeTime(m, AT, 0, 0);
+  writeTime(m, AT + 16, 100, 0);
+  assert.equal(m.call('setitimer', 0, AT, 0x10), -Errno.EFAULT);
+  assert.equal(m.call('alarm', 0), 100);
+});
+
+test('the clock can be asked how it is steered, but not steered', () => {
+  const m = new Machine();
+  const TIME_ERROR = 5;
+  m.memory.write(AT, new Uint8Array(208));
+  assert.equal(m.call('adjtimex', AT), TIME_ERROR);
+  assert.equal(m.memory.readU64(AT + 72), 1_767_225_600n);
+  m.memory.writeU32(AT, 1);
+  assert.equal(m.call('adjtimex', AT), -Errno.EPERM);
+  writeTime(m, AT, 5, 0);
+  assert.equal(m.call('clock_settime', 0, AT), -Errno.EPERM);
+  assert.equal(m.call('clock_settime', 1, AT), -Errno.EINVAL);
+});

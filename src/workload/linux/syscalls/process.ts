@@ -1,10 +1,10 @@
 /**
- * Calls about the process as a whole: identity, exit, limits, names. Section 2 of the Linux manual pages.
+ * Calls about the process as a whole: its place among others, exit, limits, children. Section 2 of the Linux manual pages.
  */
 import { Errno } from '../errno.ts';
 import type { LinuxProcess } from '../process.ts';
 import { type Limit, Rlimit } from '../rlimits.ts';
-import type { ArgumentIndex, SyscallCall, SyscallMap } from '../syscall.ts';
+import type { SyscallCall, SyscallMap } from '../syscall.ts';
 import { NO_RETURN } from '../syscall.ts';
 
 /** Whether `pid` names the process itself: 0 does, in most calls. */
@@ -42,41 +42,33 @@ function prlimit(call: SyscallCall): number {
   return 0;
 }
 
-/** setuid and its kin: a program may become who it is, nobody else. */
-function stayAs(call: SyscallCall, mine: readonly number[], count: number): number {
-  for (let i = 0; i < count; i++) {
-    const id = call.i32(i as ArgumentIndex);
-    if (id !== -1 && !mine.includes(id)) return -Errno.EPERM;
-  }
-  return 0;
-}
-
-const uids = ({ process }: SyscallCall) => [process.credentials.uid, process.credentials.euid];
-const gids = ({ process }: SyscallCall) => [process.credentials.gid, process.credentials.egid];
-
-/** Writes real, effective and saved id. */
-function writeIds(call: SyscallCall, real: number, effective: number): number {
-  [real, effective, effective].forEach((id, i) => {
-    call.process.memory.writeU32(call.addr(i as ArgumentIndex), id);
-  });
-  return 0;
-}
-
-function getGroups(call: SyscallCall): number {
-  const { groups } = call.process.credentials;
-  const size = call.i32(0);
-  if (size < 0 || (size > 0 && size < groups.length)) return -Errno.EINVAL;
-  if (size > 0) {
-    groups.forEach((group, i) => {
-      call.process.memory.writeU32(call.addr(1) + 4 * i, group);
-    });
-  }
-  return groups.length;
-}
-
 /** The size of a terminal's process group is one: the program leads it, and its session. */
 function groupOf(call: SyscallCall): number {
   return isSelf(call.process, call.i32(0)) ? call.process.pid : -Errno.ESRCH;
+}
+
+const WaitOption = { nohang: 1, untraced: 2, exited: 4, continued: 8, nowait: 0x0100_0000 } as const;
+/** __WNOTHREAD, __WALL, __WCLONE */
+const WAIT_KIND = 0xe000_0000;
+const WAIT4_OPTIONS = WaitOption.nohang | WaitOption.untraced | WaitOption.continued | WAIT_KIND;
+const WAITID_EVENTS = WaitOption.untraced | WaitOption.exited | WaitOption.continued;
+const WAITID_OPTIONS = WAIT4_OPTIONS | WAITID_EVENTS | WaitOption.nowait;
+const IdType = { all: 0, pid: 1, group: 2, pidfd: 3 } as const;
+/** The group of it would be no number. */
+const INT_MIN = -0x8000_0000;
+
+/** There are no children. */
+function wait4(call: SyscallCall): number {
+  if ((call.i32(2) & ~WAIT4_OPTIONS) !== 0) return -Errno.EINVAL;
+  return call.i32(0) === INT_MIN ? -Errno.ESRCH : -Errno.ECHILD;
+}
+
+function waitid(call: SyscallCall): number {
+  const [type, id, options] = [call.i32(0), call.i32(1), call.i32(3)];
+  if ((options & ~WAITID_OPTIONS) !== 0 || (options & WAITID_EVENTS) === 0) return -Errno.EINVAL;
+  if (type === IdType.all || (type === IdType.pid && id > 0)) return -Errno.ECHILD;
+  if (type === IdType.group && id >= 0) return -Errno.ECHILD;
+  return type === IdType.pidfd && id >= 0 ? -Errno.EBADF : -Errno.EINVAL;
 }
 
 export const processSyscalls = {
@@ -85,25 +77,14 @@ export const processSyscalls = {
   getpgrp: ({ process }) => process.pid,
   getpgid: groupOf,
   getsid: groupOf,
-  setpgid: (call) => (isSelf(call.process, call.i32(0)) ? 0 : -Errno.ESRCH),
+  setpgid(call) {
+    const [pid, group] = [call.i32(0), call.i32(1)];
+    if (group < 0) return -Errno.EINVAL;
+    if (!isSelf(call.process, pid)) return pid < 0 ? -Errno.EINVAL : -Errno.ESRCH;
+    return isSelf(call.process, group) ? 0 : -Errno.EPERM;
+  },
   // A process group leader cannot start a session.
   setsid: () => -Errno.EPERM,
-  getuid: ({ process }) => process.credentials.uid,
-  geteuid: ({ process }) => process.credentials.euid,
-  getgid: ({ process }) => process.credentials.gid,
-  getegid: ({ process }) => process.credentials.egid,
-  getresuid: (call) => writeIds(call, call.process.credentials.uid, call.process.credentials.euid),
-  getresgid: (call) => writeIds(call, call.process.credentials.gid, call.process.credentials.egid),
-  setuid: (call) => stayAs(call, uids(call), 1),
-  setgid: (call) => stayAs(call, gids(call), 1),
-  setreuid: (call) => stayAs(call, uids(call), 2),
-  setregid: (call) => stayAs(call, gids(call), 2),
-  setresuid: (call) => stayAs(call, uids(call), 3),
-  setresgid: (call) => stayAs(call, gids(call), 3),
-  setfsuid: ({ process }) => process.credentials.euid,
-  setfsgid: ({ process }) => process.credentials.egid,
-  getgroups: getGroups,
-  setgroups: () => -Errno.EPERM,
   exit_group(call) {
     call.process.exit(call.i32(0));
     return NO_RETURN;
@@ -115,7 +96,6 @@ export const processSyscalls = {
       : -Errno.EINVAL;
   },
   prlimit64: prlimit,
-  // There are no children.
-  wait4: () => -Errno.ECHILD,
-  waitid: () => -Errno.ECHILD,
+  wait4,
+  waitid,
 } satisfies SyscallMap;

@@ -4,8 +4,11 @@
  */
 import { Gpr } from '../../../arch/x86/registers.ts';
 import { Errno, Restart } from '../errno.ts';
+import type { LinuxProcess } from '../process.ts';
+import { Rlimit } from '../rlimits.ts';
 import { isOnStack, StackFlag, siginfoBytes, stackFlags } from '../sigframe.ts';
 import {
+  FIRST_REALTIME_SIGNAL,
   isUncatchable,
   LAST_SIGNAL,
   legalizeMask,
@@ -14,7 +17,6 @@ import {
   SignalSet,
 } from '../signals.ts';
 import { NO_RETURN, type SyscallCall, type SyscallMap, type SyscallResult } from '../syscall.ts';
-import type { Thread } from '../thread.ts';
 import { isValidTime, readTimeSpec } from '../time-layout.ts';
 
 /** The size of the kernel's sigset_t, which callers have to pass. */
@@ -85,6 +87,11 @@ function ownSignal(call: SyscallCall, signal: number, code: number): SignalInfo 
   return { signal, code, pid: call.process.pid, uid: call.process.credentials.uid };
 }
 
+/** A thread's number stands for its process. */
+function isOwn(process: LinuxProcess, pid: number): boolean {
+  return pid === process.pid || process.threads.has(pid);
+}
+
 function isSignal(signal: number): boolean {
   return signal >= 0 && signal <= LAST_SIGNAL;
 }
@@ -96,40 +103,54 @@ function kill(call: SyscallCall): number {
   const { process } = call;
   const [pid, signal] = [call.i32(0), call.i32(1)];
   if (!isSignal(signal)) return -Errno.EINVAL;
-  if (pid !== 0 && Math.abs(pid) !== process.pid) return pid === 1 ? -Errno.EPERM : -Errno.ESRCH;
+  if (pid !== 0 && pid !== -process.pid && !isOwn(process, pid))
+    return pid === process.ppid ? -Errno.EPERM : -Errno.ESRCH;
   if (signal !== 0) process.signals.sendToProcess(ownSignal(call, signal, SignalCode.SI_USER));
   return 0;
+}
+
+/** Whether a real-time signal finds no place in the queue. */
+function isQueueFull({ process }: SyscallCall, signal: number): boolean {
+  const queues = signal >= FIRST_REALTIME_SIGNAL;
+  return queues && process.signals.pendingCount >= process.limit(Rlimit.sigpending);
 }
 
 function threadKill(call: SyscallCall, tid: number, signal: number): number {
   if (tid <= 0 || !isSignal(signal)) return -Errno.EINVAL;
   const thread = call.process.threads.get(tid);
   if (thread === undefined) return -Errno.ESRCH;
+  if (isQueueFull(call, signal)) return -Errno.EAGAIN;
   if (signal !== 0) call.process.signals.sendToThread(thread, ownSignal(call, signal, SignalCode.SI_TKILL));
   return 0;
 }
 
 /**
- * siginfo_t from the caller: si_code at 8 (negative: not the kernel's), si_pid 16, si_uid 20, si_value 24.
+ * siginfo_t from the caller: si_code at 8, si_pid 16, si_uid 20, si_value 24. To itself a process may send any
+ * code, to others only those that are not the kernel's.
  */
-function readInfo(call: SyscallCall, signal: number, va: number): SignalInfo | undefined {
+function readInfo(call: SyscallCall, signal: number, va: number): SignalInfo {
   const { memory } = call.process;
-  const code = memory.readI32(va + 8);
-  if (code >= 0 || code === SignalCode.SI_TKILL) return undefined;
   return {
     signal,
-    code,
+    code: memory.readI32(va + 8),
     pid: memory.readI32(va + 16),
     uid: memory.readU32(va + 20),
     value: memory.readU64(va + 24),
   };
 }
 
-function queue(call: SyscallCall, thread: Thread | undefined, signal: number, va: number): number {
-  if (!isSignal(signal)) return -Errno.EINVAL;
+function queue(call: SyscallCall, pid: number, tid: number | undefined, signal: number, va: number): number {
+  const { process } = call;
   const info = readInfo(call, signal, va);
-  if (info === undefined) return -Errno.EPERM;
+  if (!isOwn(process, pid)) {
+    const isKernels = info.code >= 0 || info.code === SignalCode.SI_TKILL;
+    return isKernels || pid === process.ppid ? -Errno.EPERM : -Errno.ESRCH;
+  }
+  const thread = tid === undefined ? undefined : process.threads.get(tid);
+  if (tid !== undefined && thread === undefined) return -Errno.ESRCH;
+  if (!isSignal(signal)) return -Errno.EINVAL;
   if (signal === 0) return 0;
+  if (isQueueFull(call, signal)) return -Errno.EAGAIN;
   if (thread === undefined) call.process.signals.sendToProcess(info);
   else call.process.signals.sendToThread(thread, info);
   return 0;
@@ -218,14 +239,11 @@ export const signalSyscalls = {
   pause: untilSignal,
   rt_sigtimedwait: sigtimedwait,
   rt_sigqueueinfo(call) {
-    return call.i32(0) === call.process.pid
-      ? queue(call, undefined, call.i32(1), call.addr(2))
-      : -Errno.ESRCH;
+    return queue(call, call.i32(0), undefined, call.i32(1), call.addr(2));
   },
   rt_tgsigqueueinfo(call) {
-    const thread = call.process.threads.get(call.i32(1));
-    if (call.i32(0) !== call.process.pid || thread === undefined) return -Errno.ESRCH;
-    return queue(call, thread, call.i32(2), call.addr(3));
+    const [pid, tid] = [call.i32(0), call.i32(1)];
+    return pid <= 0 || tid <= 0 ? -Errno.EINVAL : queue(call, pid, tid, call.i32(2), call.addr(3));
   },
   kill,
   tkill: (call) => threadKill(call, call.i32(0), call.i32(1)),

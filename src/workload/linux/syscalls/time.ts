@@ -9,13 +9,18 @@ import { LAST_SIGNAL, Signal } from '../signals.ts';
 import type { SyscallCall, SyscallMap, SyscallResult, Wait } from '../syscall.ts';
 import { fromNs, isValidTime, readTimeSpec, toNs, writeTimeSpec } from '../time-layout.ts';
 import type { IntervalTimer, TimerClock, TimerNotification } from '../timers.ts';
+import { clockSettingSyscalls } from './clock-setting.ts';
 
 const TIMER_ABSTIME = 1;
 const USER_HZ = 100;
 const PAGE_KIB = 4;
 
-/** CPU-time clock ids of other processes and threads are negative: pid complemented, shifted by three. */
+/**
+ * CPU-time clock ids of other processes and threads are negative: pid complemented, shifted by three; then whether
+ * a thread is meant, and the kind of time, of which 3 is none but a descriptor's clock.
+ */
 const CPU_CLOCK_PER_THREAD = 4;
+const CPU_CLOCK_KIND = 3;
 
 /** Nanoseconds of CPU time of a CPU-time clock; undefined if the id is none. */
 function cpuTimeNs(call: SyscallCall, clock: number): number | undefined {
@@ -26,7 +31,7 @@ function cpuTimeNs(call: SyscallCall, clock: number): number | undefined {
   };
   if (clock === Clock.processCpu) return process.cpuNs();
   if (clock === Clock.threadCpu) return threadNs(0);
-  if (clock >= 0) return undefined;
+  if (clock >= 0 || (clock & CPU_CLOCK_KIND) === CPU_CLOCK_KIND) return undefined;
   const id = ~(clock >> 3);
   if ((clock & CPU_CLOCK_PER_THREAD) !== 0) return threadNs(id);
   return id === 0 || id === process.pid ? process.cpuNs() : undefined;
@@ -59,14 +64,14 @@ function clockGetResolution(call: SyscallCall): number {
 
 /** Sleeps until a tick; a signal that is handled ends it with EINTR and, if wanted, the rest of the time. */
 function sleepUntil(call: SyscallCall, deadline: Tick, remainingVa: number): Wait {
-  const { process } = call;
+  const { process, thread } = call;
   return {
     poll: () => undefined,
     deadline,
     timeoutResult: 0,
-    interruptResult: remainingVa === 0 ? Restart.noHand : -Errno.EINTR,
+    interruptResult: Restart.noHand,
     cancel() {
-      const leftNs = Math.ceil(Number(deadline - process.curTick) / 1000);
+      const leftNs = Math.ceil(Number((thread.deadline ?? deadline) - process.curTick) / 1000);
       if (remainingVa !== 0 && leftNs > 0) {
         const memory = process.memory;
         if (memory.isAccessible(remainingVa, 16, 'write')) writeTimeSpec(memory, remainingVa, fromNs(leftNs));
@@ -74,6 +79,9 @@ function sleepUntil(call: SyscallCall, deadline: Tick, remainingVa: number): Wai
     },
   };
 }
+
+/** Clocks that can be read, but not waited for. */
+const WITHOUT_TIMERS: readonly number[] = [Clock.monotonicRaw, Clock.realtimeCoarse, Clock.monotonicCoarse];
 
 function clockNanosleep(
   call: SyscallCall,
@@ -83,20 +91,32 @@ function clockNanosleep(
   remainingVa: number,
 ) {
   const { process } = call;
+  const now = readClock(call, clock);
+  if (now === undefined) return -Errno.EINVAL;
+  if (clock === Clock.threadCpu || WITHOUT_TIMERS.includes(clock)) return -Errno.EOPNOTSUPP;
   const time = readTimeSpec(process.memory, requestVa);
-  if (!isValidTime(time) || readClock(call, clock) === undefined) return -Errno.EINVAL;
-  // On a CPU-time clock a sleeping thread makes no progress; other threads' progress is not followed.
-  if (clock === Clock.threadCpu || clock === Clock.processCpu) return -Errno.EOPNOTSUPP;
+  if (!isValidTime(time)) return -Errno.EINVAL;
   const absolute = (flags & TIMER_ABSTIME) !== 0;
+  if (!process.clock.read(clock, { seconds: 0, nanoseconds: 0 })) {
+    // On a CPU-time clock a sleeping thread makes no progress; other threads' progress is not followed.
+    return absolute && toNs(time) <= toNs(now) ? 0 : -Errno.EOPNOTSUPP;
+  }
   const deadline = absolute ? process.clock.tickAt(clock, time) : process.clock.tickAfter(time);
   return deadline <= process.curTick ? 0 : sleepUntil(call, deadline, absolute ? 0 : remainingVa);
 }
 
 // ---- interval timers: struct itimerval is interval then value, in microseconds ----
 
-function writeTimer(call: SyscallCall, va: number, timer: IntervalTimer, nsPerUnit: number): void {
+/** Interval and time to the next expiration, in nanoseconds. */
+type TimerState = readonly [interval: number, remaining: number];
+
+function stateOf(timer: IntervalTimer): TimerState {
+  return [timer.intervalNs, timer.remainingNs];
+}
+
+function writeTimer(call: SyscallCall, va: number, [interval, left]: TimerState, nsPerUnit: number): void {
   const { memory } = call.process;
-  [timer.intervalNs, timer.remainingNs].forEach((ns, i) => {
+  [interval, left].forEach((ns, i) => {
     const { seconds, nanoseconds } = fromNs(ns);
     const units = Math.floor(nanoseconds / nsPerUnit);
     // A timer that is about to go off must not read as disarmed.
@@ -123,8 +143,9 @@ function setIntervalTimer(call: SyscallCall): number {
   const intervalNs = newVa === 0 ? 0 : readTimeval(call, newVa);
   const valueNs = newVa === 0 ? 0 : readTimeval(call, newVa + 16);
   if (intervalNs === undefined || valueNs === undefined) return -Errno.EINVAL;
-  if (oldVa !== 0) writeTimer(call, oldVa, timer, 1000);
+  const old = stateOf(timer);
   armIn(timer, valueNs, intervalNs);
+  if (oldVa !== 0) writeTimer(call, oldVa, old, 1000);
   return 0;
 }
 
@@ -167,6 +188,7 @@ function timerClock(call: SyscallCall, clock: number): TimerClock | undefined {
 
 function timerCreate(call: SyscallCall): number {
   const { process } = call;
+  if (WITHOUT_TIMERS.includes(call.i32(0))) return -Errno.EOPNOTSUPP;
   const clock = timerClock(call, call.i32(0));
   const notification = readNotification(call, call.addr(1));
   if (clock === undefined || notification === undefined) return -Errno.EINVAL;
@@ -179,12 +201,12 @@ function timerCreate(call: SyscallCall): number {
 function timerSetTime(call: SyscallCall): number {
   const { process } = call;
   const posix = process.timers.get(call.i32(0));
-  if (posix === undefined) return -Errno.EINVAL;
+  if (posix === undefined || call.addr(2) === 0) return -Errno.EINVAL;
   const { timer, clockId } = posix;
   const interval = readTimeSpec(process.memory, call.addr(2));
   const value = readTimeSpec(process.memory, call.addr(2) + 16);
   if (!isValidTime(interval) || !isValidTime(value)) return -Errno.EINVAL;
-  if (call.addr(3) !== 0) writeTimer(call, call.addr(3), timer, 1);
+  const old = stateOf(timer);
   const valueNs = toNs(value);
   if (valueNs > 0 && (call.u32(1) & TIMER_ABSTIME) !== 0) {
     // Absolute times are the clock's; the timer counts from the start of the process.
@@ -192,6 +214,7 @@ function timerSetTime(call: SyscallCall): number {
     const distanceNs = (value.seconds - now.seconds) * NS_PER_SECOND + value.nanoseconds - now.nanoseconds;
     timer.arm(timer.clock.nowNs() + Math.max(0, distanceNs), toNs(interval));
   } else armIn(timer, valueNs, toNs(interval));
+  if (call.addr(3) !== 0) writeTimer(call, call.addr(3), old, 1);
   return 0;
 }
 
@@ -245,10 +268,7 @@ function times(call: SyscallCall): number {
 export const timeSyscalls = {
   clock_gettime: clockGetTime,
   clock_getres: clockGetResolution,
-  clock_settime: () => -Errno.EPERM,
-  settimeofday: () => -Errno.EPERM,
-  adjtimex: () => -Errno.EPERM,
-  clock_adjtime: () => -Errno.EPERM,
+  ...clockSettingSyscalls,
   gettimeofday(call) {
     const { process } = call;
     const time = readClock(call, Clock.realtime)!;
@@ -271,7 +291,7 @@ export const timeSyscalls = {
   getitimer(call) {
     const timer = call.process.timers.intervals[call.u32(0)];
     if (timer === undefined) return -Errno.EINVAL;
-    writeTimer(call, call.addr(1), timer, 1000);
+    writeTimer(call, call.addr(1), stateOf(timer), 1000);
     return 0;
   },
   setitimer: setIntervalTimer,
@@ -281,7 +301,7 @@ export const timeSyscalls = {
   timer_gettime(call) {
     const posix = call.process.timers.get(call.i32(0));
     if (posix === undefined) return -Errno.EINVAL;
-    writeTimer(call, call.addr(1), posix.timer, 1);
+    writeTimer(call, call.addr(1), stateOf(posix.timer), 1);
     return 0;
   },
   timer_getoverrun: (call) => call.process.timers.get(call.i32(0))?.signal.overrun ?? -Errno.EINVAL,

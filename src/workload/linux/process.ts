@@ -41,7 +41,7 @@ import { SignalFrames } from './sigframe.ts';
 import { SignalDelivery } from './signal-delivery.ts';
 import { Signal, SignalCode, type SignalInfo, signalName } from './signals.ts';
 import { NO_RETURN, SyscallCall, type SyscallHandler } from './syscall.ts';
-import { syscallHandlers } from './syscall-table.ts';
+import { fileCallNumbers, syscallHandlers } from './syscall-table.ts';
 import { describeCall, showResult } from './syscall-trace.ts';
 import { Thread } from './thread.ts';
 import { type TimerClock, TimerTable } from './timers.ts';
@@ -88,6 +88,7 @@ export class LinuxProcess extends SimObject implements UserModeOs {
   #goneCpuTicks = 0;
   readonly #call = new SyscallCall(this);
   readonly #handlers: readonly SyscallHandler[] = syscallHandlers();
+  readonly #isFileCall = fileCallNumbers();
   readonly #hostWaiting: HostWaiting;
   /** A service is going on: thread switches wait for `afterService`. */
   #inService = false;
@@ -195,7 +196,7 @@ export class LinuxProcess extends SimObject implements UserModeOs {
     if (text !== undefined) this.#traceCall(thread, text, result);
     if (typeof result === 'number' || typeof result === 'bigint') this.setResult(thread, result);
     else if (result !== NO_RETURN) this.scheduler.block(thread, result);
-    if (this.scheduler.waitsForHost) this.scheduler.filesChanged();
+    if (this.scheduler.waitsForHost && this.#isFileCall[known] === 1) this.scheduler.filesChanged();
   }
 
   exception(cpu: BaseCpu<X86ThreadContext>, e: UserException): void {

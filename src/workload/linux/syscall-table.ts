@@ -59,7 +59,11 @@ export const REFUSALS: ReadonlyMap<string, Refusal> = new Map([
   ),
   ...refuse('setsockopt getsockopt sendto recvfrom', 'ENOTSOCK', NO_SOCKET, true),
   ...refuse('sendmsg recvmsg sendmmsg recvmmsg', 'ENOTSOCK', NO_SOCKET, true),
-  ...refuse('epoll_create epoll_create1', 'ENOSYS', 'epoll comes later; programs fall back to poll'),
+  ...refuse(
+    'epoll_create epoll_create1',
+    'ENOSYS',
+    'epoll comes later; Go and Node.js programs cannot run without it',
+  ),
   ...refuse('epoll_ctl epoll_wait epoll_pwait epoll_pwait2', 'EBADF', 'no descriptor is an epoll one', true),
   ...refuse('rseq', 'ENOSYS', 'the C library does without', true),
   ...refuse('io_uring_setup', 'ENOSYS', 'programs fall back to ordinary calls', true),
@@ -104,6 +108,13 @@ export function syscallHandlers(): SyscallHandler[] {
   for (const { nr, name } of SYSCALL_ROWS) {
     table[nr] = byName.get(name) ?? refusing(name, nr, REFUSALS.get(name));
   }
+  return table;
+}
+
+/** By number, 1 for the calls about files: only these can make a descriptor ready that somebody waits for. */
+export function fileCallNumbers(): Uint8Array {
+  const table = new Uint8Array(UNKNOWN_SYSCALL + 1);
+  for (const { nr, name } of SYSCALL_ROWS) if (Object.hasOwn(fileSyscalls, name)) table[nr] = 1;
   return table;
 }
 

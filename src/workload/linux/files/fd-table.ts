@@ -13,6 +13,8 @@ interface Slot {
 export class FdTable {
   readonly #slots: (Slot | undefined)[] = [];
   readonly #limit: () => number;
+  /** All numbers below this are taken: where the search for a free one begins. */
+  #noneFreeBelow = 0;
 
   /** @param limit RLIMIT_NOFILE's soft value: descriptors are below it */
   constructor(limit: () => number) {
@@ -29,8 +31,9 @@ export class FdTable {
    * Returns the number, or −EMFILE (then the reference is released).
    */
   install(file: OpenFile, closeOnExec: boolean, from = 0): number {
-    let fd = from;
+    let fd = Math.max(from, this.#noneFreeBelow);
     while (this.#slots[fd] !== undefined) fd++;
+    if (from <= this.#noneFreeBelow) this.#noneFreeBelow = fd;
     if (fd >= this.#limit()) {
       file.release();
       return -Errno.EMFILE;
@@ -64,6 +67,7 @@ export class FdTable {
     const slot = this.#slots[fd];
     if (slot === undefined) return -Errno.EBADF;
     this.#slots[fd] = undefined;
+    this.#noneFreeBelow = Math.min(this.#noneFreeBelow, fd);
     return slot.file.release();
   }
 

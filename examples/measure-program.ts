@@ -1,5 +1,6 @@
 // A simulation as a script: builds a machine, runs a program on it up to a point in simulated time, looks at the
-// statistics, and lets it go on to its end.  node examples/measure-program.ts PROGRAM [ARGUMENTS…]
+// statistics, and lets it go on to its end. With the Node.js that npm ci brought along:
+//   npx node --disable-warning=ExperimentalWarning examples/measure-program.ts PROGRAM [ARGUMENTS…]
 
 import { resolve } from 'node:path';
 import { Root } from '../src/sim/root.ts';

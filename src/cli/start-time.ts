@@ -10,6 +10,13 @@ export function parseStartTime(argument: string): number {
   if (argument === 'now') return Date.now() / 1000;
   const hasZone = /(Z|[+-]\d\d:\d\d)$/.test(argument) || !argument.includes('T');
   const milliseconds = ISO.test(argument) ? Date.parse(hasZone ? argument : `${argument}Z`) : Number.NaN;
-  if (Number.isNaN(milliseconds) || milliseconds < 0) throw new FatalError(`'${argument}' is not ${LEGAL}`);
+  if (!isDay(argument.slice(0, 10)) || Number.isNaN(milliseconds) || milliseconds < 0)
+    throw new FatalError(`'${argument}' is not ${LEGAL}`);
   return milliseconds / 1000;
+}
+
+/** Whether the calendar has this day; Date.parse takes 31 February for 3 March. */
+function isDay(day: string): boolean {
+  const midnight = new Date(`${day}T00:00:00Z`);
+  return !Number.isNaN(midnight.getTime()) && midnight.toISOString().startsWith(day);
 }

@@ -35,8 +35,7 @@ const OPTIONAL_FLAGS = ['exclude_hv', 'exclude_host'] as const;
 export type DroppedFlag = (typeof OPTIONAL_FLAGS)[number];
 
 const OPEN_REMEDIES: Remedies = {
-  EACCES:
-    'not permitted: lower it with "sudo sysctl kernel.perf_event_paranoid=1" (or 2 for user-only counting)',
+  EACCES: 'not permitted: lower it with "sudo sysctl kernel.perf_event_paranoid=1"',
   EPERM:
     'not permitted: lower it with "sudo sysctl kernel.perf_event_paranoid=1", or allow the call in the sandbox',
   ENOENT: 'this processor or virtual machine offers no such counter',

@@ -39,7 +39,8 @@ test('a checkout runs its sources by the pinned Node', (t) => {
   const home = scratchDirectory(t);
   const launcher = install(home, 'src/cli/main.ts', 'dist/cli/main.js');
   fakeNode(join(home, PINNED), 'v26.10.0');
-  const expected = `v26.10.0 --disable-warning=ExperimentalWarning ${home}/src/cli/main.ts run a b`;
+  const options = '--disable-warning=ExperimentalWarning --disable-sigusr1';
+  const expected = `v26.10.0 ${options} ${home}/src/cli/main.ts run a b`;
   assert.equal(start(launcher, '/'), expected);
 });
 
@@ -51,6 +52,20 @@ test('an installed package runs its JavaScript, by the Node pinned beside it, th
   symlinkSync('../hypertick/bin/hypertick', join(base, 'node_modules/.bin/hypertick'));
   symlinkSync(join(base, 'node_modules/.bin/hypertick'), join(base, 'shortcut'));
   assert.match(start(join(base, 'shortcut'), '/'), /node_modules\/hypertick\/dist\/cli\/main\.js run a b$/);
+});
+
+test('CDPATH does not lead astray', (t) => {
+  const home = scratchDirectory(t);
+  const launcher = install(home, 'src/cli/main.ts');
+  fakeNode(join(home, PINNED), 'v26.10.0');
+  mkdirSync(join(home, 'elsewhere/bin'), { recursive: true });
+  const env = { PATH: SYSTEM_PATH, CDPATH: `${home}/elsewhere:${home}:` };
+  const { stdout, stderr } = run('bin/hypertick', ['run'], { cwd: home, env });
+  assert.equal(stderr, '');
+  assert.match(
+    stdout.toString(),
+    new RegExp(`^v26.10.0 .*${launcher.replace('bin/hypertick', 'src/cli/main.ts')} run$`, 'm'),
+  );
 });
 
 test('a directory whose name has spaces is no obstacle', (t) => {
@@ -82,4 +97,14 @@ test('an incomplete installation is reported as such', (t) => {
   const launcher = install(home);
   fakeNode(join(home, PINNED), 'v26.10.0');
   assert.match(start(launcher, '/'), /^hypertick: the installation in .* is incomplete/);
+});
+
+test('a home directory that takes no cache is no obstacle', () => {
+  for (const home of ['/proc', '/dev/null', '/no/such/home']) {
+    const { stdout, stderr, status } = run(HYPERTICK, ['--version'], {
+      env: { HOME: home, XDG_CACHE_HOME: 'relative' },
+    });
+    assert.match(stdout.toString(), /^hypertick \d/);
+    assert.deepEqual([stderr, status], ['', 0]);
+  }
 });

@@ -16,7 +16,9 @@ const OPEN_REMEDIES: Remedies = {
   ENOENT:
     'this host offers no KVM: load the module (modprobe kvm-intel or kvm-amd), enable virtualization in the ' +
     'firmware, or pass /dev/kvm into the container (--device /dev/kvm)',
-  EACCES: 'no permission: add your user to the group "kvm" (sudo usermod -aG kvm $USER) and log in again',
+  EACCES:
+    'no permission: add your user to its group (ls -l /dev/kvm; often: sudo usermod -aG kvm $USER) and log in again; ' +
+    'if the group may not open it either: sudo chgrp kvm /dev/kvm && sudo chmod 660 /dev/kvm',
   EPERM: 'the container or sandbox forbids it: pass the device in (--device /dev/kvm)',
   ENODEV: 'the device node is there but no KVM module is loaded: modprobe kvm-intel or kvm-amd',
   ENXIO: 'the device node is there but no KVM module is loaded: modprobe kvm-intel or kvm-amd',

@@ -25,7 +25,16 @@ describe('--start-time', () => {
   };
   for (const [argument, seconds] of Object.entries(SECONDS))
     test(argument, () => assert.equal(parseStartTime(argument), seconds));
-  for (const argument of ['', 'tomorrow', '2026', '2026-13-01', '2026-01-01 00:00', '1969-12-31'])
+  for (const argument of [
+    '',
+    'tomorrow',
+    '2026',
+    '2026-13-01',
+    '2026-02-31',
+    '2026-02-31T00:00Z',
+    '2026-01-01 00:00',
+    '1969-12-31',
+  ])
     test(`refuses '${argument}'`, () =>
       assert.throws(() => parseStartTime(argument), /is not 'now', a date such as/));
 });

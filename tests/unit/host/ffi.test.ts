@@ -53,6 +53,7 @@ describe('native functions', () => {
     for (let i = 0; i < 20_000; i++) assert.ok(memchr(start, 1, 40) === 0n);
     assert.equal(memchr(start, 1, 41), start + 40n);
     assert.equal(memchr(start, 1, 0xffff_ffff), start + 40n);
+    assert.equal(bytes[40], 1, 'the bytes were there all the time: an address alone keeps nothing alive');
   });
 
   test('leave their errno', () => {

@@ -293,13 +293,24 @@ export class ResidentPages {
     return true;
   }
 
-  /** Reads pages of a file into fresh frames. What lies beyond its end stays zero. */
+  /**
+   * Reads pages of a file into fresh frames. What lies beyond its end stays zero. Pages that shared mappings have are
+   * copied from there: they may differ from the file.
+   */
   #load(source: FileSource, offset: number, physical: number, count: number): boolean {
     const bytes = count * PAGE_SIZE;
     const got = source.read(offset, this.#memory.pointer(physical as PhysAddr, bytes, 'write'), bytes);
-    if (got >= 0) return true;
-    this.#free(physical as PhysAddr, bytes);
-    return false;
+    if (got < 0) {
+      this.#free(physical as PhysAddr, bytes);
+      return false;
+    }
+    const shared = this.hasSharedFiles ? this.#sharedFiles.get(fileKey(source.identity)) : undefined;
+    for (let at = 0; shared !== undefined && at < bytes; at += PAGE_SIZE) {
+      const frame = shared.get(offset + at);
+      if (frame === undefined) continue;
+      this.#memory.copy((physical + at) as PhysAddr, frame as PhysAddr, PAGE_SIZE);
+    }
+    return true;
   }
 
   #map(area: Vma, va: number, frame: number): void {

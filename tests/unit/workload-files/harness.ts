@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { X86ThreadContext } from '../../../src/arch/x86/thread-context.ts';
 import { HostFiles } from '../../../src/host/files.ts';
 import { addressOf } from '../../../src/host/memory.ts';
+import type { AddressSpace } from '../../../src/workload/linux/address-space.ts';
 import { ProcessFiles } from '../../../src/workload/linux/files/process-files.ts';
 import type { VirtualFileFacts } from '../../../src/workload/linux/files/virtual-files.ts';
 import { SyscallCall, type SyscallResult, type Wait } from '../../../src/workload/linux/syscall.ts';
@@ -113,6 +114,8 @@ export interface GuestOptions {
   readonly cwd?: string;
   readonly facts?: Partial<VirtualFileFacts>;
   readonly maxDescriptors?: number;
+  /** Where the process maps files; without one nothing is ever mapped. */
+  readonly addressSpace?: AddressSpace;
 }
 
 /** A guest process with files; `call('openat', …)` makes system calls. */
@@ -153,7 +156,7 @@ export class Guest {
       files: this.files,
       memory: this.memory,
       pid: 1000,
-      addressSpace: { hasSharedFiles: false },
+      addressSpace: options.addressSpace ?? { hasSharedFiles: false },
       signals: {
         setTemporaryMask: (_thread: unknown, lo: number, hi: number) => this.masks.push([lo, hi]),
       },

@@ -13,12 +13,17 @@ const O_WRONLY = 1;
 const O_RDWR = 2;
 const O_NONBLOCK = 0o4000;
 const EAGAIN = -11;
+const ENOSPC = -28;
 const EPIPE = -32;
 const RESTART = -512;
 const F_SETFL = 4;
 const F_GETFL = 3;
 const SIGPIPE = 13;
 const PIPE_BYTES = 65536;
+const F_SETPIPE_SZ = 1031;
+/** The largest pipe that an unprivileged process may have, pipe(7). */
+const LARGE_PIPE_BYTES = 1 << 20;
+const PAGE = 4096;
 
 describe('reading a pipe', () => {
   it('gives what is there, and 0 when the last writer is gone', () => {
@@ -76,6 +81,62 @@ describe('reading a pipe', () => {
     guest.memory.writeI32(on, 1);
     assert.equal(guest.call('ioctl', readEnd, 0x5421, on), 0);
     assert.equal(guest.call('read', readEnd, buffer, 100), EAGAIN);
+    guest.close();
+  });
+});
+
+describe('reading much at once', () => {
+  it('empties a pipe that was enlarged, and stops there', () => {
+    const guest = new Guest();
+    const { readEnd, writeEnd } = guest.pipe();
+    assert.equal(guest.call('fcntl', writeEnd, F_SETPIPE_SZ, LARGE_PIPE_BYTES), LARGE_PIPE_BYTES);
+    const buffer = guest.memory.allocate(2 * LARGE_PIPE_BYTES);
+    assert.equal(guest.call('write', writeEnd, buffer, LARGE_PIPE_BYTES), LARGE_PIPE_BYTES);
+    assert.equal(guest.call('read', readEnd, buffer, 2 * LARGE_PIPE_BYTES), LARGE_PIPE_BYTES);
+    guest.close();
+  });
+
+  it('fills more pieces of memory than the host takes in one call', () => {
+    const guest = new Guest();
+    const { readEnd, writeEnd } = guest.pipe();
+    const parts = 600;
+    const vector = guest.memory.allocate(16 * parts);
+    const memory = guest.memory.allocate((parts + 1) * PAGE);
+    const source = guest.memory.allocate(100 * parts);
+    for (let i = 0; i < 100 * parts; i++) guest.memory.write(source + i, Uint8Array.of(i * 7 + (i >> 8)));
+    // Each part lies across two pages.
+    const partAt = (i: number) => memory - (memory % PAGE) + (i + 1) * PAGE - 50;
+    for (let i = 0; i < parts; i++) {
+      guest.memory.writeNumber64(vector + 16 * i, partAt(i));
+      guest.memory.writeNumber64(vector + 16 * i + 8, 100);
+    }
+    assert.equal(guest.call('write', writeEnd, source, 100 * parts), 100 * parts);
+    assert.equal(guest.call('readv', readEnd, vector, parts), 100 * parts);
+    const last = parts - 1;
+    assert.deepEqual(guest.memory.read(partAt(last), 100), guest.memory.read(source + 100 * last, 100));
+    guest.close();
+  });
+
+  it('moves whole records from and to devices that never wait', () => {
+    const guest = new Guest();
+    const bytes = 3 << 20;
+    const buffer = guest.memory.allocate(bytes);
+    for (const name of ['/dev/zero', '/dev/full', '/dev/urandom']) {
+      guest.memory.write(buffer + bytes - 64, new Uint8Array(64).fill(1));
+      assert.equal(guest.call('read', guest.call('open', name, 0), buffer, bytes), bytes, name);
+      assert.notDeepEqual(guest.memory.read(buffer + bytes - 64, 64), new Uint8Array(64).fill(1), name);
+    }
+    assert.equal(guest.call('read', guest.call('open', '/dev/null', 0), buffer, bytes), 0);
+    for (const name of ['/dev/null', '/dev/zero', '/dev/full', '/dev/random', '/dev/urandom']) {
+      assert.equal(guest.files.table.get(guest.call('open', name, 0))?.kind, 'device', name);
+    }
+    for (const [name, result] of [
+      ['/dev/null', bytes],
+      ['/dev/zero', bytes],
+      ['/dev/full', ENOSPC],
+    ] as const) {
+      assert.equal(guest.call('write', guest.call('open', name, O_WRONLY), buffer, bytes), result, name);
+    }
     guest.close();
   });
 });
@@ -159,6 +220,19 @@ describe('inherited descriptors', () => {
       writeSync(other, 'typed');
       assert.equal(wait.poll(), 5);
     });
+  });
+
+  it('give all that an enlarged pipe has, and then do not wait in the host', () => {
+    // Whether the host can be asked not to wait, or has to be polled before each piece.
+    for (const noWait of [true, false]) {
+      withInheritedPipe('read', (guest, other) => {
+        guest.files.table.get(1)!.noWait = noWait;
+        assert.equal(guest.host.fcntl(other, F_SETPIPE_SZ, LARGE_PIPE_BYTES), LARGE_PIPE_BYTES);
+        assert.equal(writeSync(other, Buffer.alloc(LARGE_PIPE_BYTES)), LARGE_PIPE_BYTES);
+        const buffer = guest.memory.allocate(2 * LARGE_PIPE_BYTES);
+        assert.equal(guest.call('read', 1, buffer, 2 * LARGE_PIPE_BYTES), LARGE_PIPE_BYTES);
+      });
+    }
   });
 
   it(

@@ -21,12 +21,22 @@ test('two shared mappings of one file see each other, also through different des
   assert.equal(m.user.readU8(va + 2 * PAGE), 1);
 });
 
-test('a private mapping does not see what a shared one has not written back', () => {
+test('a private mapping starts with what a shared one changed, and changes nothing there', () => {
   const { m, file, va } = sharedFile();
-  const content = file.content.slice();
-  const reader = m.mapFile(new FakeFile(m, content), { length: PAGE });
-  m.user.writeU8(va, content[0]! ^ 0xff);
-  assert.equal(m.user.readU8(reader), content[0]);
+  const inFile = file.content.slice();
+  m.user.writeU8(va + 2 * PAGE, inFile[2 * PAGE]! ^ 0xff);
+  const reader = m.mapFile(new FakeFile(m, inFile), { length: 4 * PAGE, prot: RW });
+  assert.equal(m.user.readU8(reader + 2 * PAGE), inFile[2 * PAGE]! ^ 0xff);
+  assert.equal(
+    m.user.readU8(reader + PAGE + 1),
+    inFile[PAGE + 1],
+    'pages that are not shared come from the file',
+  );
+  m.user.writeU8(reader + 2 * PAGE, 1);
+  assert.equal(m.user.readU8(va + 2 * PAGE), inFile[2 * PAGE]! ^ 0xff);
+  assert.deepEqual(file.writes, []);
+  const other = m.mapFile(new FakeFile(m, inFile, { inode: 18 }), { length: 4 * PAGE });
+  assert.equal(m.user.readU8(other + 2 * PAGE), inFile[2 * PAGE], 'another file has pages of its own');
 });
 
 test('msync writes back the changed pages and no others, once', () => {

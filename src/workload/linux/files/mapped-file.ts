@@ -1,9 +1,11 @@
 /**
  * An open file as the address space maps it: bytes by offset, independent of the descriptor's position and life.
  */
+import type { HostFiles } from '../../../host/files.ts';
 import { AtFlag, STATX, STATX_ALL } from '../../../host/files-abi.ts';
 import { addressOf } from '../../../host/memory.ts';
 import type { FileIdentity, FileSource } from '../file-source.ts';
+import { OpenFlag } from './abi.ts';
 import type { OpenFile } from './open-file.ts';
 import type { ProcessFiles } from './process-files.ts';
 
@@ -11,12 +13,15 @@ export class MappedFile implements FileSource {
   readonly identity: FileIdentity;
   readonly #files: ProcessFiles;
   readonly #file: OpenFile;
+  /** Host descriptor of the same file without O_APPEND, once it was needed. */
+  #positionedFd = -1;
 
   /** Takes over one reference to `file`. */
   constructor(files: ProcessFiles, file: OpenFile) {
     this.#files = files;
     this.#file = file;
-    this.identity = identityOf(files, file);
+    const name = file.node === undefined ? files.resolver.nameOf(file.hostFd) : file.path;
+    this.identity = identityOf(files.host, file.hostFd, typeof name === 'string' ? name : file.path);
   }
 
   size(): number {
@@ -51,22 +56,32 @@ export class MappedFile implements FileSource {
 
   writeBack(offset: number, pointer: bigint, length: number): number {
     const refusal = this.#file.refusesGrowth(length);
-    return refusal < 0 ? refusal : this.#files.host.pwrite(this.#file.hostFd, pointer, length, offset);
+    if (refusal < 0) return refusal;
+    const fd = this.#writeBackFd();
+    return fd < 0 ? fd : this.#files.host.pwrite(fd, pointer, length, offset);
+  }
+
+  /** With O_APPEND pwrite(2) would append, whatever the offset (BUGS there): then a second descriptor writes. */
+  #writeBackFd(): number {
+    if ((this.#file.flags & OpenFlag.APPEND) === 0) return this.#file.hostFd;
+    if (this.#positionedFd < 0) {
+      this.#positionedFd = this.#files.resolver.reopenOwn(this.#file.hostFd, OpenFlag.WRONLY);
+    }
+    return this.#positionedFd;
   }
 
   close(): void {
+    if (this.#positionedFd >= 0) this.#files.host.close(this.#positionedFd);
     this.#file.release();
   }
 }
 
-/** Which file a description is open on. */
-export function identityOf(files: ProcessFiles, file: OpenFile): FileIdentity {
-  const { host, resolver } = files;
-  const name = file.node === undefined ? resolver.nameOf(file.hostFd) : file.path;
-  const result = host.statx(file.hostFd, '', AtFlag.EMPTY_PATH, STATX_ALL);
-  const view = host.view;
+/** Which file a host descriptor is open on. */
+export function identityOf(host: HostFiles, fd: number, path: string): FileIdentity {
+  const result = host.statx(fd, '', AtFlag.EMPTY_PATH, STATX_ALL);
+  const { view } = host;
   return {
-    path: typeof name === 'string' ? name : file.path,
+    path,
     deviceMajor: result < 0 ? 0 : view.getUint32(STATX.devMajor, true),
     deviceMinor: result < 0 ? 0 : view.getUint32(STATX.devMinor, true),
     inode: result < 0 ? 0 : Number(view.getBigUint64(STATX.ino, true)),

@@ -10,11 +10,12 @@ import type { VirtualNode } from './virtual-files.ts';
 /**
  * What a description can do:
  * - `regular`, `directory`: host files that never block;
- * - `stream`: pipes, terminals, sockets, event counters, devices: reading and writing may have to wait;
+ * - `device`: devices that never block either, such as `/dev/zero`, but that have no contents to map or copy;
+ * - `stream`: pipes, terminals, sockets, event counters, other devices: reading and writing may have to wait;
  * - `path`: made with O_PATH, good for lookups and `fstat` only;
  * - `listing`: a directory that exists only for the program, such as `/proc/self/fd`.
  */
-export type OpenFileKind = 'regular' | 'directory' | 'stream' | 'path' | 'listing';
+export type OpenFileKind = 'regular' | 'directory' | 'device' | 'stream' | 'path' | 'listing';
 
 /** One line of a `listing`. */
 export interface ListedName {

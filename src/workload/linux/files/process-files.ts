@@ -19,6 +19,9 @@ import { type VirtualFileFacts, type VirtualNode, VirtualTree } from './virtual-
 
 /** Symbolic links in one lookup, path_resolution(7). */
 const MAX_LINKS = 40;
+/** Major number of null(4), zero, full(4), random(4), urandom, and their minor numbers (the kernel's devices.txt). */
+const MEMORY_DEVICES = 1;
+const NEVER_WAITING: ReadonlySet<number> = new Set([3, 5, 7, 8, 9]);
 
 export interface ProcessFilesOptions {
   readonly host: HostFiles;
@@ -282,8 +285,13 @@ export class ProcessFiles {
   kindOf(fd: number): OpenFileKind | number {
     const result = this.host.statx(fd, '', AtFlag.EMPTY_PATH, STATX_ALL);
     if (result < 0) return result;
-    const type = this.host.view.getUint16(STATX.mode, true) & FileType.MASK;
+    const { view } = this.host;
+    const type = view.getUint16(STATX.mode, true) & FileType.MASK;
     if (type === FileType.DIRECTORY) return 'directory';
+    if (type === FileType.CHARACTER) {
+      const isMemory = view.getUint32(STATX.rdevMajor, true) === MEMORY_DEVICES;
+      return isMemory && NEVER_WAITING.has(view.getUint32(STATX.rdevMinor, true)) ? 'device' : 'stream';
+    }
     // Block devices behave like files: they have a size and never wait.
     return type === FileType.REGULAR || type === FileType.BLOCK ? 'regular' : 'stream';
   }

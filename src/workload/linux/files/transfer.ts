@@ -9,10 +9,10 @@ import { Errno } from '../errno.ts';
 import type { OpenFile } from './open-file.ts';
 import { spanBytes, type UserBuffer } from './user-buffer.ts';
 
-/** Pages are made present this far ahead of the data. */
+/** Pages are made present this far ahead of the data. No datagram, and by default no pipe, holds more. */
 const CHUNK_BYTES = 1 << 20;
-/** What a pipe holds. */
-const STREAM_CHUNK_BYTES = 1 << 16;
+/** What a pipe holds unless it was enlarged. */
+const STREAM_WRITE_BYTES = 1 << 16;
 /** Once poll(2) says that a pipe or terminal is writable, this much goes in without waiting. */
 const PIPE_BUF = 4096;
 
@@ -68,8 +68,18 @@ function move(
 /** Reads what a stream has now: bytes (0 = end of file), −EAGAIN if it has nothing yet, or another negative errno. */
 export function readStream(host: HostFiles, file: OpenFile, buffer: UserBuffer): number {
   if (buffer.length === 0) return 0;
-  const spans = buffer.spans(0, STREAM_CHUNK_BYTES, 'write');
-  if (spans.length === 0) return -Errno.EFAULT;
+  let done = 0;
+  for (;;) {
+    const spans = buffer.spans(done, CHUNK_BYTES, 'write');
+    const moved = spans.length === 0 ? -Errno.EFAULT : readNow(host, file, spans);
+    if (moved < 0) return done > 0 ? done : moved;
+    done += moved;
+    if (moved < spanBytes(spans) || done >= buffer.length) return done;
+  }
+}
+
+/** One read of a stream, which does not wait. */
+function readNow(host: HostFiles, file: OpenFile, spans: readonly Span[]): number {
   // The program's own streams are open non-blocking on the host. One that was inherited is shared with the shell and
   // others, and stays as it is: there each call has to ask not to wait.
   if (!file.inherited) return host.readv(file.hostFd, spans);
@@ -84,7 +94,7 @@ export function readStream(host: HostFiles, file: OpenFile, buffer: UserBuffer):
 /** Writes what a stream takes now from position `from` of the buffer on: bytes, −EAGAIN, or another negative errno. */
 export function writeStream(host: HostFiles, file: OpenFile, buffer: UserBuffer, from: number): number {
   if (buffer.length === 0) return host.writev(file.hostFd, []);
-  const spans = buffer.spans(from, STREAM_CHUNK_BYTES, 'read');
+  const spans = buffer.spans(from, STREAM_WRITE_BYTES, 'read');
   if (spans.length === 0) return -Errno.EFAULT;
   if (!file.inherited) return host.writev(file.hostFd, spans);
   if (file.noWait) {

@@ -6,7 +6,7 @@ import { AT_FDCWD } from '../../../host/files-abi.ts';
 import { Errno } from '../errno.ts';
 import { Fcntl, OpenFlag } from '../files/abi.ts';
 import { fileArgument, onHostFile, pathArgument } from '../files/arguments.ts';
-import { identityOf } from '../files/mapped-file.ts';
+import { flushMappings, refreshMappings, TO_END } from '../files/mapping-coherence.ts';
 import type { OpenFile } from '../files/open-file.ts';
 import { fileLock, recordLock } from '../files/record-locks.ts';
 import type { SyscallCall, SyscallMap, SyscallResult } from '../syscall.ts';
@@ -105,7 +105,7 @@ function truncate(call: SyscallCall): number {
     if (refusal !== 0) return refusal;
     const writable = files.resolver.reopen(fd, OpenFlag.WRONLY);
     if (writable < 0) return writable;
-    const result = files.host.ftruncate(writable, length);
+    const result = resize(call, { hostFd: writable, flags: OpenFlag.WRONLY }, length);
     files.host.close(writable);
     return result;
   };
@@ -116,9 +116,13 @@ function ftruncate(call: SyscallCall): number {
   const file = fileArgument(call, 0);
   if (file === undefined) return -Errno.EBADF;
   if (file.kind === 'listing') return -Errno.EINVAL;
-  const length = call.long(1);
-  const result = call.process.files.host.ftruncate(file.hostFd, length);
-  refresh(call, file, result, length);
+  return resize(call, file, call.long(1));
+}
+
+function resize({ process }: SyscallCall, file: Pick<OpenFile, 'hostFd' | 'flags'>, length: number): number {
+  flushMappings(process, file, 0, TO_END);
+  const result = process.files.host.ftruncate(file.hostFd, length);
+  if (result === 0) refreshMappings(process, file, length, TO_END);
   return result;
 }
 
@@ -128,23 +132,11 @@ function fallocate(call: SyscallCall): number {
   const [mode, offset, length] = [call.i32(1), call.long(2), call.long(3)];
   const refusal = length > 0 && (mode & FALLOC_FL_PUNCH_HOLE) === 0 ? file.refusesGrowth(length) : 0;
   if (refusal < 0) return refusal;
-  const result = call.process.files.host.fallocate(file.hostFd, mode, offset, length);
-  refresh(call, file, result, offset);
+  const { process } = call;
+  flushMappings(process, file, 0, TO_END);
+  const result = process.files.host.fallocate(file.hostFd, mode, offset, length);
+  if (result === 0) refreshMappings(process, file, offset, TO_END);
   return result;
-}
-
-/** Shared mappings see the file's new contents from `offset` on. */
-function refresh(call: SyscallCall, file: OpenFile, result: number, offset: number): void {
-  const { addressSpace, files } = call.process;
-  if (result < 0 || !addressSpace.hasSharedFiles) return;
-  addressSpace.refreshSharedFile(identityOf(files, file), offset, Number.MAX_SAFE_INTEGER - offset);
-}
-
-/** Before data is made durable: what shared mappings changed goes to the file. */
-function flush(call: SyscallCall, file: OpenFile): void {
-  const { addressSpace, files } = call.process;
-  if (!addressSpace.hasSharedFiles) return;
-  addressSpace.flushSharedFile(identityOf(files, file), 0, Number.MAX_SAFE_INTEGER);
 }
 
 export const fileControlSyscalls = {
@@ -155,13 +147,13 @@ export const fileControlSyscalls = {
   },
   fsync(call) {
     return onHostFile(call, (fd, file) => {
-      flush(call, file);
+      flushMappings(call.process, file, 0, TO_END);
       return call.process.files.host.fsync(fd);
     });
   },
   fdatasync(call) {
     return onHostFile(call, (fd, file) => {
-      flush(call, file);
+      flushMappings(call.process, file, 0, TO_END);
       return call.process.files.host.fdatasync(fd);
     });
   },

@@ -4,17 +4,17 @@
  */
 import { Poll } from '../../../host/files-abi.ts';
 import { Errno, Restart } from '../errno.ts';
-import { SIGPIPE } from '../files/abi.ts';
+import { SEEK_CUR, SIGPIPE } from '../files/abi.ts';
 import { fileArgument } from '../files/arguments.ts';
-import { identityOf } from '../files/mapped-file.ts';
+import { flushMappings, refreshMappings } from '../files/mapping-coherence.ts';
 import type { OpenFile } from '../files/open-file.ts';
 import { waitFor } from '../files/stream-wait.ts';
+import { AT_POSITION } from '../files/transfer.ts';
 import type { SyscallCall, SyscallMap, SyscallResult } from '../syscall.ts';
 
 const PAGE_BYTES = 4096;
 /** Moved by one call at most; programs go on from there. The host cannot be interrupted while it copies. */
 const MAX_COUNT = 32 << 20;
-const SEEK_CUR = 1;
 
 /** An optional file offset in the program's memory; undefined = the file position. */
 function readOffset(call: SyscallCall, va: number): number | undefined {
@@ -36,7 +36,10 @@ function sendfile(call: SyscallCall): SyscallResult {
   let offset = readOffset(call, offsetAt);
   const { process, thread } = call;
   const attempt = () => {
+    flushMappings(process, source, offset ?? AT_POSITION, count);
+    flushMappings(process, output, AT_POSITION, count);
     const result = sendNow(process, source, output, offset, count);
+    if (result > 0) refreshMappings(process, output, AT_POSITION, result);
     if (result === -Errno.EPIPE) process.signalThread(thread, SIGPIPE);
     if (result > 0 && offset !== undefined) {
       offset += result;
@@ -92,19 +95,25 @@ function copyFileRange(call: SyscallCall): number {
   const [inAt, outAt] = [call.addr(1), call.addr(3)];
   const inOffset = readOffset(call, inAt);
   const outOffset = readOffset(call, outAt);
-  const { addressSpace, files, memory } = call.process;
-  const { host } = files;
+  const { process } = call;
+  const { memory } = process;
   const length = Math.min(call.size(4), MAX_COUNT);
   const refusal = output.refusesGrowth(length);
   if (refusal < 0) return refusal;
-  const copied = host.copyFileRange(source.hostFd, inOffset, output.hostFd, outOffset, length, call.u32(5));
+  flushMappings(process, source, inOffset ?? AT_POSITION, length);
+  flushMappings(process, output, outOffset ?? AT_POSITION, length);
+  const copied = process.files.host.copyFileRange(
+    source.hostFd,
+    inOffset,
+    output.hostFd,
+    outOffset,
+    length,
+    call.u32(5),
+  );
   if (copied <= 0) return copied;
   if (inOffset !== undefined) memory.writeNumber64(inAt, inOffset + copied);
   if (outOffset !== undefined) memory.writeNumber64(outAt, outOffset + copied);
-  if (addressSpace.hasSharedFiles) {
-    const from = outOffset ?? host.lseek(output.hostFd, 0, SEEK_CUR) - copied;
-    addressSpace.refreshSharedFile(identityOf(files, output), from, copied);
-  }
+  refreshMappings(process, output, outOffset ?? AT_POSITION, copied);
   return copied;
 }
 

@@ -5,7 +5,7 @@
 import { Errno } from '../errno.ts';
 import { SEEK_CUR, SEEK_END, SEEK_SET } from '../files/abi.ts';
 import { fileArgument } from '../files/arguments.ts';
-import { identityOf } from '../files/mapped-file.ts';
+import { flushMappings, refreshMappings } from '../files/mapping-coherence.ts';
 import type { OpenFile } from '../files/open-file.ts';
 import { readOrWait, writeOrWait } from '../files/stream-wait.ts';
 import { AT_POSITION, type Direction, transfer } from '../files/transfer.ts';
@@ -31,21 +31,11 @@ function readOrWrite(
     const mayWait = !file.nonBlocking && (flags & RWF_NOWAIT) === 0;
     return read ? readOrWait(call, file, buffer, mayWait) : writeOrWait(call, file, buffer, mayWait);
   }
-  const { host } = call.process.files;
-  const { addressSpace } = call.process;
-  if (!addressSpace.hasSharedFiles) return transfer(host, file, buffer, direction, offset, flags);
-  const identity = identityOf(call.process.files, file);
-  if (read) {
-    const from = offset === AT_POSITION ? host.lseek(file.hostFd, 0, SEEK_CUR) : offset;
-    addressSpace.flushSharedFile(identity, from, buffer.length);
-    return transfer(host, file, buffer, direction, offset, flags);
-  }
-  const written = transfer(host, file, buffer, direction, offset, flags);
-  if (written > 0) {
-    const from = offset === AT_POSITION ? host.lseek(file.hostFd, 0, SEEK_CUR) - written : offset;
-    addressSpace.refreshSharedFile(identity, from, written);
-  }
-  return written;
+  const { process } = call;
+  flushMappings(process, file, offset, buffer.length);
+  const moved = transfer(process.files.host, file, buffer, direction, offset, flags);
+  if (!read && moved > 0) refreshMappings(process, file, offset, moved);
+  return moved;
 }
 
 /** read and write: one buffer, at the file position. */

@@ -3,10 +3,11 @@
 import { join } from 'node:path';
 import { dumpAll } from '../arch/x86/dump.ts';
 import type { X86ThreadContext } from '../arch/x86/thread-context.ts';
+import { writeOutput } from '../sim/output-file.ts';
 import { mapsText } from '../workload/linux/proc-self.ts';
 import type { LinuxProcess } from '../workload/linux/process.ts';
 import type { ProcessEnd } from '../workload/linux/process-end.ts';
-import { DEFAULT_DIRECTORY, makeOutputDirectory, writeOutput } from './output-directory.ts';
+import { DEFAULT_DIRECTORY, makeOutputDirectory } from './output-directory.ts';
 import { readable } from './program.ts';
 
 type Signaled = Extract<ProcessEnd, { kind: 'signaled' }>;

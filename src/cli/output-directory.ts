@@ -1,33 +1,79 @@
 // The output directory of a run: made, and seen to be writable, before anything is simulated. Without --outdir
 // nothing is written, except the dump of a program that crashed.
 
-import { accessSync, constants, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, rmdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import {
+  attemptOutput,
+  canonicalPath,
+  checkOutput,
+  errnoOf,
+  isReplaced,
+  writeOutput,
+} from '../sim/output-file.ts';
 import type { SimObject } from '../sim/sim-object.ts';
 import { FatalError } from '../sim/trouble.ts';
 
 /** Where a crash is recorded when there is no --outdir. */
 export const DEFAULT_DIRECTORY = 'hypertick-out';
 
-/** Makes the directory if necessary. Throws FatalError if it cannot be written. */
-export function makeOutputDirectory(path: string): void {
-  attempt(`cannot write the output directory ${path}`, () => {
-    makeDirectories(path);
-    accessSync(path, constants.W_OK | constants.X_OK);
-  });
+/** Files that every run writes into its --outdir. */
+const FILES = ['stats.txt', 'stats.json', 'config.json'] as const;
+
+/**
+ * Makes the directory if necessary; returns the directories that were made, the outermost first.
+ * Throws FatalError, and then leaves none, if it cannot be written.
+ */
+export function makeOutputDirectory(path: string): string[] {
+  const made: string[] = [];
+  try {
+    attemptOutput(`the output directory ${path}`, () => {
+      makeDirectories(path, made);
+      accessSync(path, constants.W_OK | constants.X_OK);
+    });
+    return made;
+  } catch (error) {
+    removeDirectories(made);
+    throw error;
+  }
 }
 
-/** Throws FatalError unless the file can be written, or made; does not touch it. */
-export function checkWritable(path: string): void {
-  attempt(`cannot write ${path}`, () => {
-    if (exists(path)) accessSync(path, constants.W_OK);
-    else accessSync(dirname(path), constants.W_OK | constants.X_OK);
-  });
+/** Throws FatalError unless the files of a run can be written there; does not touch them. */
+export function checkOutputFiles(directory: string): void {
+  for (const name of FILES) checkOutput(join(directory, name));
 }
 
-/** Writes a whole file. Throws FatalError. */
-export function writeOutput(path: string, text: string): void {
-  attempt(`cannot write ${path}`, () => writeFileSync(path, text));
+/** Undoes makeOutputDirectory, except for directories that others have used since. */
+export function removeDirectories(made: readonly string[]): void {
+  try {
+    for (const path of made.toReversed()) rmdirSync(path);
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+  }
+}
+
+/** Throws FatalError if two outputs of a run would be the same file. */
+export function checkDistinct(
+  outdir: string | undefined,
+  files: Readonly<Record<string, string | undefined>>,
+): void {
+  const users = new Map<string, string>();
+  if (outdir !== undefined)
+    for (const name of [...FILES, 'crash.txt'])
+      users.set(
+        attemptOutput(outdir, () => canonicalPath(join(outdir, name))),
+        '--outdir',
+      );
+  for (const [option, path] of Object.entries(files)) {
+    if (path === undefined) continue;
+    attemptOutput(path, () => {
+      const place = canonicalPath(path);
+      const other = users.get(place);
+      if (other !== undefined && isReplaced(path))
+        throw new FatalError(`options ${other} and ${option}: both would write ${path}; name another file`);
+      users.set(place, option);
+    });
+  }
 }
 
 /** config.json: every object of the tree with its class and checked parameters. */
@@ -58,42 +104,14 @@ function describe(object: SimObject): ObjectDescription {
 }
 
 /** mkdir -p. The recursive mkdirSync of Node 26.10 never returns where a parent refuses children, as /proc does. */
-function makeDirectories(path: string): void {
+function makeDirectories(path: string, made: string[]): void {
   const parent = dirname(path);
-  if (!exists(path) && parent !== path) {
-    makeDirectories(parent);
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats === undefined) {
+    if (parent !== path && !existsSync(parent)) makeDirectories(parent, made);
     mkdirSync(path);
-  } else if (!statSync(path).isDirectory()) {
+    made.push(path);
+  } else if (!stats.isDirectory()) {
     throw Object.assign(new Error(path), { code: 'EEXIST' });
   }
 }
-
-function exists(path: string): boolean {
-  try {
-    accessSync(path);
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
-    throw error;
-  }
-}
-
-function attempt(failure: string, action: () => void): void {
-  try {
-    action();
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === undefined) throw error;
-    throw new FatalError(`${failure}: ${REASONS[code] ?? code}`, { cause: error });
-  }
-}
-
-const REASONS: Readonly<Record<string, string>> = {
-  EACCES: 'permission denied',
-  EEXIST: 'a file of that name is in the way',
-  EISDIR: 'it is a directory',
-  ENOENT: 'its directory does not exist',
-  ENOSPC: 'no space left',
-  ENOTDIR: 'a part of the path is not a directory',
-  EROFS: 'read-only file system',
-};

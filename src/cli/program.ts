@@ -2,9 +2,10 @@
 // arguments and environment are byte strings (one character per byte), so that nothing is lost that is not UTF-8.
 
 import { accessSync, closeSync, constants, openSync, readFileSync, statSync } from 'node:fs';
-import { join, posix } from 'node:path';
+import { posix } from 'node:path';
 import { HostFiles } from '../host/files.ts';
 import { Resolve } from '../host/files-abi.ts';
+import { errnoOf, reasonFor } from '../sim/output-file.ts';
 import { ExitStatus, FatalError } from '../sim/trouble.ts';
 import { OpenFlag } from '../workload/linux/files/abi.ts';
 
@@ -27,14 +28,8 @@ export const readable = (byteString: string): string => Buffer.from(byteString, 
 /** What the C library searches when there is no PATH: confstr(_CS_PATH). */
 const DEFAULT_SEARCH_PATH = '/bin:/usr/bin';
 
-/** Why a file cannot be run, by its errno. */
-const OBSTACLES: Readonly<Record<string, readonly [exitStatus: number, text: string]>> = {
-  ENOENT: [ExitStatus.notFound, 'no such file'],
-  ENOTDIR: [ExitStatus.notFound, 'a part of the path is not a directory'],
-  EACCES: [ExitStatus.notExecutable, 'permission denied (is it executable? chmod +x makes it so)'],
-  EISDIR: [ExitStatus.notExecutable, 'is a directory'],
-  ELOOP: [ExitStatus.notExecutable, 'too many symbolic links'],
-};
+/** Errors that mean that there is no such program; with all others there is one that cannot be run. */
+const ABSENT = ['ENOENT', 'ENOTDIR'];
 
 /**
  * The absolute path, in the program's view, of the program called `name`.
@@ -63,18 +58,23 @@ export function findProgram(name: string, lookup: Lookup): string {
 }
 
 function cannotRun(name: string, code: string): FatalError {
-  const [exitStatus, text] = OBSTACLES[code] ?? [ExitStatus.notExecutable, code];
-  return new FatalError(`${readable(name)}: ${text}`, { exitStatus });
+  const hint = code === 'EACCES' ? ' (is it executable? chmod +x makes it so)' : '';
+  return new FatalError(`${readable(name)}: ${reasonFor(code)}${hint}`, {
+    exitStatus: ABSENT.includes(code) ? ExitStatus.notFound : ExitStatus.notExecutable,
+  });
 }
 
 /** Throws FatalError unless `path` is a directory that can be entered; `option` asked for it. */
 export function checkDirectory(path: string, option: string): void {
+  const refuse = (why: string, cause?: unknown) =>
+    new FatalError(`option ${option}: ${path}: ${why}`, { cause });
   try {
-    accessSync(join(path, '.'), constants.X_OK);
+    if (!statSync(path).isDirectory()) throw refuse('is not a directory');
+    accessSync(path, constants.X_OK);
   } catch (error) {
-    throw new FatalError(
-      `option ${option}: ${path}: ${(error as NodeJS.ErrnoException).code}: not a directory to enter`,
-    );
+    const code = errnoOf(error);
+    if (code === undefined) throw error;
+    throw refuse(reasonFor(code), error);
   }
 }
 

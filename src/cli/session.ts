@@ -1,12 +1,12 @@
 // One run of a system from its start to its exit status: outputs made first, signals, the event loop, and what is
 // written at the end, whatever ended it.
 
-import { openSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { stateRecord } from '../arch/x86/dump.ts';
 import { RegClass } from '../arch/x86/thread-context.ts';
 import { ExitCause, type ExitEvent } from '../sim/exit-event.ts';
+import { checkOutput, writeOutput } from '../sim/output-file.ts';
 import { Root } from '../sim/root.ts';
 import { Simulator } from '../sim/simulator.ts';
 import type { StatSnapshot } from '../sim/stats/snapshot.ts';
@@ -16,7 +16,14 @@ import { ExitStatus, FatalError } from '../sim/trouble.ts';
 import { SeSystem, type SeSystemOptions } from '../system/se-system.ts';
 import { ExecError } from '../workload/elf.ts';
 import { describeEnd, recordCrash } from './crash.ts';
-import { checkWritable, makeOutputDirectory, writeConfiguration, writeOutput } from './output-directory.ts';
+import { DebugFile } from './debug-file.ts';
+import {
+  checkDistinct,
+  checkOutputFiles,
+  makeOutputDirectory,
+  removeDirectories,
+  writeConfiguration,
+} from './output-directory.ts';
 import { readable } from './program.ts';
 import { ProgressLine } from './progress.ts';
 import { statistic } from './summary.ts';
@@ -55,33 +62,54 @@ interface Ending {
 }
 
 /**
- * Runs the system. Throws what made the simulation impossible: before anything is written if the program could not be
+ * Runs the system. Throws what made the simulation impossible: with nothing written if the program could not be
  * started, after everything is written if it happened later.
  */
 export async function runSession(options: SessionOptions): Promise<SessionResult> {
   const { outdir, dumpState, debugFile } = options;
-  if (outdir !== undefined) makeOutputDirectory(outdir);
-  if (dumpState !== undefined) checkWritable(dumpState);
+  checkDistinct(outdir, { '--dump-state': dumpState, '--debug-file': debugFile });
+  const made = outdir === undefined ? [] : makeOutputDirectory(outdir);
+  let trace: DebugFile | undefined;
+  try {
+    if (outdir !== undefined) checkOutputFiles(outdir);
+    if (dumpState !== undefined) checkOutput(dumpState);
+    if (debugFile !== undefined) trace = new DebugFile(debugFile);
+    return await runWith(options, trace);
+  } finally {
+    trace?.close();
+    // Only those that are still empty: the program was not started.
+    removeDirectories(made);
+  }
+}
+
+/** Runs the system with its outputs prepared. */
+async function runWith(options: SessionOptions, trace: DebugFile | undefined): Promise<SessionResult> {
   const root = new Root({
     debugFlags: options.debugFlags,
-    traceSink: debugFile === undefined ? (line) => sayRaw(`${line}\n`) : fileSink(debugFile),
+    traceSink: trace === undefined ? (line) => sayRaw(`${line}\n`) : (line) => trace.writeLine(line),
     warnSink: say,
     ...(options.seed === undefined ? {} : { seed: options.seed }),
   });
-  const isTracing = options.debugFlags !== '' && debugFile === undefined;
+  const isTracing = options.debugFlags !== '' && trace === undefined;
   const progress = isTracing ? undefined : ProgressLine.onTerminal();
   const { workload, ...machine } = options.system;
   const files = progress === undefined ? {} : { host: progress.files };
   const system = new SeSystem(root, 'system', { ...machine, workload: { ...workload, ...files } });
   const simulator = new Simulator(root);
   try {
-    const ending = await simulate(simulator, system, options.maxTick, progress);
-    const snapshot = record(simulator, system, ending, options);
+    const ending = await simulate(simulator, system, options.maxTick, { progress, trace });
+    const { snapshot, failure } = record(simulator, system, ending, { ...options, trace });
     if (ending.failure !== undefined) throw ending.failure;
+    if (failure !== undefined) throw failure;
     return { status: ending.status, snapshot, system };
   } finally {
     simulator.close();
   }
+}
+
+interface Watchers {
+  readonly progress: ProgressLine | undefined;
+  readonly trace: DebugFile | undefined;
 }
 
 /** Runs until the program ends or something else ends the run. */
@@ -89,7 +117,7 @@ async function simulate(
   simulator: Simulator,
   system: SeSystem,
   maxTick: Tick | undefined,
-  progress: ProgressLine | undefined,
+  { progress, trace }: Watchers,
 ): Promise<Ending> {
   let received: (typeof END_SIGNALS)[number] | undefined;
   const stop = (signal: NodeJS.Signals): void => {
@@ -98,14 +126,18 @@ async function simulate(
   };
   for (const signal of END_SIGNALS) process.on(signal, stop);
   progress?.start(() => figuresOf(simulator, system));
+  const running = simulator.runUntilExit(maxTick === undefined ? {} : { maxTick });
+  // A program that cannot be started is known before the event loop turns.
+  const started = setImmediate(() => trace?.publishEarly());
   try {
-    const event = await simulator.runUntilExit(maxTick === undefined ? {} : { maxTick });
+    const event = await running;
     return endingOf(event, system, received);
   } catch (error) {
     if (error instanceof ExecError) throw error;
     const cause = error instanceof Error ? error.message : String(error);
     return { status: ExitStatus.failure, cause, failure: error };
   } finally {
+    clearImmediate(started);
     progress?.stop();
     for (const signal of END_SIGNALS) process.off(signal, stop);
   }
@@ -125,32 +157,45 @@ function endingOf(event: ExitEvent, system: SeSystem, received: NodeJS.Signals |
   throw new FatalError(`${program}: ${why}`);
 }
 
-/** Writes and says what the end of the run asks for; returns the statistics. */
-function record(
-  simulator: Simulator,
-  system: SeSystem,
-  ending: Ending,
-  options: SessionOptions,
-): StatSnapshot {
-  const { outdir, dumpState } = options;
+interface Outputs extends Pick<SessionOptions, 'outdir' | 'dumpState'> {
+  readonly trace: DebugFile | undefined;
+}
+
+/** Writes and says what the end of the run asks for; returns the statistics, and the first output that failed. */
+function record(simulator: Simulator, system: SeSystem, ending: Ending, outputs: Outputs) {
+  const { outdir, dumpState, trace } = outputs;
   const { process: program } = system;
+  const failures: unknown[] = [];
+  const attempt = <T>(write: () => T): T | undefined => {
+    try {
+      return write();
+    } catch (error) {
+      failures.push(error);
+      return undefined;
+    }
+  };
+  attempt(() => trace?.publish());
   if (dumpState !== undefined) {
     const { status: _, failure: __, ...exit } = ending;
-    writeOutput(dumpState, `${JSON.stringify(stateRecord(system.cpu.readState(RegClass.all), exit))}\n`);
+    const state = stateRecord(system.cpu.readState(RegClass.all), exit);
+    attempt(() => writeOutput(dumpState, `${JSON.stringify(state)}\n`));
   }
   if (outdir !== undefined) {
-    simulator.stats.addOutput(new TextFileOutput(join(outdir, 'stats.txt')));
-    simulator.stats.addOutput(new JsonFileOutput(join(outdir, 'stats.json')));
-    writeConfiguration(outdir, simulator.root);
+    attempt(() => simulator.stats.addOutput(new TextFileOutput(join(outdir, 'stats.txt'))));
+    attempt(() => simulator.stats.addOutput(new JsonFileOutput(join(outdir, 'stats.json'))));
+    attempt(() => writeConfiguration(outdir, simulator.root));
   }
-  const snapshot = simulator.stats.dump();
-  if (program.end?.kind === 'signaled') {
-    const path = recordCrash(program, system.cpu.readState(RegClass.all), program.end, outdir);
-    if (path !== undefined) say(`${describeEnd(program, program.end)}; see ${path}`);
+  const snapshot = attempt(() => simulator.stats.dump()) ?? simulator.stats.snapshot();
+  const { end } = program;
+  if (end?.kind === 'signaled') {
+    const failuresBefore = failures.length;
+    const path = attempt(() => recordCrash(program, system.cpu.readState(RegClass.all), end, outdir));
+    if (path !== undefined) say(`${describeEnd(program, end)}; see ${path}`);
+    else if (failures.length > failuresBefore) say(describeEnd(program, end));
   } else if (ending.cause === ExitCause.limitReached) {
     say(`stopped at tick ${system.curTick} by --max-ticks`);
   }
-  return snapshot;
+  return { snapshot, failure: failures[0] };
 }
 
 function figuresOf(simulator: Simulator, system: SeSystem) {
@@ -162,16 +207,4 @@ function figuresOf(simulator: Simulator, system: SeSystem) {
     exits: statistic(snapshot, `${cpu}.numVMExits`) ?? 0,
     secondsInGuest: statistic(snapshot, `${cpu}.hostSecondsInGuest`) ?? 0,
   };
-}
-
-/** Lines into a file that is made, or emptied, now. */
-function fileSink(path: string): (line: string) => void {
-  try {
-    const fd = openSync(path, 'w');
-    return (line) => {
-      writeSync(fd, `${line}\n`);
-    };
-  } catch (error) {
-    throw new FatalError(`cannot write the debug file ${path}: ${(error as NodeJS.ErrnoException).code}`);
-  }
 }

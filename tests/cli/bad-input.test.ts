@@ -87,8 +87,13 @@ describe('option values', () => {
     bad('--env', 'HOME', /option --env: 'HOME' is not of the form NAME=VALUE/),
   );
   check('unknown debug flag', bad('--debug-flags', 'Kvmm', /unknown flag 'Kvmm'; did you mean Kvm/));
-  check('working directory that does not exist', bad('--cwd', 'nowhere', /nowhere/));
-  check('root that does not exist', bad('--root', 'nowhere', /nowhere/));
+  check('working directory that does not exist', bad('--cwd', 'nowhere', /nowhere: no such file/));
+  check('root that does not exist', bad('--root', 'nowhere', /nowhere: no such file/));
+  for (const option of ['--root', '--cwd'])
+    check(`${option} that is a file`, {
+      ...bad(option, 'file', new RegExp(`option ${option}: file: is not a directory`)),
+      given: (directory) => writeFileSync(join(directory, 'file'), ''),
+    });
 });
 
 describe('outputs', () => {
@@ -114,8 +119,32 @@ describe('outputs', () => {
   );
   check(
     'debug file into no directory',
-    bad('--debug-file', 'no/trace', /cannot write the debug file no\/trace/),
+    bad('--debug-file', 'no/trace', /cannot write the debug file no\/trace: its directory does not exist/),
   );
+  for (const name of ['stats.txt', 'stats.json', 'config.json'])
+    check(`directory where ${name} is to be`, {
+      ...bad('--outdir', '.', new RegExp(`cannot write ${name}: is a directory`)),
+      given: (directory) => mkdirSync(join(directory, name)),
+    });
+  check('state dump where a directory is', {
+    ...bad('--dump-state', 'state', /cannot write state: is a directory/),
+    given: (directory) => mkdirSync(join(directory, 'state')),
+  });
+  check('two outputs in one file', {
+    args: ['run', '--dump-state', 'x', '--debug-file', './x', '/bin/true'],
+    status: 125,
+    says: /options --dump-state and --debug-file: both would write \.\/x/,
+  });
+  for (const option of ['--dump-state', '--debug-file'])
+    check(`${option} in a file of --outdir`, {
+      args: ['run', '--outdir', 'link', option, 'out/crash.txt', '/bin/true'],
+      status: 125,
+      says: new RegExp(`options --outdir and ${option}: both would write out/crash.txt`),
+      given: (directory) => {
+        mkdirSync(join(directory, 'out'));
+        symlinkSync('out', join(directory, 'link'));
+      },
+    });
 });
 
 describe('programs that are not there or cannot be executed', () => {
@@ -124,6 +153,11 @@ describe('programs that are not there or cannot be executed', () => {
     args: ['run', 'no-such-command'],
     status: 127,
     says: /no-such-command: not found in PATH/,
+  });
+  check('control characters in the name', {
+    args: ['run', './a\nb\x1b[1m'],
+    status: 127,
+    says: /\.\/a\\nb\\x1b\[1m: no such file/,
   });
   check('empty name', { args: ['run', ''], status: 127, says: /the name is empty/ });
   check('directory', { args: ['run', '/etc'], status: 126, says: /\/etc: is a directory/ });

@@ -2,7 +2,7 @@
 // namespace of its own.
 
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { HYPERTICK, kvmIsMissing, type Outcome, run, scratchDirectory } from '../support/hypertick.ts';
@@ -27,6 +27,16 @@ describe('without a usable /dev/kvm', { skip }, () => {
     );
     assert.equal(stdout.toString(), '');
     assert.equal(status, 125);
+  });
+
+  test('run leaves no output directory and no debug file', (t) => {
+    const cwd = scratchDirectory(t);
+    const file = join(cwd, 'kvm');
+    writeFileSync(file, '');
+    const outputs = ['--outdir', join(cwd, 'out'), '--debug-file', join(cwd, 'trace')];
+    const mount = `mount --bind ${file} /dev/kvm`;
+    assert.equal(hypertickAfter(mount, 'run', ...outputs, '/bin/true').status, 125);
+    assert.deepEqual(readdirSync(cwd), ['kvm']);
   });
 
   test('a device that is something else is noticed', (t) => {

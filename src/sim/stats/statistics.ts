@@ -2,9 +2,9 @@
  * The statistics of a running simulation: reset and dump at any time. Each dump is appended to every output,
  * so that stats.txt and stats.json hold all of them in order.
  */
-import { closeSync, fstatSync, ftruncateSync, openSync, writeFileSync, writeSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
+import { attemptOutput, checkOutput, isReplaced, writeOutput } from '../output-file.ts';
 import type { SimObject } from '../sim-object.ts';
-import { FatalError } from '../trouble.ts';
 import { snapshotToJson } from './json.ts';
 import { type StatSnapshot, takeSnapshot } from './snapshot.ts';
 import { formatText } from './text.ts';
@@ -32,11 +32,19 @@ export class Statistics {
     if (this.#root.debug.Stats) this.#root.trace('Stats', 'reset');
   }
 
-  /** Writes all statistics to the outputs, and returns them. */
+  /** Writes all statistics to the outputs, and returns them. Throws the first error after all have been tried. */
   dump(): StatSnapshot {
     const snapshot = this.snapshot();
-    for (const output of this.#outputs) output.write(snapshot);
+    const errors: unknown[] = [];
+    for (const output of this.#outputs) {
+      try {
+        output.write(snapshot);
+      } catch (error) {
+        errors.push(error);
+      }
+    }
     if (this.#root.debug.Stats) this.#root.trace('Stats', 'dump');
+    if (errors.length > 0) throw errors[0];
     return snapshot;
   }
 
@@ -46,53 +54,36 @@ export class Statistics {
   }
 }
 
-/** stats.txt. The file is made, or emptied, at once: an output directory that cannot be written shows early. */
+/** stats.txt: all dumps of this run. A file that cannot be written shows at once; the first dump makes it. */
 export class TextFileOutput implements StatOutput {
   readonly #path: string;
+  #text = '';
 
   constructor(path: string) {
+    checkOutput(path);
     this.#path = path;
-    attempt(path, () => writeFileSync(path, ''));
   }
 
   write(snapshot: StatSnapshot): void {
-    attempt(this.#path, () => writeFileSync(this.#path, formatText(snapshot), { flag: 'a' }));
+    const dump = formatText(snapshot);
+    this.#text += dump;
+    if (isReplaced(this.#path)) writeOutput(this.#path, this.#text);
+    else attemptOutput(this.#path, () => writeFileSync(this.#path, dump, { flag: 'a' }));
   }
 }
 
-/** stats.json: well-formed after every dump, the list's end is overwritten by the next one. */
+/** stats.json: a list of all dumps of this run, whole after each. */
 export class JsonFileOutput implements StatOutput {
-  static readonly #end = '\n]\n';
   readonly #path: string;
-  #isFirst = true;
+  readonly #dumps: string[] = [];
 
   constructor(path: string) {
+    checkOutput(path);
     this.#path = path;
-    attempt(path, () => writeFileSync(path, `[${JsonFileOutput.#end}`));
   }
 
   write(snapshot: StatSnapshot): void {
-    const text = `${this.#isFirst ? '' : ','}\n${JSON.stringify(snapshotToJson(snapshot), null, 1)}`;
-    attempt(this.#path, () => {
-      const fd = openSync(this.#path, 'r+');
-      try {
-        const position = fstatSync(fd).size - JsonFileOutput.#end.length;
-        ftruncateSync(fd, position);
-        writeSync(fd, text + JsonFileOutput.#end, position);
-      } finally {
-        closeSync(fd);
-      }
-    });
-    this.#isFirst = false;
-  }
-}
-
-function attempt(path: string, write: () => void): void {
-  try {
-    write();
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error)) throw error;
-    const cause = { cause: error };
-    throw new FatalError(`cannot write ${path} (${error.code}): check the output directory`, cause);
+    this.#dumps.push(JSON.stringify(snapshotToJson(snapshot), null, 1));
+    writeOutput(this.#path, `[\n${this.#dumps.join(',\n')}\n]\n`);
   }
 }

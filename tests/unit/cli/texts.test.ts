@@ -5,6 +5,7 @@ import { describe, test } from 'node:test';
 import { diagnose, formatFindings } from '../../../src/cli/doctor.ts';
 import { progressLine } from '../../../src/cli/progress.ts';
 import { parseStartTime } from '../../../src/cli/start-time.ts';
+import { oneLine } from '../../../src/cli/terminal.ts';
 import type { HostProbe } from '../../../src/host/probe.ts';
 
 test('the progress line shows totals, and rates of the last period', () => {
@@ -13,6 +14,10 @@ test('the progress line shows totals, and rates of the last period', () => {
   assert.equal(progressLine(now, before, 0.5), '1.5 s simulated, 3,000 exits/s, 80 % in the guest');
   const counted = { ...now, instructions: 12_345_678 };
   assert.match(progressLine(counted, before, 0.5), /^1\.5 s simulated, 12 M instructions, /);
+});
+
+test('a message is one line, whatever a file is called', () => {
+  assert.equal(oneLine('a\n\tb\x1b[1m\x9b\x7f é'), String.raw`a\n\tb\x1b[1m\x9b\x7f é`);
 });
 
 describe('--start-time', () => {

@@ -3,7 +3,7 @@
  * gem5's src/base/stats/text.cc; the columns below are spelt out from its widths (40, 12, 10, 10).
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -179,7 +179,7 @@ test('dumps append to both files; stats.json is well-formed after each', () => {
     statistics.addOutput(new TextFileOutput(join(directory, 'stats.txt')));
     statistics.addOutput(new JsonFileOutput(join(directory, 'stats.json')));
     const json = () => JSON.parse(readFileSync(join(directory, 'stats.json'), 'utf8'));
-    assert.deepEqual(json(), []);
+    assert.deepEqual(readdirSync(directory), [], 'nothing before the first dump');
     cpu.stats.numCycles.inc(4);
     statistics.dump();
     assert.equal(json().length, 1);
@@ -203,6 +203,7 @@ test('dumps append to both files; stats.json is well-formed after each', () => {
     assert.equal(second.stats.cpu.commitStats0.numInsts.unavailable, 'no counter');
     assert.equal(second.stats.cpu.ipc.unavailable, 'no counter');
     const text = readFileSync(join(directory, 'stats.txt'), 'utf8');
+    assert.deepEqual(readdirSync(directory).sort(), ['stats.json', 'stats.txt'], 'no drafts are left');
     assert.equal(text.match(/Begin Simulation Statistics/g)?.length, 2);
     assert.ok(text.endsWith('\n---------- End Simulation Statistics   ----------\n'));
   } finally {
@@ -213,6 +214,22 @@ test('dumps append to both files; stats.json is well-formed after each', () => {
 test('an output that cannot be written is a one-line fatal error', () => {
   assert.throws(() => new TextFileOutput('/nonexistent/stats.txt'), {
     name: 'FatalError',
-    message: 'cannot write /nonexistent/stats.txt (ENOENT): check the output directory',
+    message: 'cannot write /nonexistent/stats.txt: its directory does not exist',
   });
+});
+
+test('an output that fails does not lose the others', () => {
+  const { statistics } = system();
+  const written: string[] = [];
+  const failing = (name: string) => ({
+    write() {
+      written.push(name);
+      throw new Error(name);
+    },
+  });
+  statistics.addOutput(failing('first'));
+  statistics.addOutput(failing('second'));
+  statistics.addOutput({ write: () => written.push('third') });
+  assert.throws(() => statistics.dump(), /^Error: first$/);
+  assert.deepEqual(written, ['first', 'second', 'third']);
 });

@@ -28,6 +28,18 @@ const KICKER = `
   });
 `;
 
+/**
+ * Enters a guest that never exits until our signal has ended an entry. The kernel may interrupt one for reasons of its
+ * own (EINTR without our signal): the runner takes that for an ordinary signal exit and enters again, and so does this.
+ */
+function enterUntilSignalled({ vcpu, signal }: RealModeMachine): void {
+  const giveUp = performance.now() + 5000;
+  do {
+    assert.ok(performance.now() < giveUp, 'the signal came');
+    assert.equal(vcpu.enter(), Errno.EINTR);
+  } while (!signal.discardPending());
+}
+
 describe('the control signal', { skip: kvmIsMissing() }, () => {
   test('raised before the entry ends it before the guest executes anything', (t) => {
     const machine = new RealModeMachine(t, SPIN);
@@ -42,8 +54,7 @@ describe('the control signal', { skip: kvmIsMissing() }, () => {
     const machine = new RealModeMachine(t, SPIN);
     for (const ns of [NS_PER_MS / 10, NS_PER_MS, 3 * NS_PER_MS]) {
       machine.timer.arm(ns);
-      assert.equal(machine.vcpu.enter(), Errno.EINTR);
-      assert.ok(machine.signal.discardPending(), 'it was the timer');
+      enterUntilSignalled(machine);
       assert.equal(machine.signal.discardPending(), false, 'nothing is left over');
     }
   });
@@ -53,8 +64,7 @@ describe('the control signal', { skip: kvmIsMissing() }, () => {
     // A lost signal leaves the guest spinning for ever: the test would not end.
     for (let ns = 1; ns < 100_000; ns += 997) {
       machine.timer.arm(ns);
-      assert.equal(machine.vcpu.enter(), Errno.EINTR);
-      machine.signal.discardPending();
+      enterUntilSignalled(machine);
     }
   });
 
@@ -69,8 +79,7 @@ describe('the control signal', { skip: kvmIsMissing() }, () => {
     const go = new Int32Array(word);
     Atomics.store(go, 0, 1);
     Atomics.notify(go, 0);
-    assert.equal(machine.vcpu.enter(), Errno.EINTR);
-    assert.ok(machine.signal.discardPending());
+    enterUntilSignalled(machine);
   });
 
   test('of a timer that expires after the exit is not left over for the next entry', (t) => {

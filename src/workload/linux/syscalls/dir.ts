@@ -66,6 +66,14 @@ function unlink(call: SyscallCall, dirFd: number, at: ArgumentIndex, flags: numb
   return files.withEntry(dirFd, path, (directoryFd, name) => files.host.unlinkat(directoryFd, name, flags));
 }
 
+/** The old and the new path of a call, or a negative errno. */
+function twoPaths(call: SyscallCall, oldAt: ArgumentIndex, newAt: ArgumentIndex): [string, string] | number {
+  const oldPath = pathArgument(call, oldAt);
+  if (typeof oldPath === 'number') return oldPath;
+  const newPath = pathArgument(call, newAt);
+  return typeof newPath === 'number' ? newPath : [oldPath, newPath];
+}
+
 function link(
   call: SyscallCall,
   oldDir: number,
@@ -75,10 +83,9 @@ function link(
   flags: number,
 ) {
   const { files } = call.process;
-  const oldPath = pathArgument(call, oldAt);
-  const newPath = pathArgument(call, newAt);
-  if (typeof oldPath === 'number') return oldPath;
-  if (typeof newPath === 'number') return newPath;
+  const paths = twoPaths(call, oldAt, newAt);
+  if (typeof paths === 'number') return paths;
+  const [oldPath, newPath] = paths;
   if ((flags & ~(AtFlag.SYMLINK_FOLLOW | AtFlag.EMPTY_PATH)) !== 0) return -Errno.EINVAL;
   const find = (flags & AtFlag.SYMLINK_FOLLOW ? 0 : AtFlag.SYMLINK_NOFOLLOW) | (flags & AtFlag.EMPTY_PATH);
   const makeLink = (fd: number) => (directoryFd: number, name: string) =>
@@ -106,10 +113,9 @@ function rename(
   flags: number,
 ) {
   const { files } = call.process;
-  const oldPath = pathArgument(call, oldAt);
-  const newPath = pathArgument(call, newAt);
-  if (typeof oldPath === 'number') return oldPath;
-  if (typeof newPath === 'number') return newPath;
+  const paths = twoPaths(call, oldAt, newAt);
+  if (typeof paths === 'number') return paths;
+  const [oldPath, newPath] = paths;
   if (files.readOnly) return -Errno.EROFS;
   return files.withEntry(oldDir, oldPath, (oldFd, oldName) =>
     files.withEntry(newDir, newPath, (newFd, newName) =>

@@ -1,0 +1,108 @@
+/**
+ * The state of the PC's interrupt controllers as plain records. The simulated devices and the ones in the host's kernel
+ * save to and restore from the same records, so that a checkpoint or a switch carries it from one kind to the other.
+ */
+import { asRecord, decodeNumber, type Json, StateError } from '../../sim/state.ts';
+
+/** Registers of a local APIC at their MMIO offsets / 16: id, version, TPR, … as 32-bit words. SDM vol. 3A §10.4.1. */
+export interface LocalApicState {
+  /** 64 words: word i is the register at offset 16 × i (0x000–0x3f0). */
+  readonly registers: Uint32Array;
+}
+
+/** I/O APIC (82093AA). `irr` has a bit per input that waits for its EOI or is high and masked. */
+export interface IoApicState {
+  readonly id: number;
+  readonly ioregsel: number;
+  readonly irr: number;
+  /** 24 redirection entries, low and high words in turn. */
+  readonly redirection: Uint32Array;
+}
+
+/** One 8259A: register names as in its data sheet; `elcr` is the edge/level register (port 0x4d0 / 0x4d1). */
+export interface PicState {
+  readonly lastIrr: number;
+  readonly irr: number;
+  readonly imr: number;
+  readonly isr: number;
+  readonly priorityAdd: number;
+  readonly irqBase: number;
+  readonly readRegSelect: number;
+  readonly poll: number;
+  readonly specialMask: number;
+  readonly initState: number;
+  readonly autoEoi: number;
+  readonly rotateOnAutoEoi: number;
+  readonly specialFullyNested: number;
+  readonly init4: number;
+  readonly elcr: number;
+  readonly elcrMask: number;
+}
+
+/** Names of the fields of {@link PicState}, in the order of KVM's kvm_pic_state: one byte each. */
+export const PIC_FIELDS = [
+  'lastIrr',
+  'irr',
+  'imr',
+  'isr',
+  'priorityAdd',
+  'irqBase',
+  'readRegSelect',
+  'poll',
+  'specialMask',
+  'initState',
+  'autoEoi',
+  'rotateOnAutoEoi',
+  'specialFullyNested',
+  'init4',
+  'elcr',
+  'elcrMask',
+] as const satisfies readonly (keyof PicState)[];
+
+/** Number of inputs of the I/O APIC. */
+export const IO_APIC_INPUTS = 24;
+const LOCAL_APIC_WORDS = 64;
+
+export function saveWords(words: Uint32Array): Json {
+  return [...words];
+}
+
+function restoreWords(saved: Json | undefined, length: number): Uint32Array {
+  if (!Array.isArray(saved) || saved.length !== length) throw new StateError(`expected ${length} words`);
+  return Uint32Array.from(saved, (word) => decodeNumber(word as Json));
+}
+
+export function saveLocalApic(state: LocalApicState): Json {
+  return { registers: saveWords(state.registers) };
+}
+
+/** @throws StateError if `saved` is something else */
+export function restoreLocalApic(saved: Json): LocalApicState {
+  return { registers: restoreWords(asRecord(saved).registers, LOCAL_APIC_WORDS) };
+}
+
+export function saveIoApic({ id, ioregsel, irr, redirection }: IoApicState): Json {
+  return { id, ioregsel, irr, redirection: saveWords(redirection) };
+}
+
+/** @throws StateError if `saved` is something else */
+export function restoreIoApic(saved: Json): IoApicState {
+  const { id = null, ioregsel = null, irr = null, redirection } = asRecord(saved);
+  return {
+    id: decodeNumber(id),
+    ioregsel: decodeNumber(ioregsel),
+    irr: decodeNumber(irr),
+    redirection: restoreWords(redirection, 2 * IO_APIC_INPUTS),
+  };
+}
+
+export function savePic(state: PicState): Json {
+  return Object.fromEntries(PIC_FIELDS.map((name) => [name, state[name]]));
+}
+
+/** @throws StateError if `saved` is something else */
+export function restorePic(saved: Json): PicState {
+  const record = asRecord(saved);
+  const fields = PIC_FIELDS.map((name) => [name, decodeNumber(record[name] ?? null)] as const);
+  return Object.fromEntries(fields) as unknown as PicState;
+}

@@ -1,0 +1,92 @@
+/**
+ * How a processor and its local APIC speak to each other, and how interrupt messages travel between APICs. CPU models
+ * and devices know only these interfaces, not each other. Intel SDM vol. 3A chapter 10 (APIC), §6.3 (sources).
+ */
+
+/** What a CPU asks of its interrupt controller between two instructions. Kinds in descending priority. */
+export interface InterruptController {
+  /** Whether anything below is pending. Hot path: asked before every entry. */
+  readonly isPending: boolean;
+  /** INIT: the processor resets and waits for STARTUP. */
+  readonly hasInit: boolean;
+  /** STARTUP, which counts only while the processor waits for it. */
+  readonly hasStartup: boolean;
+  readonly hasNmi: boolean;
+  /** An external interrupt above the processor's priority (PPR); whether RFLAGS.IF lets it in is the CPU's matter. */
+  readonly hasExternal: boolean;
+
+  takeInit(): void;
+  /** Returns the vector of the STARTUP message: execution begins at vector × 4096. */
+  takeStartup(): number;
+  takeNmi(): void;
+  /**
+   * Acknowledges the highest external interrupt and returns its vector: asking and updating the controller (IRR → ISR, or
+   * the 8259's INTA cycle) is one step. undefined: it is gone in the meantime, or held back by the priority now.
+   */
+  takeExternal(): number | undefined;
+
+  /** CR8: bits 7:4 of the task priority register. */
+  cr8: number;
+  /** IA32_APIC_BASE. Exact Number: 52 bits at most. */
+  apicBase: number;
+  /** An MSR of the APIC (x2APIC 0x800–0x83f, TSC deadline 0x6e0). undefined / false: the access is #GP. */
+  readMsr(index: number): bigint | undefined;
+  writeMsr(index: number, value: bigint): boolean;
+  /** Whether MSRs of the APIC can be reached: without it CPUID hides x2APIC and TSC deadline. Set by the CPU. */
+  msrsReachable: boolean;
+  /** As the processor's RESET (or INIT, which keeps the APIC's identity) leaves it. */
+  reset(init: boolean): void;
+}
+
+/** What a local APIC tells its CPU, and what its timer needs of it. */
+export interface InterruptedCpu {
+  /** Something is pending: come out of the guest, or out of HLT. Harmless to repeat. */
+  wakeup(): void;
+  /** The time-stamp counter as the guest would read it now, and its frequency, for the TSC-deadline timer. */
+  readTsc(): bigint;
+  readonly tscHz: number;
+}
+
+/** Delivery modes as the ICR and the redirection entries encode them (SDM vol. 3A §10.6.1). */
+export const DeliveryMode = {
+  Fixed: 0,
+  LowestPriority: 1,
+  Smi: 2,
+  Nmi: 4,
+  Init: 5,
+  Startup: 6,
+  ExtInt: 7,
+} as const;
+
+/** One interrupt message on the system bus (SDM vol. 3A §10.11.1 names the same fields for MSI). */
+export interface InterruptMessage {
+  readonly destination: number;
+  /** Logical destination (LDR, DFR) instead of an APIC id. */
+  readonly isLogical: boolean;
+  /** One of {@link DeliveryMode}. */
+  readonly deliveryMode: number;
+  readonly vector: number;
+  readonly isLevel: boolean;
+  /** For level-triggered INIT: assert or de-assert. */
+  readonly assert: boolean;
+}
+
+/** Carries messages to the local APICs of one system, and end-of-interrupt broadcasts to the I/O APICs. */
+export interface InterruptBus {
+  /** Returns false if no APIC accepted it. */
+  send(message: InterruptMessage): boolean;
+  /** A local APIC has finished a level-triggered interrupt. */
+  broadcastEoi(vector: number): void;
+}
+
+/** An MSI write is a store to 0xfee0_0000–0xfeef_ffff (SDM vol. 3A §10.11). */
+export function messageFromMsi(address: number, data: number): InterruptMessage {
+  return {
+    destination: (address >>> 12) & 0xff,
+    isLogical: (address & 4) !== 0,
+    deliveryMode: (data >>> 8) & 7,
+    vector: data & 0xff,
+    isLevel: (data & 0x8000) !== 0,
+    assert: (data & 0x8000) === 0 || (data & 0x4000) !== 0,
+  };
+}

@@ -1,0 +1,17 @@
+// Tests that a flavour of KVM cannot pass, and why. Everything else has to pass everywhere. The table is printed
+// at the end of each run of the rig.
+
+import type { KvmFlavour } from '../../src/host/probe.ts';
+
+export interface Exclusion {
+  /** A test file, relative to the root of the tree, or the name of a test as a regular expression. */
+  readonly what: string | RegExp;
+  readonly flavour: KvmFlavour;
+  readonly reason: string;
+}
+
+export const EXCLUSIONS: readonly Exclusion[] = [];
+
+/** The table's rows for this flavour. */
+export const exclusionsFor = (flavour: KvmFlavour, table = EXCLUSIONS): Exclusion[] =>
+  table.filter((row) => row.flavour === flavour);

@@ -89,6 +89,11 @@ const MACHINES: Readonly<Record<number, string>> = {
   258: 'LoongArch',
 };
 
+/** What people call the machine that `e_machine` names. */
+export function machineName(machine: number): string {
+  return MACHINES[machine] ?? `machine type ${machine}`;
+}
+
 /** Reads and checks the headers. Throws ExecError with one line that says what is wrong. */
 export function parseElf(reader: ImageReader, path: string): ElfImage {
   const header = readHeader(reader, path);
@@ -129,8 +134,7 @@ function readHeader(reader: ImageReader, path: string): DataView {
   const header = new DataView(bytes.buffer, 0, ELF_HEADER_SIZE);
   const elfClass = bytes[4];
   const machine = header.getUint16(18, bytes[5] !== 2);
-  const machineName = MACHINES[machine] ?? `machine type ${machine}`;
-  if (machine !== MACHINE_X86_64) throw new ExecError(path, `is for ${machineName}, not for x86-64`);
+  if (machine !== MACHINE_X86_64) throw new ExecError(path, `is for ${machineName(machine)}, not for x86-64`);
   if (elfClass !== 2) throw new ExecError(path, 'is a 32-bit program: only 64-bit ones can be run');
   if (bytes[5] !== 1) throw new ExecError(path, 'damaged ELF file: x86-64 is little-endian');
   if (bytes[6] !== 1 || header.getUint32(20, true) !== 1) throw new ExecError(path, 'unknown version of ELF');

@@ -50,13 +50,13 @@ export abstract class PioDevice extends SimObject implements Responder {
   }
 
   recvAtomic(packet: Packet): Ticks {
-    this.#access(packet);
+    this.access(packet);
     return this.#latency;
   }
 
   /** A debugger's access is the real one, side effects included: a device has no other face. */
   recvFunctional(packet: Packet): void {
-    this.#access(packet);
+    this.access(packet);
   }
 
   /** The registers are touched when the request arrives; the response leaves after the latency. */
@@ -64,7 +64,7 @@ export abstract class PioDevice extends SimObject implements Responder {
     const delay = (packet.headerDelay + packet.payloadDelay + this.#latency) as Ticks;
     packet.headerDelay = 0 as Ticks;
     packet.payloadDelay = 0 as Ticks;
-    this.#access(packet);
+    this.access(packet);
     this.#responses.push(packet, delay);
     return true;
   }
@@ -87,13 +87,14 @@ export abstract class PioDevice extends SimObject implements Responder {
     if (this.drain() === 'drained') this.drainDone();
   }
 
-  #access(packet: Packet): void {
+  /** Serves a request and makes it a response. A device that is no set of registers overrides this. */
+  protected access(packet: Packet): void {
     const { addr, sizeBytes, cmd } = packet;
     if (!cmd.isRead && !cmd.isWrite) {
       packet.makeError(Command.BadAddressError);
       return;
     }
-    const placed = this.#banks.find(({ range }) => range.contains(addr, sizeBytes));
+    const placed = this.#bankAt(addr, sizeBytes);
     if (placed !== undefined) {
       const step = sizeBytes === 1 || sizeBytes === 2 || sizeBytes % 4 === 0 ? Math.min(sizeBytes, 4) : 1;
       for (let i = 0; i < sizeBytes; i += step) accessBank(placed, packet, i, step);
@@ -105,9 +106,14 @@ export abstract class PioDevice extends SimObject implements Responder {
   }
 
   #accessByte(packet: Packet, i: number): void {
-    const placed = this.#banks.find(({ range }) => range.contains((packet.addr + i) as PhysAddr));
+    const placed = this.#bankAt((packet.addr + i) as PhysAddr, 1);
     if (placed !== undefined) accessBank(placed, packet, i, 1);
     else if (packet.isRead) packet.data[i] = 0xff;
+  }
+
+  #bankAt(addr: PhysAddr, sizeBytes: number): PlacedBank | undefined {
+    for (const placed of this.#banks) if (placed.range.contains(addr, sizeBytes)) return placed;
+    return undefined;
   }
 }
 

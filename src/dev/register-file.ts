@@ -3,6 +3,7 @@
  * documentation (docs/devices.md) come from it; what a register does beside keeping its value is a hook.
  *
  *   const REGISTERS = {
+ *     rbr: reg({ at: 0, access: 'ro', doc: 'receiver buffer' }),
  *     thr: reg({ at: 0, access: 'wo', doc: 'transmitter holding register' }),
  *     lcr: reg({ at: 3, doc: 'line control', fields: { wls: bits(1, 0), dlab: bit(7) } }),
  *   };
@@ -88,8 +89,9 @@ export class RegisterFile<T extends RegisterTable> implements StateCell, Registe
   readonly table: T;
   readonly #values: Uint32Array;
   readonly #slots = new Map<keyof T, Slot>();
-  /** The registers that cover each byte offset. */
-  readonly #at: (readonly Slot[])[] = [];
+  /** By byte offset, the registers that answer a read, and those that take a write: often two share a place. */
+  readonly #readers: Slot[][] = [];
+  readonly #writers: Slot[][] = [];
   readonly #selection: () => string;
 
   /**
@@ -114,8 +116,9 @@ export class RegisterFile<T extends RegisterTable> implements StateCell, Registe
     for (const [index, [name, declared]] of entries.entries()) {
       const slot: Slot = { name, declared, index, hook: hooks[name as keyof T] ?? {} };
       this.#slots.set(name, slot);
-      for (let i = 0; i < declared.sizeBytes; i++) {
-        this.#at[declared.at + i] = [...(this.#at[declared.at + i] ?? []), slot];
+      for (let at = declared.at; at < declared.at + declared.sizeBytes; at++) {
+        enlist(this.#readers, at, slot, 'wo');
+        enlist(this.#writers, at, slot, 'ro');
       }
     }
     this.reset();
@@ -152,7 +155,7 @@ export class RegisterFile<T extends RegisterTable> implements StateCell, Registe
   read(offset: number, sizeBytes: number): number {
     let result = 0;
     for (let i = 0; i < sizeBytes; ) {
-      const slot = this.#find(offset + i);
+      const slot = this.#find(this.#readers[offset + i]);
       if (slot === undefined) {
         i++;
         continue;
@@ -170,7 +173,7 @@ export class RegisterFile<T extends RegisterTable> implements StateCell, Registe
   /** What software writes; a part of a register leaves its other bytes as they are. */
   write(offset: number, sizeBytes: number, value: number): void {
     for (let i = 0; i < sizeBytes; ) {
-      const slot = this.#find(offset + i);
+      const slot = this.#find(this.#writers[offset + i]);
       if (slot === undefined) {
         i++;
         continue;
@@ -210,8 +213,7 @@ export class RegisterFile<T extends RegisterTable> implements StateCell, Registe
     hook.write?.(access === 'w1c' ? (value & changes) >>> 0 : this.#values[index]!, previous);
   }
 
-  #find(offset: number): Slot | undefined {
-    const slots = this.#at[offset];
+  #find(slots: readonly Slot[] | undefined): Slot | undefined {
     if (slots === undefined) return undefined;
     if (slots.length === 1 && slots[0]!.declared.when === undefined) return slots[0];
     const selection = this.#selection();
@@ -229,6 +231,15 @@ export class RegisterFile<T extends RegisterTable> implements StateCell, Registe
     if (found === undefined) throw new RangeError(`register ${String(name)} has no field ${field}`);
     return found;
   }
+}
+
+/** Adds a register to those at an offset; one that does not answer this kind of access comes after all that do. */
+function enlist(places: Slot[][], at: number, slot: Slot, unfit: RegisterAccess): void {
+  places[at] ??= [];
+  const slots = places[at];
+  const unfits = slots.findIndex(({ declared }) => declared.access === unfit);
+  if (slot.declared.access === unfit || unfits < 0) slots.push(slot);
+  else slots.splice(unfits, 0, slot);
 }
 
 /** Ones in bits `high` to 0. */

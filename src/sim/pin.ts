@@ -1,6 +1,5 @@
 /**
- * Pins: one-bit wires between devices, as gem5's IntSourcePin and IntSinkPin. A source has one sink; several sources
- * of one input meet in a {@link SharedLine}.
+ * Pins: one-bit wires between devices, as gem5's IntSourcePin and IntSinkPin. A source has one sink.
  *
  * A pin is no state of its own: its owner drives it again in `restored()`. A sink that looks for edges keeps the level
  * it last saw in its own state, and so sees no edge then.
@@ -39,31 +38,6 @@ export class OutputPin {
   pulse(): void {
     this.set(true);
     this.set(false);
-  }
-}
-
-/** A line that several outputs drive: high as long as one of them is (wired OR). */
-export class SharedLine {
-  readonly #sink: PinSink;
-  #driven = 0;
-
-  constructor(sink: PinSink) {
-    this.#sink = sink;
-  }
-
-  /** One more input of the line, to be connected to one output. */
-  input(): PinSink {
-    let own = false;
-    return {
-      setLevel: (level) => {
-        if (level === own) return;
-        own = level;
-        const wasHigh = this.#driven > 0;
-        this.#driven += level ? 1 : -1;
-        const isHigh = this.#driven > 0;
-        if (isHigh !== wasHigh) this.#sink.setLevel(isHigh);
-      },
-    };
   }
 }
 

@@ -15,6 +15,13 @@ export const IO_SPACE_SIZE = 0x1_0000;
 export const PCI_CONFIG_BASE = (BEYOND_GUEST + 2 ** 32) as PhysAddr;
 export const PCI_CONFIG_SIZE = 0x100_0000;
 
+/**
+ * Each processor sees its own local APIC at the same address (IA32_APIC_BASE), so the bus cannot tell them apart there.
+ * On the bus they have a page each in this window, and a CPU turns accesses to its APIC page into accesses to that one.
+ */
+export const LOCAL_APIC_WINDOW = (BEYOND_GUEST + 2 * 2 ** 32) as PhysAddr;
+export const LOCAL_APIC_PAGE_SIZE = 0x1000;
+
 /** Ports of PCI configuration mechanism #1. */
 export const PCI_CONFIG_ADDRESS_PORT = 0xcf8;
 export const PCI_CONFIG_DATA_PORT = 0xcfc;
@@ -27,4 +34,9 @@ export function portAddress(port: number): PhysAddr {
 /** Physical address of a register of a PCI function. */
 export function pciConfigAddress(bus: number, device: number, fn: number, register: number): PhysAddr {
   return (PCI_CONFIG_BASE + ((bus << 16) | (device << 11) | (fn << 8) | register)) as PhysAddr;
+}
+
+/** Physical address, on the bus, of the registers of the local APIC that had this id at reset. */
+export function localApicAddress(id: number): PhysAddr {
+  return (LOCAL_APIC_WINDOW + id * LOCAL_APIC_PAGE_SIZE) as PhysAddr;
 }

@@ -4,13 +4,20 @@
  */
 import { asRecord, decodeNumber, type Json, StateError } from '../../sim/state.ts';
 
-/** Registers of a local APIC at their MMIO offsets / 16: id, version, TPR, … as 32-bit words. SDM vol. 3A §10.4.1. */
+/**
+ * Registers of a local APIC at their MMIO offsets / 16: id, version, TPR, … as 32-bit words. SDM vol. 3A §10.4.1. It is the
+ * page of KVM's kvm_lapic_state: the id is in bits 31:24 in x2APIC mode, too (KVM's format without KVM_CAP_X2APIC_API), the
+ * upper half of an x2APIC ICR is the word at 0x310, and the timer's current count is the one at the moment of saving.
+ */
 export interface LocalApicState {
   /** 64 words: word i is the register at offset 16 × i (0x000–0x3f0). */
   readonly registers: Uint32Array;
 }
 
-/** I/O APIC (82093AA). `irr` has a bit per input that waits for its EOI or is high and masked. */
+/**
+ * I/O APIC (82093AA), as KVM's kvm_ioapic_state. `irr` has a bit per level-triggered input that is asserted, and per
+ * edge-triggered one whose edge has not been delivered.
+ */
 export interface IoApicState {
   readonly id: number;
   readonly ioregsel: number;

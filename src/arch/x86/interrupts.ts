@@ -15,6 +15,7 @@ export interface InterruptController {
   /** An external interrupt above the processor's priority (PPR); whether RFLAGS.IF lets it in is the CPU's matter. */
   readonly hasExternal: boolean;
 
+  /** Takes the message and resets the controller, as {@link reset} does for INIT. */
   takeInit(): void;
   /** Returns the vector of the STARTUP message: execution begins at vector × 4096. */
   takeStartup(): number;
@@ -36,6 +37,8 @@ export interface InterruptController {
   msrsReachable: boolean;
   /** As the processor's RESET (or INIT, which keeps the APIC's identity) leaves it. */
   reset(init: boolean): void;
+  /** Software has set the time-stamp counter: a TSC deadline is another instant now. */
+  tscChanged?(): void;
 }
 
 /** What a local APIC tells its CPU, and what its timer needs of it. */
@@ -58,8 +61,19 @@ export const DeliveryMode = {
   ExtInt: 7,
 } as const;
 
+/**
+ * A destination that means every processor, physical or logical. Senders whose destinations have 8 bits (xAPIC, I/O APIC,
+ * MSI) say 0xff, which {@link destinationFrom8Bits} turns into this; in x2APIC mode 0xff is a processor like another.
+ */
+export const ALL_PROCESSORS = 0xffff_ffff;
+
+export function destinationFrom8Bits(destination: number): number {
+  return destination === 0xff ? ALL_PROCESSORS : destination;
+}
+
 /** One interrupt message on the system bus (SDM vol. 3A §10.11.1 names the same fields for MSI). */
 export interface InterruptMessage {
+  /** 32 bits; {@link ALL_PROCESSORS} is a broadcast. */
   readonly destination: number;
   /** Logical destination (LDR, DFR) instead of an APIC id. */
   readonly isLogical: boolean;
@@ -79,12 +93,17 @@ export interface InterruptBus {
   broadcastEoi(vector: number): void;
 }
 
-/** An MSI write is a store to 0xfee0_0000–0xfeef_ffff (SDM vol. 3A §10.11). */
+/**
+ * An MSI write is a store to 0xfee0_0000–0xfeef_ffff (SDM vol. 3A §10.11). Its redirection hint (address bit 3) lets the
+ * message go to the processor of the group that runs at the lowest priority.
+ */
 export function messageFromMsi(address: number, data: number): InterruptMessage {
+  const mode = (data >>> 8) & 7;
+  const isHinted = (address & 8) !== 0 && mode === DeliveryMode.Fixed;
   return {
-    destination: (address >>> 12) & 0xff,
+    destination: destinationFrom8Bits((address >>> 12) & 0xff),
     isLogical: (address & 4) !== 0,
-    deliveryMode: (data >>> 8) & 7,
+    deliveryMode: isHinted ? DeliveryMode.LowestPriority : mode,
     vector: data & 0xff,
     isLevel: (data & 0x8000) !== 0,
     assert: (data & 0x8000) === 0 || (data & 0x4000) !== 0,

@@ -63,10 +63,12 @@ export const MSRS: readonly MsrDescription[] = [
 /** Numbers of MSRs that the simulator itself reads or writes. */
 export const MsrIndex = {
   TSC: 0x10,
+  TSC_ADJUST: 0x3b,
   SYSENTER_CS: 0x174,
   SYSENTER_ESP: 0x175,
   SYSENTER_EIP: 0x176,
   PAT: 0x277,
+  TSC_DEADLINE: 0x6e0,
   XSS: 0xda0,
   STAR: 0xc000_0081,
   LSTAR: 0xc000_0082,

@@ -23,6 +23,10 @@ export const COMMANDS = {
     summary: 'run a Linux program on the simulated machine',
     load: async () => (await import('./run.ts')).command,
   },
+  boot: {
+    summary: 'boot a kernel or a bare-metal image on a simulated PC',
+    load: async () => (await import('./boot.ts')).command,
+  },
   demo: {
     summary: 'run the bundled program and print what the simulator saw',
     load: async () => (await import('./demo.ts')).command,

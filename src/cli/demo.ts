@@ -8,6 +8,7 @@ import { ExitStatus, FatalError } from '../sim/trouble.ts';
 import type { Command } from './commands.ts';
 import { parseOptions, text, value } from './options.ts';
 import { DEFAULT_DIRECTORY } from './output-directory.ts';
+import { ProcessMachine } from './process-machine.ts';
 import { bytes } from './program.ts';
 import { runSession } from './session.ts';
 import { summary } from './summary.ts';
@@ -41,26 +42,28 @@ async function run(args: readonly string[]): Promise<number> {
   const program = fileURLToPath(new URL('../../share/demo/mixed', import.meta.url));
   answer(`Running ${relative('', program)} on the host's own processor, inside the simulator.\n\n`);
   const { outdir } = values;
-  const result = await runSession({
-    system: {
-      cpu: 'best',
-      memorySize: 2 ** 28,
-      workload: {
-        executablePath: bytes(program),
-        args: [bytes(program)],
-        environment: [],
-        cwd: '/',
-        readOnly: true,
-      },
+  const system = {
+    memorySize: 2 ** 28,
+    workload: {
+      executablePath: bytes(program),
+      args: [bytes(program)],
+      environment: [],
+      cwd: '/',
+      readOnly: true,
     },
-    seed: undefined,
-    outdir,
-    dumpState: undefined,
-    maxTick: undefined,
-    debugFlags: '',
-    debugFile: undefined,
-  });
-  answer(`\n${summary(result.snapshot, result.system.cpu.path)}\n`);
+  };
+  const result = await runSession(
+    {
+      outdir,
+      dumpState: undefined,
+      maxTick: undefined,
+      seed: undefined,
+      debugFlags: '',
+      debugFile: undefined,
+    },
+    (surroundings) => new ProcessMachine(surroundings, system, outdir),
+  );
+  answer(`\n${summary(result.snapshot, result.machine.cpu.path)}\n`);
   answer(`Everything that was counted: ${join(outdir, 'stats.txt')} and ${join(outdir, 'stats.json')}\n`);
   answer('Your own program: bin/hypertick run PROGRAM; see also hypertick --help and hypertick doctor.\n');
   return result.status;

@@ -12,8 +12,10 @@ export interface Option<T> {
   readonly argument?: string;
   readonly help: string;
   readonly initial: T;
+  /** Whether two arguments follow: `--option FIRST SECOND`. */
+  readonly isPair?: boolean;
   /** The value after one more occurrence with the text `text`, checked. Throws FatalError without the option's name. */
-  accept(previous: T, text: string): T;
+  accept(previous: T, text: string, second: string): T;
 }
 
 export type OptionTable = Readonly<Record<string, Option<unknown>>>;
@@ -44,6 +46,19 @@ export const list = <T>(
   accept: (previous, text) => [...previous, parse(text)],
 });
 
+/** An option with two arguments that may be repeated. */
+export const pairs = <T>(
+  argument: string,
+  help: string,
+  parse: (first: string, second: string) => T,
+): Option<readonly T[]> => ({
+  argument,
+  help,
+  initial: [],
+  isPair: true,
+  accept: (previous, first, second) => [...previous, parse(first, second)],
+});
+
 /** For {@link value} and {@link list}: any text that is not empty. */
 export function text(argument: string): string {
   if (argument === '') throw new FatalError('is empty');
@@ -70,10 +85,14 @@ export function parameter<V>(declared: Param<unknown, V>): (argument: string) =>
   };
 }
 
-/** Splits `args` into checked option values and operands. Throws FatalError naming the option. */
+/**
+ * Splits `args` into checked option values and operands. Throws FatalError naming the option.
+ * @param interspersed options may also follow operands; without it the first operand ends the options
+ */
 export function parseOptions<O extends OptionTable>(
   table: O,
   args: readonly string[],
+  { interspersed = false }: { readonly interspersed?: boolean } = {},
 ): { values: OptionValues<O>; operands: string[] } {
   const values: Record<string, unknown> = {};
   const config: Record<string, { type: 'string' | 'boolean' }> = {};
@@ -88,18 +107,31 @@ export function parseOptions<O extends OptionTable>(
     allowPositionals: true,
     tokens: true,
   });
-  let end = args.length;
-  for (const token of tokens) {
+  const operands: string[] = [];
+  const rest = tokens.values();
+  for (const token of rest) {
     if (token.kind !== 'option') {
-      end = token.kind === 'positional' ? token.index : token.index + 1;
-      break;
+      const isTerminator = token.kind === 'option-terminator';
+      if (isTerminator || !interspersed) {
+        operands.push(...args.slice(isTerminator ? token.index + 1 : token.index));
+        break;
+      }
+      operands.push(token.value);
+      continue;
     }
     const option = Object.hasOwn(table, token.name) ? table[token.name] : undefined;
     if (option === undefined || !token.rawName.startsWith('--')) throw unknownOption(token.rawName, table);
-    values[token.name] = accept(option, values[token.name], token);
+    let second = '';
+    if (option.isPair) {
+      const next = rest.next().value;
+      if (next?.kind !== 'positional' || token.value === undefined)
+        throw new FatalError(`option ${token.rawName} needs two values: ${token.rawName} ${option.argument}`);
+      second = next.value;
+    }
+    values[token.name] = accept(option, values[token.name], token, second);
   }
   // parseArgs has made sure of every name, `accept` of every value.
-  return { values: values as OptionValues<O>, operands: args.slice(end) };
+  return { values: values as OptionValues<O>, operands };
 }
 
 const isFlag = (option: Option<unknown>): boolean => option.argument === undefined;
@@ -111,7 +143,7 @@ interface OptionToken {
 }
 
 /** The option's value after this occurrence of it. */
-function accept(option: Option<unknown>, previous: unknown, token: OptionToken): unknown {
+function accept(option: Option<unknown>, previous: unknown, token: OptionToken, second: string): unknown {
   const { rawName, value: argument, inlineValue } = token;
   if (isFlag(option) && argument !== undefined) throw new FatalError(`option ${rawName} takes no value`);
   if (!isFlag(option) && argument === undefined)
@@ -121,7 +153,7 @@ function accept(option: Option<unknown>, previous: unknown, token: OptionToken):
       `option ${rawName} needs a value, found ${argument}; write ${rawName}=${argument} if you mean it`,
     );
   try {
-    return option.accept(previous, argument ?? '');
+    return option.accept(previous, argument ?? '', second);
   } catch (error) {
     if (error instanceof FatalError)
       throw new FatalError(`option ${rawName}: ${error.message}`, { cause: error });

@@ -3,12 +3,12 @@
 
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { parseTime } from '../sim/params.ts';
-import { asTick } from '../sim/tick.ts';
 import { FatalError } from '../sim/trouble.ts';
-import { CPU_MODELS, SE_SYSTEM_PARAMS } from '../system/se-system.ts';
+import { CPU_MODELS } from '../system/cpu-models.ts';
+import { SE_SYSTEM_PARAMS } from '../system/se-system.ts';
 import type { Command } from './commands.ts';
-import { flag, integer, list, type OptionValues, parameter, parseOptions, text, value } from './options.ts';
+import { flag, list, type OptionValues, parameter, parseOptions, text, value } from './options.ts';
+import { ProcessMachine } from './process-machine.ts';
 import {
   bytes,
   checkDirectory,
@@ -19,12 +19,10 @@ import {
   withSettings,
 } from './program.ts';
 import { runSession } from './session.ts';
+import { SESSION_OPTIONS, sessionOptions } from './session-options.ts';
 import { parseStartTime } from './start-time.ts';
 import { summary } from './summary.ts';
 import { sayRaw } from './terminal.ts';
-
-const MAX_TICK = 2n ** 64n - 1n;
-const MAX_SEED = BigInt(Number.MAX_SAFE_INTEGER);
 
 const OPTIONS = {
   cpu: value(
@@ -39,8 +37,8 @@ const OPTIONS = {
     parameter(SE_SYSTEM_PARAMS.memorySize),
     2 ** 30,
   ),
-  seed: value('N', 'seed of everything random in the machine (default: 1)', integer(0n, MAX_SEED), 1n),
-  'max-ticks': value('TICKS', 'stop at this tick, or time such as 10ms; status 124', parseTicks, undefined),
+  seed: SESSION_OPTIONS.seed,
+  'max-ticks': SESSION_OPTIONS['max-ticks'],
   'start-time': value(
     'DATE',
     "CLOCK_REALTIME's start: an ISO date or 'now' (default: 2026-01-01)",
@@ -53,10 +51,10 @@ const OPTIONS = {
   root: value('DIR', "directory that is the program's /; there is no way out of it", text, undefined),
   'read-only': flag('let the program write no file'),
   outdir: value('DIR', 'write stats.txt, stats.json and config.json there', text, undefined),
-  'dump-state': value('FILE', 'write the final architectural state there, as JSON', text, undefined),
-  summary: flag('print what the simulator saw to standard error at the end'),
-  'debug-flags': value('LIST', 'trace, for example Kvm,SyscallAll,-KvmIO', text, ''),
-  'debug-file': value('FILE', 'where traces go (default: standard error)', text, undefined),
+  'dump-state': SESSION_OPTIONS['dump-state'],
+  summary: SESSION_OPTIONS.summary,
+  'debug-flags': SESSION_OPTIONS['debug-flags'],
+  'debug-file': SESSION_OPTIONS['debug-file'],
 };
 
 const NOTES = `Everything behind PROGRAM belongs to the program. Its standard input, output and error are
@@ -72,25 +70,21 @@ async function run(args: readonly string[]): Promise<number> {
   const { values, operands } = parseOptions(OPTIONS, args);
   if (operands.length === 0)
     throw new FatalError('no program given; usage: hypertick run [options] PROGRAM [ARGUMENTS…]');
-  const result = await runSession({
-    system: {
-      cpu: values.cpu,
-      memorySize: values.memory,
-      workload: {
-        ...programOf(values, operands.length),
-        readOnly: values['read-only'],
-        startTime: values['start-time'],
-        hostCpuinfo: readFileSync('/proc/cpuinfo', 'latin1'),
-      },
+  const system = {
+    cpu: values.cpu,
+    memorySize: values.memory,
+    workload: {
+      ...programOf(values, operands.length),
+      readOnly: values['read-only'],
+      startTime: values['start-time'],
+      hostCpuinfo: readFileSync('/proc/cpuinfo', 'latin1'),
     },
-    seed: Number(values.seed),
-    outdir: values.outdir,
-    dumpState: values['dump-state'],
-    maxTick: values['max-ticks'],
-    debugFlags: values['debug-flags'],
-    debugFile: values['debug-file'],
-  });
-  if (values.summary) sayRaw(summary(result.snapshot, result.system.cpu.path));
+  };
+  const result = await runSession(
+    sessionOptions(values),
+    (surroundings) => new ProcessMachine(surroundings, system, values.outdir),
+  );
+  if (values.summary) sayRaw(summary(result.snapshot, result.machine.cpu.path));
   return result.status;
 }
 
@@ -110,10 +104,6 @@ function programOf(values: OptionValues<typeof OPTIONS>, operandCount: number) {
     cwd,
     root: root === undefined ? undefined : bytes(resolve(root)),
   };
-}
-
-function parseTicks(argument: string) {
-  return /^\d+$/.test(argument) ? asTick(integer(1n, MAX_TICK)(argument)) : parseTime(argument);
 }
 
 function setting(argument: string): string {

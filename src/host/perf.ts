@@ -131,7 +131,7 @@ export class PerfCounter {
   }
 
   /** Overflows signal a thread from now on. */
-  signalOverflow(target: SignalTarget): void {
+  signalOverflow(target: Pick<SignalTarget, 'threadId' | 'signal'>): void {
     const { fcntl } = libc();
     const owner = new Int32Array([F_OWNER_TID, target.threadId]);
     check(fcntl(this.#fd, F_SETOWN_EX, owner), 'fcntl(F_SETOWN_EX)');

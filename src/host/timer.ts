@@ -43,6 +43,8 @@ export class PosixTimer {
   readonly #timeAddress = addressOf(this.#time);
   readonly #call = syscall().call;
   readonly #settime = syscall().timer_settime;
+  /** It measures the host's time, wherever the thread is. */
+  readonly onlyInGuest = false;
   /** Resolution of its clock, nanoseconds. */
   readonly resolutionNs: number;
 

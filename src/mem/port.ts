@@ -59,6 +59,15 @@ export class RequestPort {
     return this.#peer !== undefined;
   }
 
+  /** Takes the place of another port, which is left unbound: a CPU takes over from another. Nothing is in flight. */
+  takeOverFrom(old: RequestPort): void {
+    if (old.#awaitsRetry) throw new Error(`${old.name} is to be replaced while it waits for a retry`);
+    const peer = old.peer;
+    old.#peer = undefined;
+    peer.detach();
+    this.bind(peer);
+  }
+
   get peer(): ResponsePort {
     if (this.#peer === undefined) throw new Error(`${this.name} is not bound to anything`);
     return this.#peer;
@@ -157,6 +166,11 @@ export class ResponsePort {
   attach(peer: RequestPort): void {
     if (this.#peer !== undefined) throw new Error(`${this.name} is bound to ${this.#peer.name} already`);
     this.#peer = peer;
+  }
+
+  /** For `RequestPort.takeOverFrom` only. */
+  detach(): void {
+    this.#peer = undefined;
   }
 
   /** For the peer only. */

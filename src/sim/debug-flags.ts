@@ -21,6 +21,7 @@ export const DEBUG_FLAGS = {
   Loader: 'loading of programs',
   MemoryAccess: 'accesses of the physical memory',
   MMU: 'address translation',
+  PseudoInst: 'pseudo-instructions (m5 ops) of the guest',
   Stats: 'reset and dump of statistics',
   SyscallBase: 'system calls by name and result',
   SyscallVerbose: 'details of system calls',

@@ -14,6 +14,7 @@ import { type HostClock, Slice } from './slice.ts';
 import type { Json } from './state.ts';
 import { asRecord, customCell, decodeNumber, decodeTick, isJsonArray, StateError } from './state.ts';
 import { type Result, sum } from './stats/kinds.ts';
+import { Statistics } from './stats/statistics.ts';
 import { type Tick, type Ticks, ZERO_TICKS } from './tick.ts';
 import { Trouble, type WarnSink } from './trouble.ts';
 
@@ -55,6 +56,8 @@ export class Root extends SimObject {
   readonly trouble: Trouble;
   readonly slice: Slice;
   readonly stats: RootStats;
+  /** Reset and dump of the statistics of all objects. */
+  readonly statsControl = new Statistics(this);
   readonly hostClock: HostClock;
   readonly #queues: EventQueue[] = [];
   readonly #idleSources: IdleSource[] = [];

@@ -2,13 +2,14 @@
  * Simulator: runs a tree of SimObjects. It simulates in slices of host time and yields to the event loop of
  * the process between them; it ends with exit events that say why.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { restoreCheckpoint } from './checkpoint/reader.ts';
 import { saveCheckpoint } from './checkpoint/writer.ts';
 import { type EventQueue, Priority, SimEvent } from './event-queue.ts';
 import { ExitCause, type ExitEvent } from './exit-event.ts';
+import { Pacer } from './pacing.ts';
 import type { Root } from './root.ts';
-import { Statistics } from './stats/statistics.ts';
+import type { Statistics } from './stats/statistics.ts';
 import type { Tick } from './tick.ts';
 import { FatalError, panic } from './trouble.ts';
 
@@ -17,6 +18,8 @@ export interface SimulatorOptions {
   readonly sliceMs?: number;
   /** Longest wait of an idle simulation before it looks around, host milliseconds; default 50. */
   readonly idleWaitMs?: number;
+  /** Simulated time does not run ahead of the host's: for a machine that a person sits at. Default false. */
+  readonly realTime?: boolean;
 }
 
 export interface RunOptions {
@@ -27,8 +30,14 @@ export interface RunOptions {
 /** Events between two looks at the host's clock, unless one of them says that it took long. */
 const EVENTS_PER_LOOK = 64;
 
-/** What ended a slice: time for others, an exit event, a finished drain, or nothing left to do. */
-type SliceEnd = 'time' | 'exit' | 'drain' | 'idle';
+/** What ended a slice: time for others, an exit event, a finished drain, nothing left to do, or nothing yet. */
+type SliceEnd = 'time' | 'exit' | 'drain' | 'idle' | 'early';
+
+interface SliceOptions {
+  readonly stopAtExit: boolean;
+  /** Holds simulated time back. */
+  readonly pacer?: Pacer | undefined;
+}
 
 export class Simulator {
   readonly root: Root;
@@ -36,6 +45,7 @@ export class Simulator {
   readonly #sliceMs: number;
   readonly #idleWaitMs: number;
   readonly #limit: SimEvent;
+  readonly #pacer: Pacer | undefined;
   #phase: 'constructed' | 'restored' | 'started' = 'constructed';
   #isRunning = false;
   #isClosed = false;
@@ -43,9 +53,10 @@ export class Simulator {
   /** Initializes all objects of the tree: it must be complete. */
   constructor(root: Root, options: SimulatorOptions = {}) {
     this.root = root;
-    this.stats = new Statistics(root);
+    this.stats = root.statsControl;
     this.#sliceMs = options.sliceMs ?? 10;
     this.#idleWaitMs = options.idleWaitMs ?? 50;
+    this.#pacer = options.realTime ? new Pacer(root.eventQueue, root.hostClock) : undefined;
     this.#limit = new SimEvent('root.limit', () => this.#post(ExitCause.limitReached), Priority.SimExit);
     for (const object of root.descendants()) object.init();
   }
@@ -73,6 +84,11 @@ export class Simulator {
       this.#setLimit(undefined);
     }
     return this.root.takeExit() ?? panic(this.root.path, 'the loop ended without an exit event');
+  }
+
+  /** Whether all objects have started up: what fails before has simulated nothing. */
+  get hasStarted(): boolean {
+    return this.#phase === 'started';
   }
 
   /** From outside, at any time: stop at the next chance. The default is gem5's cause for SIGINT. */
@@ -145,8 +161,8 @@ export class Simulator {
     if (this.#phase === 'constructed') {
       for (const object of this.root.descendants()) object.initState();
     }
-    this.#phase = 'started';
     for (const object of this.root.descendants()) object.startup();
+    this.#phase = 'started';
   }
 
   #post(cause: string, code = 0): void {
@@ -165,10 +181,13 @@ export class Simulator {
 
   async #loop(): Promise<void> {
     this.#isRunning = true;
+    const pacer = this.#pacer;
+    pacer?.begin();
     try {
       while (!this.root.hasExit) {
-        const end = this.#slice({ stopAtExit: true });
+        const end = this.#slice({ stopAtExit: true, pacer });
         if (end === 'time') await nextTurn();
+        else if (end === 'early') await this.#waitForOutside(Math.min(pacer!.waitMs(), this.#idleWaitMs));
         else if (end === 'idle') await this.#idle();
       }
     } finally {
@@ -177,7 +196,7 @@ export class Simulator {
   }
 
   /** Serves events until the slice is over or something wants to be looked at. Hot path. */
-  #slice({ stopAtExit }: { stopAtExit: boolean }): SliceEnd {
+  #slice({ stopAtExit, pacer }: SliceOptions): SliceEnd {
     const { root } = this;
     const { slice, drainManager } = root;
     const queues = root.eventQueues;
@@ -191,6 +210,7 @@ export class Simulator {
       }
       const queue = queues.length === 1 ? queues[0]! : this.#earliest(queues);
       if (queue.isEmpty || (queue.size === 1 && this.#limit.scheduled && this.#canWait())) return 'idle';
+      if (pacer !== undefined && pacer.waitMs() > 0) return 'early';
       queue.serviceOne();
     }
   }
@@ -219,12 +239,15 @@ export class Simulator {
 
   /** Nothing is scheduled: wait for the outside, without simulated time passing, or end. */
   async #idle(): Promise<void> {
+    if (this.#canWait()) await this.#waitForOutside(this.#idleWaitMs);
+    else this.#post(ExitCause.queueEmpty);
+  }
+
+  /** Waits up to `maxMs`, less if something comes in that the simulation waits for. */
+  async #waitForOutside(maxMs: number): Promise<void> {
     const source = this.root.idleSources.find((candidate) => candidate.canWake());
-    if (source === undefined) {
-      this.#post(ExitCause.queueEmpty);
-      return;
-    }
-    await source.wait(this.#idleWaitMs);
+    if (source === undefined) await sleep(maxMs);
+    else await source.wait(maxMs);
     await nextTurn();
   }
 }

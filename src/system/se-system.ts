@@ -14,9 +14,7 @@ import { choice, declareParams, type ParamInputs, size } from '../sim/params.ts'
 import { SimObject } from '../sim/sim-object.ts';
 import { LinuxProcess } from '../workload/linux/process.ts';
 import type { LinuxProcessOptions } from '../workload/linux/process-options.ts';
-
-/** Who can execute the instructions. `best` is the fastest that this host offers: KVM, the only one so far. */
-export const CPU_MODELS = ['best', 'kvm'] as const;
+import { CPU_MODELS } from './cpu-models.ts';
 
 export const SE_SYSTEM_PARAMS = declareParams({
   cpu: choice(CPU_MODELS, { default: 'best', description: 'CPU model' }),

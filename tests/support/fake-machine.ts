@@ -4,6 +4,7 @@ import { PAGE_SIZE, PagePreset } from '../../src/arch/x86/page-table.ts';
 import type { GuestCounters } from '../../src/cpu/kvm/vcpu-parts.ts';
 import { STUB_SIZE_BYTES } from '../../src/cpu/kvm/x86/user-stub.ts';
 import { X86KvmCpu, type X86KvmCpuParams } from '../../src/cpu/kvm/x86/x86-kvm-cpu.ts';
+import type { MemoryMode } from '../../src/mem/memory-mode.ts';
 import { PhysicalMemory } from '../../src/mem/physical-memory.ts';
 import { SimEvent } from '../../src/sim/event-queue.ts';
 import { Root } from '../../src/sim/root.ts';
@@ -20,10 +21,14 @@ const SYSCALL_PORT = 0xe0;
 export interface FakeMachineOptions {
   readonly params?: X86KvmCpuParams;
   readonly counters?: GuestCounters;
+  readonly memoryMode?: MemoryMode;
 }
 
 /** A CPU on a scripted vCPU, in syscall emulation. Host cycles are nanoseconds. */
-export function fakeMachine(script: readonly Step[], { params, counters }: FakeMachineOptions = {}) {
+export function fakeMachine(
+  script: readonly Step[],
+  { params, counters, memoryMode = 'atomicNoncaching' }: FakeMachineOptions = {},
+) {
   const lines: string[] = [];
   const warnings: string[] = [];
   const vcpu = new FakeVcpu();
@@ -55,6 +60,7 @@ export function fakeMachine(script: readonly Step[], { params, counters }: FakeM
         whyNoCounters: 'no counters in this test',
         close: () => {},
       }),
+      memoryMode: () => memoryMode,
       memory,
       stubBase: STUB_BASE,
     },

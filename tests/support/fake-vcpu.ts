@@ -2,8 +2,11 @@
 // come a control signal, a timer and a clock that tests own.
 
 import type { ControlSignal, RunTimer } from '../../src/cpu/kvm/runner.ts';
+import { Errno, HostError } from '../../src/host/errors.ts';
 import {
   KVM_RUN_EXIT_OFFSET,
+  KvmCoalescedMmio,
+  KvmCoalescedMmioRing,
   KvmExitLayouts,
   KvmExitReason,
   KvmIo,
@@ -11,7 +14,7 @@ import {
 } from '../../src/host/kvm/abi.ts';
 import { KvmRegs, KvmSegment, KvmSregs, KvmSyncX86 } from '../../src/host/kvm/abi-x86.ts';
 import { KvmRun } from '../../src/host/kvm/run.ts';
-import type { CpuidEntry, Translation, X86Vcpu } from '../../src/host/kvm/vcpu.ts';
+import { type CpuidEntry, MsrRefusedError, type Translation, type X86Vcpu } from '../../src/host/kvm/vcpu.ts';
 
 export const EINTR = 4;
 
@@ -47,6 +50,7 @@ export class FakeSignal implements ControlSignal {
 
 /** A clock in nanoseconds and a timer on it; advancing the clock fires the timer. */
 export class FakeTime implements RunTimer {
+  readonly onlyInGuest = false;
   ns = 0;
   armedFor = Number.POSITIVE_INFINITY;
   readonly armed: number[] = [];
@@ -72,6 +76,9 @@ export class FakeTime implements RunTimer {
   }
 }
 
+const TSC = 0x10;
+const HOST_TSC = 7_000_000_000_000n;
+
 const refuse = (what: string) => (): never => {
   throw new Error(`the scripted vCPU has no ${what}`);
 };
@@ -79,15 +86,24 @@ const refuse = (what: string) => (): never => {
 export class FakeVcpu implements X86Vcpu {
   readonly id = 0;
   readonly xsaveSizeBytes = 4096;
-  readonly run = new KvmRun(new Uint8Array(3 * 4096));
+  readonly run = new KvmRun(new Uint8Array(3 * 4096), 2);
   readonly entries: Entry[] = [];
   readonly signal = new FakeSignal();
   readonly time: FakeTime;
   readonly script: Step[] = [];
+  /** What entries do behind the end of the script; undefined: there must be none. */
+  atEnd: Step | undefined;
+  /** What half entries do, before those that only complete an instruction. */
+  readonly halfScript: Step[] = [];
   /** Structures that KVM holds, by ioctl name: set ones are returned by get. */
   readonly stored = new Map<string, Uint8Array>();
   readonly calls: string[] = [];
   readonly #msrs = new Map<number, bigint>();
+  /** MSRs that KVM lists and does not take. */
+  readonly refusedMsrs = new Set<number>();
+  /** Whether KVM_SET_MSRS moves the TSC, where there is no offset. */
+  tscMovesByMsr = true;
+  #tscOffsetByMsr = 0n;
   closed = false;
 
   constructor(resolutionNs = 1) {
@@ -130,6 +146,28 @@ export class FakeVcpu implements X86Vcpu {
     this.run.view.setUint32(KVM_RUN_EXIT_OFFSET + io.at.count, 1, true);
     return this.exit(KvmExitReason.IO);
   }
+  /** An access to memory-mapped I/O; what is read is found in `run.mmio.data` afterwards. */
+  mmio(physAddr: number, len: number, written?: readonly number[]): number {
+    const { at } = KvmExitLayouts.mmio;
+    this.run.view.setBigUint64(KVM_RUN_EXIT_OFFSET + at.phys_addr, BigInt(physAddr), true);
+    this.run.view.setUint32(KVM_RUN_EXIT_OFFSET + at.len, len, true);
+    this.run.u8[KVM_RUN_EXIT_OFFSET + at.is_write] = written === undefined ? 0 : 1;
+    if (written !== undefined) this.run.mmio.data.set(written);
+    return this.exit(KvmExitReason.MMIO);
+  }
+  /** The kernel queues a write to a coalesced zone. */
+  coalesce(physAddr: number, bytes: readonly number[], isPort = false): void {
+    const page = this.run.u8.subarray(2 * 4096);
+    const view = new DataView(page.buffer, page.byteOffset, page.byteLength);
+    const { at, size } = KvmCoalescedMmio;
+    const last = view.getUint32(KvmCoalescedMmioRing.at.last, true);
+    const entry = KvmCoalescedMmioRing.size + last * size;
+    view.setBigUint64(entry + at.phys_addr, BigInt(physAddr), true);
+    view.setUint32(entry + at.len, bytes.length, true);
+    view.setUint32(entry + at.pio, isPort ? 1 : 0, true);
+    page.set(bytes, entry + at.data);
+    view.setUint32(KvmCoalescedMmioRing.at.last, last + 1, true);
+  }
   /** The guest computes until the control signal comes. */
   static readonly spin: Step = (vcpu) => {
     if (!vcpu.signal.pending) vcpu.time.advance(Math.max(0, vcpu.time.armedFor - vcpu.time.ns));
@@ -149,8 +187,9 @@ export class FakeVcpu implements X86Vcpu {
       cpl: this.run.syncRegs.sregs[KvmSregs.at.ss + KvmSegment.at.dpl]!,
     });
     this.run.kvmDirtyRegs = 0;
-    if (this.run.immediateExit || this.signal.pending) return EINTR;
-    const step = this.script.shift();
+    if (this.run.immediateExit) return this.halfScript.shift()?.(this) ?? EINTR;
+    if (this.signal.pending) return EINTR;
+    const step = this.script.shift() ?? this.atEnd;
     if (step === undefined) throw new Error(`entry ${this.entries.length} has no step in the script`);
     return step(this);
   }
@@ -214,19 +253,44 @@ export class FakeVcpu implements X86Vcpu {
   setMpState(b: Uint8Array): void {
     this.#set('mpstate', b);
   }
+  getLapic(b: Uint8Array): void {
+    this.#get('lapic', b);
+  }
+  setLapic(b: Uint8Array): void {
+    this.#set('lapic', b);
+  }
   getMsrs(indices: Uint32Array): BigUint64Array {
     this.calls.push('get msrs');
-    return BigUint64Array.from(indices, (index) => this.#msrs.get(index) ?? 0n);
+    return BigUint64Array.from(indices, (index) =>
+      index === TSC ? this.tsc : (this.#msrs.get(index) ?? 0n),
+    );
+  }
+  /** The guest's TSC: a cycle per nanosecond of the host, from {@link HOST_TSC} on. */
+  get tsc(): bigint {
+    return HOST_TSC + BigInt(Math.floor(this.time.ns)) + (this.tscOffset ?? this.#tscOffsetByMsr);
+  }
+  /** As Linux does: a value that is off by less than a second is taken for the old one. */
+  #writeTsc(value: bigint): void {
+    const moved = value - this.tsc;
+    const isSmall = moved < 1_000_000_000n && moved > -1_000_000_000n;
+    if (this.tscMovesByMsr && !isSmall) this.#tscOffsetByMsr += moved;
   }
   setMsrs(indices: Uint32Array, values: BigUint64Array): void {
     this.calls.push(`set msrs ${[...indices].map((index) => index.toString(16)).join(' ')}`);
-    for (const [i, index] of indices.entries()) this.#msrs.set(index, values[i]!);
+    for (const [i, index] of indices.entries()) {
+      if (index === TSC) this.#writeTsc(values[i]!);
+      else if (this.refusedMsrs.has(index)) throw new MsrRefusedError('KVM_SET_MSRS', index);
+      else this.#msrs.set(index, values[i]!);
+    }
   }
-  setCpuid2(): void {
+  /** What the guest sees; a flavour of KVM may show something else than it was given. */
+  cpuid: readonly CpuidEntry[] = [];
+  setCpuid2(entries: readonly CpuidEntry[]): void {
     this.calls.push('set cpuid');
+    this.cpuid = entries;
   }
   getCpuid2(): CpuidEntry[] {
-    return [];
+    return [...this.cpuid];
   }
   getTscKhz(): number {
     return 1_000_000;
@@ -235,11 +299,27 @@ export class FakeVcpu implements X86Vcpu {
     this.closed = true;
   }
   setTscKhz = refuse('TSC scaling');
-  getTscOffset = refuse('TSC offset');
-  setTscOffset = refuse('TSC offset');
-  translate = refuse('page tables') as () => Translation;
-  interrupt = refuse('interrupts');
-  nmi = refuse('NMI');
+  /** Undefined: this KVM has no such attribute. */
+  tscOffset: bigint | undefined;
+  getTscOffset(): bigint {
+    if (this.tscOffset === undefined) throw new HostError('KVM_GET_DEVICE_ATTR', Errno.ENXIO);
+    return this.tscOffset;
+  }
+  setTscOffset(offset: bigint): void {
+    if (this.tscOffset === undefined) throw new HostError('KVM_SET_DEVICE_ATTR', Errno.ENXIO);
+    this.calls.push(`set tsc offset ${offset}`);
+    this.tscOffset = offset;
+  }
+  /** Without paging. */
+  translate(linearAddress: bigint): Translation {
+    return { physicalAddress: linearAddress, valid: true, writeable: true, usermode: true };
+  }
+  interrupt(vector: number): void {
+    this.calls.push(`interrupt ${vector}`);
+  }
+  nmi(): void {
+    this.calls.push('nmi');
+  }
   setGuestDebug = refuse('debugging');
 }
 

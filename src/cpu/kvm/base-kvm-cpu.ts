@@ -10,49 +10,49 @@
 // anybody looks. A class is never in both.
 
 import { KvmExitReason } from '../../host/kvm/abi.ts';
-import { Priority, SimEvent, TickMark } from '../../sim/event-queue.ts';
+import type { PhysAddr } from '../../mem/addr.ts';
+import type { Packet } from '../../mem/packet.ts';
+import type { RequestPort } from '../../mem/port.ts';
+import { TickMark } from '../../sim/event-queue.ts';
 import type { ParamValues } from '../../sim/params.ts';
 import type { DrainAnswer, SimObject } from '../../sim/sim-object.ts';
 import { clockPeriodTicks, type Ticks, ZERO_TICKS } from '../../sim/tick.ts';
-import { panic } from '../../sim/trouble.ts';
-import { BaseCpu } from '../base-cpu.ts';
-import { HostTime } from './host-time.ts';
+import { fatal, panic } from '../../sim/trouble.ts';
+import type { BaseCpu } from '../base-cpu.ts';
+import { GuestRun } from './guest-run.ts';
+import { KvmCpuHooks } from './kvm-cpu-hooks.ts';
+import { KvmCpuPort, type KvmCpuPortOwner } from './kvm-cpu-port.ts';
+import { LazyRegisters } from './lazy-registers.ts';
 import { BASE_KVM_CPU_PARAMS, type BaseKvmCpuParams } from './params.ts';
-import { type EntryEnd, type RunnerClient, VcpuRunner } from './runner.ts';
-import { type KvmCpuState, KvmCpuStateMachine } from './state.ts';
+import type { RunnerClient } from './runner.ts';
+import type { KvmCpuState } from './state.ts';
 import { KvmCpuStats } from './stats.ts';
-import type { GuestCounters, HostParts, KvmCpuParts, Vcpu } from './vcpu-parts.ts';
+import { Ticking } from './ticking.ts';
+import type { KvmCpuParts, Vcpu } from './vcpu-parts.ts';
 
-/** Whether the thread has work, whatever state the CPU is in: a drained CPU is Idle and its thread may be active. */
-type ThreadStatus = 'active' | 'suspended' | 'halted';
-
-const NS_PER_SECOND = 1e9;
-const NS_PER_MS = 1e6;
 /** Longest run while draining: 1 ms. */
 const DRAIN_RUN_TICKS = 1e9;
 
-export abstract class BaseKvmCpu<TC, V extends Vcpu> extends BaseCpu<TC> implements RunnerClient {
+export abstract class BaseKvmCpu<TC, V extends Vcpu>
+  extends KvmCpuHooks<TC, V>
+  implements RunnerClient, KvmCpuPortOwner
+{
   readonly params: ParamValues<typeof BASE_KVM_CPU_PARAMS>;
   readonly stats = this.addStats(new KvmCpuStats());
   /** Mask of all register classes. */
   protected readonly allClasses: number;
   readonly #parts: KvmCpuParts<V>;
-  readonly #machine: KvmCpuStateMachine;
-  readonly #tickEvent: SimEvent;
+  readonly #port: KvmCpuPort;
+  readonly #ticking: Ticking;
   readonly #periodTicks: Ticks;
   #vcpu: V | undefined;
-  #host: HostParts | undefined;
-  #runner: VcpuRunner | undefined;
-  #time: HostTime | undefined;
-  #resolutionTicks = 0;
-  #counters: GuestCounters | undefined;
-  #thread: ThreadStatus = 'halted';
-  #tcDirty: number;
-  #kvmDirty = 0;
+  #guestRun: GuestRun | undefined;
+  readonly #registers: LazyRegisters;
   readonly #idleSince = new TickMark();
   #draining = false;
   #serving = false;
-  #exitBySignal = false;
+  /** The exit being served is an instruction that KVM retires at the next entry. */
+  #owesCompletion = false;
   #busyTicks = 0;
 
   /** @param allClasses mask of all register classes of the architecture */
@@ -63,80 +63,66 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu> extends BaseCpu<TC> impleme
     allClasses: number,
     given: BaseKvmCpuParams,
   ) {
-    super(parent, name);
+    super(parent, name, given.switchedOut);
     this.allClasses = allClasses;
-    this.#tcDirty = allClasses;
+    this.#registers = new LazyRegisters(allClasses, (classes) => this.loadState(classes));
     this.params = this.resolveParams(BASE_KVM_CPU_PARAMS, given);
+    if (this.params.usePerfOverflow && !this.params.usePerf)
+      fatal(this.path, 'usePerfOverflow needs usePerf: the cycle counter is what overflows');
     this.#parts = parts;
-    this.#machine = new KvmCpuStateMachine(this.path);
+    this.#port = new KvmCpuPort(this.path, this, () => parts.memoryMode?.() ?? 'atomicNoncaching');
     this.#periodTicks = clockPeriodTicks(this.params.clock);
-    this.#tickEvent = new SimEvent(`${this.path}.tick`, () => this.#tick(), Priority.CpuTick);
+    this.#ticking = new Ticking(
+      this.path,
+      this.eventQueue,
+      this.#periodTicks,
+      () => this.#tick(),
+      (from, to) => {
+        if (this.debug.Kvm) this.trace('Kvm', `state ${from} -> ${to}`);
+      },
+    );
     this.root.addInstructionSource({
       totalInsts: () => this.stats.commitStats0.numInsts.result(),
       totalOps: () => this.stats.commitStats0.numInsts.result(),
     });
-    const startMs = { value: this.root.hostClock() };
-    this.stats.hostSecondsInSimulator.functor(
-      () => (this.root.hostClock() - startMs.value) / 1000 - this.stats.hostSecondsInGuest.value,
-    );
-    this.stats.onReset(() => {
-      startMs.value = this.root.hostClock();
-    });
+    this.stats.startHostClock(this.root.hostClock);
   }
-
-  // ---- what the architecture adds ----
-
-  /** The thread context itself; some classes may be stale. */
-  protected abstract readonly context: TC;
-  /** A new vCPU exists: give it CPUID and the like. */
-  protected abstract setUpVcpu(vcpu: V): void;
-  /** Thread context → KVM, right before an entry; a half entry executes nothing new. */
-  protected abstract storeState(classes: number, halfEntry: boolean): void;
-  /** KVM → thread context. */
-  protected abstract loadState(classes: number): void;
-  /** Serves an exit that this class does not know; returns its duration. It sets the next state by {@link served}. */
-  protected abstract serveExit(reason: number): Ticks;
-  /** The whole state as text, for messages. */
-  abstract dump(): string;
-  /** Whether the guest can be entered as the thread context says; what is in the way is served otherwise. */
-  protected prepareEntry(): boolean {
-    return true;
-  }
-  /** The guest was entered and has come back, by an exit or a signal: KVM's registers are the valid ones. */
-  protected entered(_bySignal: boolean): void {}
-  /** Whether nothing is half delivered: the thread context, once read, is the whole truth. */
-  protected isArchDrained(): boolean {
-    return true;
-  }
-  /** The last look before the entry: interrupts. May suspend the CPU. */
-  protected deliverInterrupts(): void {}
 
   // ---- life cycle ----
 
   override startup(): void {
+    this.#port.verifyMemoryMode();
     const vcpu = this.#parts.createVcpu();
     this.#vcpu = vcpu;
-    const host = this.#parts.attach(vcpu);
-    this.#host = host;
-    this.#time = new HostTime(this.params.hostFreq ?? host.frequencyHz, this.params.hostFactor);
-    this.#resolutionTicks = this.#time.resolutionTicks(host.timer.resolutionNs);
-    this.#runner = new VcpuRunner({
-      vcpu,
-      timer: host.timer,
-      signal: host.signal,
-      now: () => this.root.hostClock() * NS_PER_MS,
-      client: this,
+    const { usePerf, usePerfOverflow, hostFreq, hostFactor } = this.params;
+    const host = this.#parts.attach(vcpu, { usePerfOverflow });
+    const { systemInstructions } = this.#parts;
+    const instructionEvents = [
+      this.thread.instructionEvents,
+      ...(systemInstructions ? [systemInstructions] : []),
+    ];
+    const run = new GuestRun({ vcpu, host, cpu: this, usePerf, hostFreq, hostFactor, instructionEvents });
+    this.#guestRun = run;
+    if (this.debug.Kvm && !run.countsInstructions)
+      this.trace('Kvm', `no instruction counts: ${host.whyNoCounters}`);
+    run.checkInstructionStops();
+    this.root.beforeProcessExit(() => {
+      run.close();
+      vcpu.close();
     });
-    this.#counters = this.params.usePerf ? host.counters : undefined;
-    if (this.#counters === undefined) this.#sayNoCounters(host.whyNoCounters);
-    this.root.beforeProcessExit(() => this.#close());
     this.setUpVcpu(vcpu);
+    if (this.#port.port.isBound && this.params.useCoalescedMMIO && vcpu.run.coalesced === undefined)
+      fatal(this.path, 'useCoalescedMMIO: this KVM lacks KVM_CAP_COALESCED_MMIO; leave the option out');
+  }
+
+  /** The port through which what leaves the guest reaches memory and devices. */
+  get dataPort(): RequestPort {
+    return this.#port.port;
   }
 
   /** What was restored is newer than anything KVM holds. */
   override restored(): void {
-    this.#tcDirty = this.allClasses;
-    this.#kvmDirty = 0;
+    this.#registers.tcIsNewer();
   }
 
   /** The vCPU; there is one from startup on. */
@@ -144,13 +130,8 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu> extends BaseCpu<TC> impleme
     return this.#vcpu ?? panic(this.path, 'used before startup');
   }
 
-  /** Whether the CPU is in a state that a tick leads out of. */
-  get #ticks(): boolean {
-    return this.kvmState !== 'Idle' && this.kvmState !== 'RunningMmioPending';
-  }
-
   get kvmState(): KvmCpuState {
-    return this.#machine.state;
+    return this.#ticking.state;
   }
 
   override get busyTicks(): number {
@@ -165,59 +146,51 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu> extends BaseCpu<TC> impleme
   // ---- registers ----
 
   override readState(classes: number): TC {
-    const stale = classes & this.#kvmDirty;
-    if (stale !== 0) {
-      this.loadState(stale);
-      this.#kvmDirty &= ~stale;
-    }
+    this.#registers.read(classes);
     return this.context;
   }
 
   override modifyState(classes: number): TC {
-    const context = this.readState(classes);
-    this.#tcDirty |= classes;
-    return context;
+    this.#registers.modify(classes);
+    return this.context;
   }
 
   /** Classes that the thread context has changed and KVM does not know yet. */
   protected get tcDirty(): number {
-    return this.#tcDirty;
+    return this.#registers.tcDirty;
   }
 
   // ---- activation ----
 
   override activateContext(): void {
-    if (this.#thread === 'active') return;
-    this.#thread = 'active';
+    if (this.thread.status === 'active') return;
+    this.thread.status = 'active';
     this.stats.numCycles.inc(Math.floor(this.eventQueue.ticksSince(this.#idleSince) / this.#periodTicks));
-    if (this.#draining || this.kvmState !== 'Idle') return;
-    this.#to('Running');
-    this.#startTicking();
+    if (this.kvmState === 'RunningMmioPending') this.#ticking.whileWaiting(false);
+    if (!this.#draining && !this.isSwitchedOut && this.kvmState === 'Idle') this.#ticking.run();
   }
 
   override suspendContext(): void {
-    this.#thread = 'suspended';
+    this.thread.status = 'suspended';
     this.#goIdle();
   }
 
   override haltContext(): void {
-    this.#thread = 'halted';
+    this.thread.status = 'halted';
     this.#goIdle();
   }
 
   override wakeup(): void {
-    this.#runner?.kick();
-    if (this.#thread === 'suspended') this.activateContext();
+    this.#guestRun?.kick();
+    if (this.thread.status === 'suspended') this.activateContext();
   }
 
-  // ---- drain ----
+  // ---- drain, switch ----
 
   override drain(): DrainAnswer {
+    if (this.isSwitchedOut) return 'drained';
     this.#draining = true;
-    if (this.kvmState === 'Running' && this.isArchDrained()) {
-      if (this.#tickEvent.scheduled) this.eventQueue.deschedule(this.#tickEvent);
-      this.#to('Idle');
-    }
+    if (this.kvmState === 'Running' && this.isArchDrained()) this.#ticking.idle();
     if (this.kvmState !== 'Idle') return 'draining';
     this.readState(this.allClasses);
     return 'drained';
@@ -225,9 +198,29 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu> extends BaseCpu<TC> impleme
 
   override drainResume(): void {
     this.#draining = false;
-    if (this.#thread !== 'active' || this.kvmState !== 'Idle') return;
-    this.#to('Running');
-    this.#startTicking();
+    if (this.isSwitchedOut) return;
+    this.#port.verifyMemoryMode();
+    if (this.thread.status === 'active' && this.kvmState === 'Idle') this.#ticking.run();
+  }
+
+  override scheduleInstStop(insts: number, cause: string, code = 0): void {
+    super.scheduleInstStop(insts, cause, code);
+    this.#guestRun?.checkInstructionStops();
+  }
+
+  override switchOut(): void {
+    this.#mustBeDrained('switched out');
+    super.switchOut();
+    this.readState(this.allClasses);
+  }
+
+  /** The state is written to KVM at once, so that what it refuses is refused here. */
+  override takeOverFrom(old: BaseCpu<TC>): void {
+    this.#mustBeDrained('switched in');
+    super.takeOverFrom(old);
+    this.#port.port.takeOverFrom(old.dataPort);
+    this.#registers.tcIsNewer();
+    if (this.thread.status !== 'halted') this.#storeDirty(true);
   }
 
   // ---- the tick ----
@@ -240,7 +233,34 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu> extends BaseCpu<TC> impleme
 
   /** The next state after a service, unless the service has idled the CPU. */
   protected served(next: 'Running' | 'RunningServiceCompletion'): void {
-    if (this.kvmState === 'RunningService') this.#to(next);
+    if (this.kvmState === 'RunningService') this.#toWhenAnswered(next);
+  }
+
+  /**
+   * An access of the instruction that left the guest, at an address that a device or memory answers: atomic or timing,
+   * as the system's memory mode says. KVM retires the instruction at the next entry.
+   * @param data what is written; or where KVM expects what is read, and finds it at the next entry
+   * @returns how long it takes; 0 in timing mode, where the CPU waits for the answers
+   */
+  protected access(address: PhysAddr, data: Uint8Array, isWrite: boolean): Ticks {
+    this.#owesCompletion = true;
+    return this.#port.access(address, data, isWrite);
+  }
+
+  /** Nobody answers: the guest reads ones. */
+  refused(packet: Packet): void {
+    if (this.debug.KvmIO) this.trace('KvmIO', `${packet}: nobody is there`);
+  }
+
+  flushed(): void {
+    this.stats.numCoalescedMMIO.inc();
+  }
+
+  /** The CPU goes on: what it waited for has come. */
+  allAnswered(): void {
+    if (this.kvmState !== 'RunningMmioPending') return;
+    this.#ticking.answered();
+    if (this.#draining) this.#tryDrain();
   }
 
   /**
@@ -253,11 +273,12 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu> extends BaseCpu<TC> impleme
       const delay = this.#step();
       if (this.#draining) this.#tryDrain();
       // A service that suspended and woke the thread has scheduled the tick already.
-      if (!this.#ticks || this.#tickEvent.scheduled) return;
+      if (this.kvmState === 'RunningMmioPending') this.#ticking.waitAtLeast(delay);
+      if (!this.#ticking.needsTick || this.#ticking.isScheduled) return;
       const toNextTick = (Math.ceil(delay / this.#periodTicks) * this.#periodTicks) as Ticks;
       const goesOn = !slice.checkSoon && eventQueues.length === 1 && this.eventQueue.tryAdvance(toNextTick);
       if (!goesOn) {
-        this.eventQueue.schedule(this.#tickEvent, toNextTick);
+        this.#ticking.schedule(toNextTick);
         return;
       }
     }
@@ -284,24 +305,40 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu> extends BaseCpu<TC> impleme
     const ticks = this.#ticksToRun();
     if (debug.KvmRun)
       this.trace('KvmRun', ticks === 0 ? 'half entry' : `entering for at most ${ticks} ticks`);
-    if (this.#tcDirty !== 0) {
-      this.storeState(this.#tcDirty, ticks === 0);
-      this.#tcDirty = 0;
-    }
-    const delay = ticks === 0 ? this.#halfEntry() : this.#run(ticks);
+    this.#storeDirty(ticks === 0);
+    const run = this.#theRun();
+    let delay = ticks === 0 ? this.#halfEntry(run) : this.#run(run, ticks);
     if (this.kvmState === 'Idle') return delay;
-    this.#kvmDirty = this.allClasses;
-    this.entered(this.#exitBySignal);
+    this.#owesCompletion = false;
+    this.#registers.kvmIsNewer();
+    this.entered(run.endedBySignal);
     if (this.params.alwaysSyncTC) this.readState(this.allClasses);
-    if (this.#exitBySignal) {
+    if (this.params.useCoalescedMMIO) delay += this.#flushCoalesced();
+    if (run.endedBySignal) {
       this.stats.numExitSignal.inc();
-      this.#to('Running');
-    } else this.#to('RunningService');
+      this.#toWhenAnswered('Running');
+    } else this.#ticking.to('RunningService');
     if (debug.KvmRun)
       this.trace(
         'KvmRun',
-        `${this.#exitBySignal ? 'signal' : `exit ${this.#exitReason()}`} after ${delay} ticks`,
+        `${run.endedBySignal ? 'signal' : `exit ${this.vcpu.run.exitReason}`} after ${delay} ticks`,
       );
+    if (run.instructions > 0) run.serviceInstructionEvents();
+    return delay;
+  }
+
+  #storeDirty(halfEntry: boolean): void {
+    const dirty = this.#registers.takeTcDirty();
+    if (dirty !== 0) this.storeState(dirty, halfEntry);
+  }
+
+  /** Writes that the kernel queued come before the exit's own access. */
+  #flushCoalesced(): Ticks {
+    this.#serving = true;
+    this.#owesCompletion = true;
+    const delay = this.#port.flush(this.vcpu.run.coalesced!);
+    this.#serving = false;
+    this.#owesCompletion = false;
     return delay;
   }
 
@@ -313,63 +350,44 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu> extends BaseCpu<TC> impleme
     return ready;
   }
 
-  /** How long to run: to the next event, or not at all, or while draining until nothing is half delivered. */
+  /**
+   * How long to run: to the next event; not at all if an instruction event is due or the thread has stopped; while
+   * draining until nothing is half delivered.
+   */
   #ticksToRun(): number {
-    if (!this.#draining) return this.eventQueue.ticksToNext();
-    return this.kvmState === 'Running' && !this.isArchDrained() ? DRAIN_RUN_TICKS : 0;
+    if (this.thread.status !== 'active') return 0;
+    if (this.#draining) return this.kvmState === 'Running' && !this.isArchDrained() ? DRAIN_RUN_TICKS : 0;
+    if (this.#theRun().isInstructionEventDue) return 0;
+    return this.eventQueue.ticksToNext();
   }
 
-  /** KVM completes a pending I/O instruction and executes nothing. One clock period passes. */
-  #halfEntry(): number {
-    this.stats.numVMHalfEntries.inc();
-    this.#finishEntry(this.#theRunner().halfEntry());
+  /** One clock period passes. */
+  #halfEntry(run: GuestRun): number {
+    run.halfEntry();
     return this.#periodTicks;
   }
 
-  /** Runs the guest for at most `ticks`; returns the simulated time that passed. Hot path. */
-  #run(ticks: number): number {
-    const time = this.#time!;
-    const { stats } = this;
-    const runner = this.#theRunner();
-    const nowMs = this.root.hostClock();
-    const sliceNs = this.root.slice.remainingNs(nowMs);
-    const awaitedNs = time.nsFromTicks(Math.max(ticks, this.#resolutionTicks));
-    this.#counters?.start();
-    this.#finishEntry(runner.run(Math.min(awaitedNs, sliceNs), nowMs * NS_PER_MS));
-    this.root.slice.spentUntil(nowMs + runner.elapsedNs / NS_PER_MS);
-    let hostCycles: number;
-    if (this.#counters !== undefined) {
-      this.#counters.stop();
-      hostCycles = this.#counters.cycles;
-      stats.commitStats0.numInsts.inc(this.#counters.instructions);
-      stats.commitStats0.numOps.inc(this.#counters.instructions);
-    } else hostCycles = time.cyclesFromNs(runner.elapsedNs);
-    stats.numCycles.inc(time.simCyclesFromCycles(hostCycles));
-    let executed = time.ticksFromCycles(hostCycles);
-    if (this.debug.KvmTimer && runner.timeIsUp) this.trace('KvmTimer', `time was up after ${executed} ticks`);
-    // When the timer has ended the run, time reaches the awaited event: runs of no cycles must not hold it up for ever.
-    if (this.#exitBySignal && runner.timeIsUp && awaitedNs <= sliceNs && executed < ticks) executed = ticks;
+  #run(run: GuestRun, ticks: number): number {
+    const executed = run.run(ticks);
+    if (this.debug.KvmTimer && run.timeIsUp) this.trace('KvmTimer', `time was up after ${executed} ticks`);
     this.#busyTicks += executed;
     return executed;
   }
 
-  #finishEntry(end: EntryEnd): void {
-    this.#exitBySignal = end === 'signal';
-    if (end === 'cancelled') return;
-    this.stats.numVMExits.inc();
-    this.stats.hostSecondsInGuest.inc(this.#theRunner().elapsedNs / NS_PER_SECOND);
-  }
-
   /** Serves the exit of the last entry; returns how long that takes. */
   #serve(): number {
-    const reason = this.#exitReason();
+    const reason = this.vcpu.run.exitReason;
     const { stats } = this;
     this.#serving = true;
     let delay: Ticks = ZERO_TICKS;
     switch (reason) {
       case KvmExitReason.HLT:
         stats.numHalt.inc();
-        this.suspendContext();
+        if (this.isWakeupPending()) this.served('Running');
+        else this.suspendContext();
+        break;
+      case KvmExitReason.MMIO:
+        delay = this.#serveMmio();
         break;
       case KvmExitReason.INTR:
       case KvmExitReason.IRQ_WINDOW_OPEN:
@@ -383,47 +401,46 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu> extends BaseCpu<TC> impleme
     return delay;
   }
 
+  #serveMmio(): Ticks {
+    const { mmio } = this.vcpu.run;
+    const { physAddr, len, isWrite } = mmio;
+    this.stats.numMMIO.inc();
+    if (this.debug.KvmIO)
+      this.trace('KvmIO', `MMIO ${isWrite ? 'write' : 'read'} of ${len} bytes at 0x${physAddr.toString(16)}`);
+    const address = this.translateAccess(physAddr as PhysAddr);
+    const delay = this.access(address, mmio.data.subarray(0, len), isWrite);
+    this.served('RunningServiceCompletion');
+    return delay;
+  }
+
   #tryDrain(): void {
-    if (this.kvmState === 'Running' && this.isArchDrained()) this.#to('Idle');
+    if (this.kvmState === 'Running' && this.isArchDrained()) this.#ticking.idle();
     if (this.kvmState !== 'Idle') return;
     this.readState(this.allClasses);
     this.drainDone();
   }
 
-  #to(next: KvmCpuState): void {
-    if (this.debug.Kvm) this.trace('Kvm', `state ${this.kvmState} -> ${next}`);
-    this.#machine.to(next);
+  /** To `next`, when all requests are answered. A thread that has stopped idles instead of running. */
+  #toWhenAnswered(next: 'Running' | 'RunningServiceCompletion'): void {
+    const after = next === 'Running' && this.thread.status !== 'active' ? 'Idle' : next;
+    if (this.#port.outstanding === 0) this.#ticking.to(after);
+    else this.#ticking.waitForAnswers(after);
   }
 
   #goIdle(): void {
-    if (this.#tickEvent.scheduled) this.eventQueue.deschedule(this.#tickEvent);
-    // In the middle of a timing access the thread stops when the last answer has come.
-    if (this.kvmState !== 'RunningMmioPending') this.#to('Idle');
     this.eventQueue.mark(this.#idleSince);
+    // The instruction that stopped the thread, by an access to a device, is completed first.
+    if (this.#serving && this.#owesCompletion) return;
+    if (this.kvmState === 'RunningMmioPending') this.#ticking.whileWaiting(true);
+    else if (this.#port.outstanding > 0) this.#ticking.waitForAnswers('Idle');
+    else this.#ticking.idle();
   }
 
-  /** The CPU begins to run at the next clock edge. */
-  #startTicking(): void {
-    this.eventQueue.schedule(this.#tickEvent, this.eventQueue.ticksToClockEdge(this.#periodTicks));
+  #mustBeDrained(action: string): void {
+    if (this.kvmState !== 'Idle') panic(this.path, `${action} while ${this.kvmState}: drain first`);
   }
 
-  #exitReason(): number {
-    return this.vcpu.run.exitReason;
-  }
-
-  #theRunner(): VcpuRunner {
-    return this.#runner ?? panic(this.path, 'used before startup');
-  }
-
-  #sayNoCounters(why: string): void {
-    this.stats.commitStats0.numInsts.setUnavailable(why);
-    this.stats.commitStats0.numOps.setUnavailable(why);
-    if (this.debug.Kvm) this.trace('Kvm', `no instruction counts: ${why}`);
-  }
-
-  #close(): void {
-    this.#runner?.close();
-    this.#host?.close();
-    this.#vcpu?.close();
+  #theRun(): GuestRun {
+    return this.#guestRun ?? panic(this.path, 'used before startup');
   }
 }

@@ -5,9 +5,18 @@ import { bool, declareParams, float, frequency, optional, type ParamInputs } fro
 /** Parameters of every KVM CPU; names as in gem5. */
 export const BASE_KVM_CPU_PARAMS = declareParams({
   clock: frequency({ default: '3GHz', description: 'clock of the simulated CPU: the grid of its ticks' }),
+  switchedOut: bool({ default: false, description: 'another CPU executes the thread at first' }),
   usePerf: bool({
     default: true,
     description: 'count cycles and instructions by performance counters, if the host has them',
+  }),
+  usePerfOverflow: bool({
+    default: false,
+    description: 'bound a run by an overflow of the cycle counter instead of a timer; needs usePerf',
+  }),
+  useCoalescedMMIO: bool({
+    default: false,
+    description: 'let the kernel queue writes to the zones that devices declare safe for it',
   }),
   alwaysSyncTC: bool({ default: false, description: 'synchronize all registers at every entry and exit' }),
   hostFreq: optional(

@@ -17,6 +17,8 @@ export interface RunTimer {
   disarm(): void;
   /** Shortest delay that makes sense, in ns. */
   readonly resolutionNs: number;
+  /** Whether it counts time in the guest only: then it is armed for each entry and stopped after it. */
+  readonly onlyInGuest: boolean;
 }
 
 /** The control signal, directed at the vCPU's thread. */
@@ -128,12 +130,14 @@ export class VcpuRunner {
     this.elapsedNs = 0;
     if (!this.#client.beforeEntry(Atomics.exchange(this.#mailbox, 0, 0))) return 'cancelled';
     if (half) this.#vcpu.run.setImmediateExit(true);
+    else if (this.#timer.onlyInGuest) this.#timer.arm(deadlineNs - startNs);
     else if (deadlineNs < this.#armedForNs) {
       this.#timer.arm(deadlineNs - startNs);
       this.#armedForNs = deadlineNs;
     }
     const errno = this.#vcpu.enter();
     const endNs = this.#now();
+    if (this.#timer.onlyInGuest && !half) this.#timer.disarm();
     this.elapsedNs = endNs - startNs;
     if (errno === 0) return 'exit';
     // EINTR. The signal is still pending: KVM does not consume what ended its run.

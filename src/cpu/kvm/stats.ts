@@ -1,6 +1,7 @@
 // Statistics of a KVM CPU. Names are gem5's (BaseKvmCPU::StatGroup, BaseCPU); the last few are ours.
 
 import { REG_CLASS_NAMES } from '../../arch/x86/thread-context.ts';
+import type { HostClock } from '../../sim/slice.ts';
 import { formula, scalar, statGroup, subGroup, value, vector } from '../../sim/stats/group.ts';
 import { ratio } from '../../sim/stats/kinds.ts';
 import { rate, Unit } from '../../sim/stats/unit.ts';
@@ -15,6 +16,7 @@ export class KvmCpuStats extends statGroup(
     numVMHalfEntries: scalar('entries only to complete an I/O instruction'),
     numExitSignal: scalar('returns because of a signal: timer, kick, counter'),
     numMMIO: scalar('exits for memory-mapped I/O'),
+    instructionOvershoot: scalar('instructions by which instruction stops came late'),
     numCoalescedMMIO: scalar('writes that the kernel had queued (coalesced MMIO)'),
     numIO: scalar('exits for port I/O'),
     numHalt: scalar('exits for HLT'),
@@ -54,5 +56,14 @@ export class KvmCpuStats extends statGroup(
     super();
     this.commitStats0.ipc.functor(() => this.ipc.result());
     this.commitStats0.cpi.functor(() => this.cpi.result());
+  }
+
+  /** Host time that is not spent in the guest is the simulator's. */
+  startHostClock(nowMs: HostClock): void {
+    let startMs = nowMs();
+    this.hostSecondsInSimulator.functor(() => (nowMs() - startMs) / 1000 - this.hostSecondsInGuest.value);
+    this.onReset(() => {
+      startMs = nowMs();
+    });
   }
 }

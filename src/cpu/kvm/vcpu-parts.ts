@@ -1,11 +1,20 @@
 // What a KVM CPU gets from its host: a vCPU and, on the thread that runs it, a timer, the control signal and perhaps
 // counters. Tests give scripted ones.
 
+import type { CoalescedRing, MmioFields } from '../../host/kvm/run.ts';
+import type { MemoryMode } from '../../mem/memory-mode.ts';
+import type { InstructionEvents } from '../instruction-events.ts';
 import type { ControlSignal, RunnableVcpu, RunTimer } from './runner.ts';
 
 /** The architecture-independent part of a vCPU. */
 export interface Vcpu extends RunnableVcpu {
-  readonly run: { setImmediateExit(on: boolean): void; readonly exitReason: number };
+  readonly run: {
+    setImmediateExit(on: boolean): void;
+    readonly exitReason: number;
+    readonly mmio: MmioFields;
+    /** Where the kernel queues writes to coalesced zones; undefined: this KVM has no such ring. */
+    readonly coalesced: CoalescedRing | undefined;
+  };
   close(): void;
 }
 
@@ -19,6 +28,8 @@ export interface GuestCounters {
   readonly cycles: number;
   /** Instructions that the guest executed since {@link start}. */
   readonly instructions: number;
+  /** Raises the control signal after so many instructions of the guest from now; Infinity: never. */
+  limitInstructions(distance: number): void;
 }
 
 /** The parts that belong to the thread that runs a vCPU. */
@@ -34,9 +45,19 @@ export interface HostParts {
   close(): void;
 }
 
+/** What the thread of a vCPU is to be equipped with. */
+export interface HostWants {
+  /** Bound a run by an overflow of the cycle counter, not by a POSIX timer. */
+  readonly usePerfOverflow: boolean;
+}
+
 /** How a KVM CPU gets its vCPU, at startup. */
 export interface KvmCpuParts<V extends Vcpu> {
   createVcpu(): V;
   /** On the thread that will run the vCPU: blocks the control signal, makes timer and counters. */
-  attach(vcpu: V): HostParts;
+  attach(vcpu: V, wants: HostWants): HostParts;
+  /** The system's memory mode; absent: atomicNoncaching. */
+  memoryMode?(): MemoryMode;
+  /** Instructions and instruction stops of the whole system. */
+  readonly systemInstructions?: InstructionEvents;
 }

@@ -95,9 +95,8 @@ export class HpetTimer implements StateCell {
     return this.regs.field('config', 'route');
   }
 
-  /** Says whether the counter has matched since it was last asked; moves the comparator of a periodic timer on. */
-  settle(): boolean {
-    const { cycle } = this.#counter;
+  /** Says whether the counter has matched since last asked, at its present cycle; moves a periodic comparator on. */
+  settle(cycle: number): boolean {
     if (this.#match === NEVER || cycle < this.#match) return false;
     const period = this.#cyclesBetweenMatches;
     const passed = Math.floor((cycle - this.#match) / period) + 1;
@@ -194,7 +193,6 @@ export class HpetTimer implements StateCell {
   }
 
   #writeHigh(half: bigint): void {
-    if (this.#is32) return;
     this.#writeHalf(half, LOW, this.#setsHigh || this.regs.field('config', 'valueSet') !== 0);
     this.#setsHigh = false;
   }

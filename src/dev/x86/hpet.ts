@@ -178,9 +178,10 @@ export class Hpet extends PioDevice {
 
   /** Status bits and edges of matches up to now; says whether there were any. */
   #noticeMatches(): boolean {
+    const { cycle } = this.#counter;
     let any = false;
     for (const [i, timer] of this.#timers.entries()) {
-      if (!timer.settle()) continue;
+      if (!timer.settle(cycle)) continue;
       any = true;
       if (timer.isLevel) this.#regs.set('status', this.#regs.get('status') | (1 << i));
       else if (timer.isEnabled) pulse(this.#pinOf(i));

@@ -2,11 +2,12 @@
  * The PCI host bridge of a PC: configuration space, and the parts of memory and I/O space that belong to the bus. PCI Local Bus
  * Specification 3.0, §3.2.2.3.2 (configuration mechanism #1).
  *
- * The ports of mechanism #1, 0xcf8 and 0xcfc, are the CPU's: it turns what software does there into accesses of the
- * PCI_CONFIG window. Whatever no function answers reads as ones, as on a bus on which nobody claims the cycle.
+ * Configuration space is reached by the PCI_CONFIG window and, through the ports of mechanism #1, from any CPU model.
+ * Whatever no function answers reads as ones, as on a bus on which nobody claims the cycle.
  */
 import {
   IO_SPACE_SIZE,
+  PCI_CONFIG_ADDRESS_PORT,
   PCI_CONFIG_BASE,
   PCI_CONFIG_SIZE,
   portAddress,
@@ -25,6 +26,8 @@ import {
 import { PIO_DEVICE_PARAMS, PioDevice } from '../pio-device.ts';
 import type { RegisterBank } from '../register-file.ts';
 import { HostBridge, IsaBridge } from './pci-host-bridges.ts';
+import { PciMechanism1 } from './pci-mechanism1.ts';
+import type { ResetControl } from './reset-control.ts';
 
 const PARAMS = declareParams({
   ...PIO_DEVICE_PARAMS,
@@ -44,14 +47,16 @@ export class PciHost extends PioDevice implements PciBus {
   readonly hostBridge: HostBridge;
   readonly isaBridge: IsaBridge;
 
-  constructor(parent: SimObject, name: string, given: PciHostParams = {}) {
+  /** @param resetControl answers byte accesses of port 0xcf9 */
+  constructor(parent: SimObject, name: string, resetControl: ResetControl, given: PciHostParams = {}) {
     super(parent, name);
     const { pioLatency, memoryBase, memoryEnd, ioBase } = this.resolveParams(PARAMS, given);
     this.pioLatency = pioLatency;
-    this.addBank(
-      PCI_CONFIG_BASE,
-      decodedBank(PCI_CONFIG_SIZE, (at) => this.#findConfig(at)),
-    );
+    const configuration = decodedBank(PCI_CONFIG_SIZE, (at) => this.#findConfig(at));
+    this.addBank(PCI_CONFIG_BASE, configuration);
+    const mechanism1 = new PciMechanism1(configuration, resetControl.registers);
+    this.state('configAddress', mechanism1.address);
+    this.addBank(portAddress(PCI_CONFIG_ADDRESS_PORT), mechanism1);
     const io = decodedBank(IO_SPACE_SIZE - ioBase, (at) => this.#findBar('io', ioBase + at));
     this.addBank(portAddress(ioBase), io);
     const memory = decodedBank(memoryEnd - memoryBase, (at) => this.#findBar('memory', memoryBase + at));

@@ -1,7 +1,5 @@
 /** Reset control register of the PC's chipsets, port 0xcf9: Intel 82371SB data sheet §2.5.6 (RC), ICH9 §13.7.5 (RST_CNT). */
-import { portAddress } from '../../arch/x86/address-spaces.ts';
-import type { SimObject } from '../../sim/sim-object.ts';
-import { PIO_DEVICE_PARAMS, PioDevice, type PioDeviceParams } from '../pio-device.ts';
+import { SimObject } from '../../sim/sim-object.ts';
 import { bit, RegisterFile, reg } from '../register-file.ts';
 
 /** `soft`: INIT to the processors; `hard`: reset of the platform; `full`: with power off and on. */
@@ -20,32 +18,29 @@ export const RESET_REGISTERS = {
   }),
 };
 
-/** It answers one port, in the midst of the PCI configuration address, which is only ever accessed as a double word. */
-export class ResetControl extends PioDevice {
-  readonly #regs: RegisterFile<typeof RESET_REGISTERS>;
+/**
+ * One port in the midst of the PCI configuration address, which is only ever accessed as a double word: the host bridge
+ * answers for it.
+ */
+export class ResetControl extends SimObject {
+  /** One byte. */
+  readonly registers: RegisterFile<typeof RESET_REGISTERS>;
   readonly #onReset: (kind: ResetKind) => void;
 
   /** @param onReset is called within the write access */
-  constructor(
-    parent: SimObject,
-    name: string,
-    onReset: (kind: ResetKind) => void,
-    given: PioDeviceParams = {},
-  ) {
+  constructor(parent: SimObject, name: string, onReset: (kind: ResetKind) => void) {
     super(parent, name);
-    this.pioLatency = this.resolveParams(PIO_DEVICE_PARAMS, given).pioLatency;
     this.#onReset = onReset;
     const hooks = { rstCnt: { write: () => this.#write() } };
-    this.#regs = this.state('regs', new RegisterFile(RESET_REGISTERS, hooks));
-    this.addBank(portAddress(RESET_PORT), this.#regs);
+    this.registers = this.state('regs', new RegisterFile(RESET_REGISTERS, hooks));
   }
 
   #write(): void {
-    if (this.#regs.field('rstCnt', 'reset') === 0) return;
+    if (this.registers.field('rstCnt', 'reset') === 0) return;
     // The reset clears the bit that asks for it.
-    this.#regs.setField('rstCnt', 'reset', 0);
-    const isHard = this.#regs.field('rstCnt', 'hard') !== 0;
-    const isFull = this.#regs.field('rstCnt', 'full') !== 0;
+    this.registers.setField('rstCnt', 'reset', 0);
+    const isHard = this.registers.field('rstCnt', 'hard') !== 0;
+    const isFull = this.registers.field('rstCnt', 'full') !== 0;
     this.#onReset(isHard ? (isFull ? 'full' : 'hard') : 'soft');
   }
 }

@@ -169,7 +169,42 @@ export const KvmX86GuestDbg = {
 
 export const KvmLapicState = struct('kvm_lapic_state', { regs: [u8, 1024] });
 export const KvmIrqchip = struct('kvm_irqchip', { chip_id: u32, pad: u32, chip: [u64, 64] });
+/** `KVM_IRQCHIP_*`: values of `chip_id`. */
+export const KvmIrqchipId = { PIC_MASTER: 0, PIC_SLAVE: 1, IOAPIC: 2 } as const;
+/** Contents of `chip` for the I/O APIC; those of an 8259 are one byte per field, see arch/x86/interrupt-state.ts. */
+export const KvmIoapicState = struct('kvm_ioapic_state', {
+  base_address: u64,
+  ioregsel: u32,
+  id: u32,
+  irr: u32,
+  pad: u32,
+  redirtbl: [u64, 24],
+});
 export const KvmPitConfig = struct('kvm_pit_config', { flags: u32, pad: [u32, 15] });
+
+/** Head of a table of interrupt routes; entries follow. */
+export const KvmIrqRouting = struct('kvm_irq_routing', { nr: u32, flags: u32 });
+/** `u` holds the controller (`KvmIrqchipId`) and its pin, two u32, for entries of type 1. */
+export const KvmIrqRoutingEntry = struct('kvm_irq_routing_entry', {
+  gsi: u32,
+  type: u32,
+  flags: u32,
+  pad: u32,
+  u: [u32, 8],
+});
+/** `KVM_IRQ_ROUTING_*`. */
+export const KvmIrqRoutingType = { IRQCHIP: 1 } as const;
+
+/** A range of MSRs in a filter; a bit of the bitmap allows the access to one MSR. */
+export const KvmMsrFilterRange = struct('kvm_msr_filter_range', {
+  flags: u32,
+  nmsrs: u32,
+  base: u32,
+  bitmap: u64,
+});
+export const KvmMsrFilter = struct('kvm_msr_filter', { flags: u32, ranges: [KvmMsrFilterRange, 16] });
+/** `KVM_MSR_FILTER_*`: what a range is about. */
+export const KvmMsrFilterFlag = { READ: 1, WRITE: 2 } as const;
 
 /** `KVM_MSR_EXIT_REASON_*`: bits of the capability X86_USER_SPACE_MSR and reasons of its exits. */
 export const KvmMsrExitReason = { INVAL: 1, UNKNOWN: 2, FILTER: 4 } as const;
@@ -195,6 +230,7 @@ export const KvmX86Ioctl = {
   SET_IDENTITY_MAP_ADDR: iow(0x48, u64),
   GET_IRQCHIP: iowr(0x62, KvmIrqchip),
   SET_IRQCHIP: ior(0x63, KvmIrqchip),
+  SET_GSI_ROUTING: iow(0x6a, KvmIrqRouting),
   CREATE_PIT2: iow(0x77, KvmPitConfig),
   SET_CLOCK: iow(0x7b, KvmClockData),
   GET_CLOCK: ior(0x7c, KvmClockData),
@@ -221,6 +257,6 @@ export const KvmX86Ioctl = {
   SET_XSAVE: iow(0xa5, KvmXsave),
   GET_XCRS: ior(0xa6, KvmXcrs),
   SET_XCRS: iow(0xa7, KvmXcrs),
-  X86_SET_MSR_FILTER: iow(0xc6, 392),
+  X86_SET_MSR_FILTER: iow(0xc6, KvmMsrFilter),
   GET_XSAVE2: ior(0xcf, KvmXsave),
 } as const;

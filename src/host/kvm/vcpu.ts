@@ -65,6 +65,9 @@ export interface X86Vcpu {
   /** `kvm_mp_state` */
   getMpState(buffer: Uint8Array): void;
   setMpState(buffer: Uint8Array): void;
+  /** `kvm_lapic_state`; needs an in-kernel irqchip. */
+  getLapic(buffer: Uint8Array): void;
+  setLapic(buffer: Uint8Array): void;
 
   /** Reads MSRs. @throws MsrRefusedError naming the first one that KVM does not give */
   getMsrs(indices: Uint32Array): BigUint64Array;
@@ -119,6 +122,8 @@ const RUN_REMEDIES: Remedies = {
   EFAULT: 'the guest touched memory that the simulator has unmapped or protected',
   ENOMEM: 'not enough host memory for the guest',
   EBADF: 'the vCPU is closed',
+  EINVAL:
+    'the registers given with the entry are not a legal combination (--debug-flags KvmContext names the rule)',
   ENOEXEC: 'the vCPU has not been initialized',
 };
 
@@ -230,6 +235,12 @@ export class KvmVcpuFd implements X86Vcpu {
     this.#call(KvmIoctl.SET_MP_STATE, buffer, 'KVM_SET_MP_STATE', {
       EINVAL: 'without an in-kernel irqchip a vCPU is always runnable',
     });
+  }
+  getLapic(buffer: Uint8Array): void {
+    this.#call(KvmX86Ioctl.GET_LAPIC, buffer, 'KVM_GET_LAPIC');
+  }
+  setLapic(buffer: Uint8Array): void {
+    this.#call(KvmX86Ioctl.SET_LAPIC, buffer, 'KVM_SET_LAPIC');
   }
 
   getMsrs(indices: Uint32Array): BigUint64Array {

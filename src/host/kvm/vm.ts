@@ -14,7 +14,14 @@ import {
   KvmIrqLevel,
   KvmUserspaceMemoryRegion,
 } from './abi.ts';
-import { KvmX86Ioctl } from './abi-x86.ts';
+import {
+  KvmIrqRouting,
+  KvmIrqRoutingEntry,
+  KvmIrqRoutingType,
+  KvmMsrFilter,
+  KvmMsrFilterRange,
+  KvmX86Ioctl,
+} from './abi-x86.ts';
 import { KvmVcpuFd } from './vcpu.ts';
 
 /** A memory slot: a range of guest-physical memory backed by memory of this process. */
@@ -36,6 +43,23 @@ export interface CoalescedZone {
   readonly size: number;
   /** Whether the range is of ports (needs `KVM_CAP_COALESCED_PIO`). */
   readonly isPort?: boolean;
+}
+
+/** Accesses to MSRs that leave the guest, to be enabled by `KvmCap.X86_USER_SPACE_MSR`. */
+export interface MsrFilterRange {
+  /** `KvmMsrFilterFlag` bits. */
+  readonly flags: number;
+  /** First MSR and how many. */
+  readonly first: number;
+  readonly count: number;
+}
+
+/** Where an interrupt line leads: it may lead to several controllers. */
+export interface IrqRoute {
+  readonly gsi: number;
+  /** One of `KvmIrqchipId`, and its input. */
+  readonly chip: number;
+  readonly pin: number;
 }
 
 /** What a VM needs to know of the system it was made by. */
@@ -143,6 +167,21 @@ export class KvmVmFd {
     });
   }
 
+  /** Replaces the table that says where interrupt lines lead. */
+  setGsiRouting(routes: readonly IrqRoute[]): void {
+    const entry = KvmIrqRoutingEntry;
+    const argument = new DataView(new ArrayBuffer(KvmIrqRouting.size + routes.length * entry.size));
+    argument.setUint32(KvmIrqRouting.at.nr, routes.length, true);
+    for (const [i, { gsi, chip, pin }] of routes.entries()) {
+      const at = KvmIrqRouting.size + i * entry.size;
+      argument.setUint32(at + entry.at.gsi, gsi, true);
+      argument.setUint32(at + entry.at.type, KvmIrqRoutingType.IRQCHIP, true);
+      argument.setUint32(at + entry.at.u, chip, true);
+      argument.setUint32(at + entry.at.u + 4, pin, true);
+    }
+    ioctl(this.#fd, KvmX86Ioctl.SET_GSI_ROUTING, argument, 'KVM_SET_GSI_ROUTING');
+  }
+
   /** Sets the level of an input of the in-kernel interrupt controllers. */
   irqLine(irq: number, level: boolean): void {
     const argument = new DataView(new ArrayBuffer(KvmIrqLevel.size));
@@ -160,6 +199,28 @@ export class KvmVmFd {
 
   setIrqchip(buffer: Uint8Array): void {
     ioctl(this.#fd, KvmX86Ioctl.SET_IRQCHIP, buffer, 'KVM_SET_IRQCHIP');
+  }
+
+  /**
+   * Refuses accesses to ranges of MSRs (at most 16); all others stay as they are. Refused ones raise #GP, or leave the
+   * guest where the capability X86_USER_SPACE_MSR has been switched on. The x2APIC's MSRs cannot be filtered.
+   */
+  setMsrFilter(refused: readonly MsrFilterRange[]): void {
+    const { at, size } = KvmMsrFilter;
+    const argument = new DataView(new ArrayBuffer(size));
+    // A clear bit refuses: all ranges share one bitmap of zeros, which lives until the call has copied it.
+    const longest = Math.max(64, ...refused.map(({ count }) => count));
+    const bitmap = new BigUint64Array(Math.ceil(longest / 64));
+    for (const [i, { flags, first, count }] of refused.entries()) {
+      const range = at.ranges + i * KvmMsrFilterRange.size;
+      argument.setUint32(range + KvmMsrFilterRange.at.flags, flags, true);
+      argument.setUint32(range + KvmMsrFilterRange.at.nmsrs, count, true);
+      argument.setUint32(range + KvmMsrFilterRange.at.base, first, true);
+      argument.setBigUint64(range + KvmMsrFilterRange.at.bitmap, addressOf(bitmap), true);
+    }
+    ioctl(this.#fd, KvmX86Ioctl.X86_SET_MSR_FILTER, argument, 'KVM_X86_SET_MSR_FILTER', {
+      EINVAL: 'at most 16 ranges, each of at most 12288 MSRs',
+    });
   }
 
   /** Switches a capability on. */

@@ -28,6 +28,18 @@ export function restoreCheckpoint(root: SimObject, directory: string): void {
   for (const [object, state] of sections) restoreObject(directory, object, state);
 }
 
+/**
+ * The saved state of one object, as it is in the checkpoint: for whoever has to know it before there are objects.
+ * @throws FatalError in one line if there is no such checkpoint, or no such object in it
+ */
+export function readSavedState(directory: string, path: string): Readonly<Record<string, Json>> {
+  const { files } = readManifest(directory);
+  const file = sectionFile(path);
+  if (!Object.hasOwn(files, file)) refuse(directory, `it is of a system without ${path}`);
+  const { state } = parseJson(directory, file);
+  return state !== undefined && isObject(state) ? state : refuse(directory, `${file} has no state`);
+}
+
 function refuse(directory: string, what: string, cause?: unknown): never {
   throw new FatalError(`checkpoint ${directory}: ${what}`, { cause });
 }

@@ -54,7 +54,9 @@ export function saveCheckpoint(root: SimObject, directory: string): void {
   }
 }
 
-function refuseForeign(target: string): void {
+/** @throws FatalError if something is there that is not a checkpoint */
+export function refuseForeign(directory: string): void {
+  const target = resolve(directory);
   if (!existsSync(target) || existsSync(join(target, MANIFEST))) return;
   if (statSync(target).isDirectory() && readdirSync(target).length === 0) return;
   throw new FatalError(`${target} exists and is not a checkpoint: name another directory`);

@@ -2,7 +2,16 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { describeOptions, flag, integer, list, parseOptions, text, value } from '../../../src/cli/options.ts';
+import {
+  describeOptions,
+  flag,
+  integer,
+  list,
+  pairs,
+  parseOptions,
+  text,
+  value,
+} from '../../../src/cli/options.ts';
 import { FatalError } from '../../../src/sim/trouble.ts';
 
 const TABLE = {
@@ -45,6 +54,33 @@ describe('options', () => {
   test('may have a value that begins with a dash', () => {
     assert.equal(parseOptions(TABLE, ['--file', '-']).values.file, '-');
     assert.equal(parseOptions(TABLE, ['--file=--odd']).values.file, '--odd');
+  });
+
+  test('with two values take both, as often as they come', () => {
+    const table = { ...TABLE, copy: pairs('FROM TO', 'copy a file', (from, to) => `${from}>${to}`) };
+    const { values, operands } = parseOptions(table, [
+      '--copy',
+      'a',
+      'b',
+      '--copy=c',
+      'd',
+      '--quiet',
+      'e',
+      'f',
+    ]);
+    assert.deepEqual([values.copy, values.quiet, operands], [['a>b', 'c>d'], true, ['e', 'f']]);
+    for (const args of [['--copy'], ['--copy', 'a'], ['--copy', 'a', '--quiet']])
+      assert.throws(
+        () => parseOptions(table, args),
+        /^FatalError: option --copy needs two values: --copy FROM TO$/,
+      );
+  });
+
+  test('may stand between and behind operands where a command says so, up to --', () => {
+    const args = ['a', '--quiet', 'b', '--count', '4', '--', '--file', 'c'];
+    const { values, operands } = parseOptions(TABLE, args, { interspersed: true });
+    assert.deepEqual([values.quiet, values.count, values.file], [true, 4n, undefined]);
+    assert.deepEqual(operands, ['a', 'b', '--file', 'c']);
   });
 
   const wrong: Record<string, [args: string[], message: RegExp]> = {

@@ -20,6 +20,10 @@ function countersOf(cycles: number, instructions: number): GuestCounters {
       counters.cycles = cycles;
       counters.instructions = instructions;
     },
+    limits: [] as number[],
+    limitInstructions(distance: number): void {
+      counters.limits.push(distance);
+    },
   };
   return counters;
 }

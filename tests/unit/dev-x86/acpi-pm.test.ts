@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { AcpiPm, type AcpiPmParams } from '../../../src/dev/x86/acpi-pm.ts';
+import { PciHost } from '../../../src/dev/x86/pci-host.ts';
 import { ResetControl } from '../../../src/dev/x86/reset-control.ts';
 import { Accessor, Probe, quietRoot, restoreAll, runTo, saveAll } from './pc-bench.ts';
 
@@ -121,7 +122,9 @@ test('a checkpoint keeps the pending carry and the interrupt', () => {
 test('reset control: bit 2 resets, bits 1 and 3 say how and can be read back', () => {
   const root = quietRoot();
   const kinds: string[] = [];
-  const io = new Accessor(new ResetControl(root, 'reset', (kind) => kinds.push(kind)));
+  const io = new Accessor(
+    new PciHost(root, 'pci', new ResetControl(root, 'reset', (kind) => kinds.push(kind))),
+  );
   io.out(0xcf9, 0x02);
   assert.deepEqual([io.in(0xcf9), kinds], [0x02, []]);
   for (const value of [0x06, 0x0e, 0x04]) io.out(0xcf9, value);

@@ -39,8 +39,7 @@ function chipset(root: Root): readonly Target[] {
   hpet.legacyIrq8.connect(pic.input(8));
   const power = new AcpiPm(root, 'power', { timerWidth: '24bit' });
   power.sci.connect(pic.input(9));
-  const pci = new PciHost(root, 'pci');
-  const reset = new ResetControl(root, 'reset', () => {});
+  const pci = new PciHost(root, 'pci', new ResetControl(root, 'reset', () => {}));
   const acknowledge = () => {
     if (intr.level) pic.acknowledge();
   };
@@ -56,7 +55,7 @@ function chipset(root: Root): readonly Target[] {
     { device: power, base: portAddress(0x608), sizeBytes: 4 },
     { device: pci, base: PCI_CONFIG_BASE, sizeBytes: 0x1000 },
     { device: pci, base: 0xc000_0000, sizeBytes: 0x1000 },
-    { device: reset, base: portAddress(0xcf9), sizeBytes: 1 },
+    { device: pci, base: portAddress(0xcf8), sizeBytes: 8 },
   ];
 }
 

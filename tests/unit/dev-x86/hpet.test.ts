@@ -142,6 +142,30 @@ test('level: the line and the status bit stay until software clears it; meanwhil
   assert.deepEqual([input(21).level, read(STATUS)], [false, 0]);
 });
 
+test('level, periodic: further matches of a timer whose status bit is set are no events; clearing it waits for the next', () => {
+  const { root, at, write, read, input } = bench();
+  write(timerAt(0), INTERRUPT | LEVEL | PERIODIC | VAL_SET | MODE32 | route(20));
+  write(comparatorAt(0), 100);
+  write(CONFIG, ENABLE);
+  assert.equal(at(1050), 1);
+  write(STATUS, 1);
+  assert.equal(input(20).level, false);
+  assert.equal(root.eventQueue.nextTick(), 1100n * 10_000n);
+  assert.equal(at(5000), 1);
+  assert.deepEqual([input(20).rises, read(comparatorAt(0))], [2, 5100]);
+});
+
+test('an edge on a line that another timer holds high does not lower it', () => {
+  const { at, write, input } = bench();
+  write(timerAt(0), INTERRUPT | LEVEL | MODE32 | route(20));
+  write(comparatorAt(0), 100);
+  write(timerAt(1), INTERRUPT | MODE32 | route(20));
+  write(comparatorAt(1), 200);
+  write(CONFIG, ENABLE);
+  at(300);
+  assert.deepEqual([input(20).level, input(20).falls], [true, 0]);
+});
+
 test('without INT_ENB a level timer sets its status bit and schedules nothing; enabling it interrupts', () => {
   const { at, write, read, write64, input } = bench();
   write(timerAt(0), LEVEL | route(20));
@@ -211,6 +235,29 @@ test('a period of 10 ns does not flood the queue: matches are merged, and those 
   write(CONFIG, ENABLE);
   assert.equal(at(100_000), 1000);
   assert.equal(input(20).rises, 1000);
+});
+
+test('a comparator that software sets is met exactly, however short before the last match was', () => {
+  const { root, at, write, input } = bench({ minEventPeriod: '1ms' });
+  write(timerAt(0), INTERRUPT | PERIODIC | VAL_SET | MODE32 | route(20));
+  write(comparatorAt(0), 1000);
+  write(CONFIG, ENABLE);
+  at(1000);
+  write(timerAt(0), INTERRUPT | PERIODIC | VAL_SET | MODE32 | route(20));
+  write(comparatorAt(0), 1234);
+  assert.equal(root.eventQueue.nextTick(), 1234n * 10_000n);
+  at(1234);
+  assert.equal(input(20).rises, 2);
+});
+
+test('32-bit mode cuts comparator and period of a 64-bit timer off', () => {
+  const { at, write, write64, read } = bench();
+  write(timerAt(0), PERIODIC | VAL_SET);
+  write64(comparatorAt(0), 0x1_0000_0064n);
+  write(timerAt(0), PERIODIC | MODE32);
+  write(CONFIG, ENABLE);
+  at(250);
+  assert.deepEqual([read(comparatorAt(0)), read(comparatorAt(0) + 4)], [300, 0]);
 });
 
 test('a period of 0 does not move the comparator', () => {

@@ -5,6 +5,7 @@ import { IO_SPACE_BASE } from '../../../src/arch/x86/address-spaces.ts';
 import { type PciBus, PciFunction } from '../../../src/dev/pci/pci-function.ts';
 import { RegisterFile, reg } from '../../../src/dev/register-file.ts';
 import { PciHost } from '../../../src/dev/x86/pci-host.ts';
+import { ResetControl } from '../../../src/dev/x86/reset-control.ts';
 import { PanicError } from '../../../src/sim/trouble.ts';
 import { Accessor, Probe, quietRoot, restoreAll, saveAll } from './pc-bench.ts';
 
@@ -59,7 +60,7 @@ class MadeUp extends PciFunction {
 
 function bench() {
   const root = quietRoot();
-  const host = new PciHost(root, 'pci');
+  const host = new PciHost(root, 'pci', new ResetControl(root, 'reset', () => {}));
   const fn = new MadeUp(host, 'madeUp', 5);
   const inta = new Probe();
   fn.intx.connect(inta);
@@ -186,6 +187,7 @@ test('the host answers configuration space and its windows of ports and memory, 
   assert.deepEqual(
     ranges.slice(1).map(({ start, end }) => [start, end]),
     [
+      [IO_SPACE_BASE + 0xcf8, IO_SPACE_BASE + 0xd00],
       [IO_SPACE_BASE + 0x1000, IO_SPACE_BASE + 0x1_0000],
       [0xc000_0000, 0xfec0_0000],
     ],
@@ -210,4 +212,29 @@ test('a checkpoint keeps configuration, mappings and interrupts', () => {
   restoreAll(other.root, saveAll(one.root));
   assert.equal(other.inta.level, true);
   assert.equal(other.io.load(0xe000_0010, 4), 99);
+});
+
+test('mechanism #1: an address with bit 31 selects the register that the data port shows, at any size', () => {
+  const io = new Accessor(new PciHost(quietRoot(), 'pci', new ResetControl(quietRoot(), 'reset', () => {})));
+  io.out(0xcf8, 0x8000_0000, 4);
+  assert.equal(io.in(0xcf8, 4), 0x8000_0000);
+  assert.equal(io.in(0xcfc, 4), 0x1237_8086);
+  assert.equal(io.in(0xcfe, 2), 0x1237);
+  assert.equal(io.in(0xcfd, 1), 0x80);
+  io.out(0xcf8, 0x8000_0000 | (1 << 11) | 8, 4);
+  assert.equal(io.in(0xcff, 1), 0x06, 'the ISA bridge is a bridge');
+  io.out(0xcf8, 0x8000_0000 | (9 << 11), 4);
+  assert.equal(io.in(0xcfc, 4), 0xffff_ffff, 'no device 9');
+  io.out(0xcf8, 0, 4);
+  assert.equal(io.in(0xcfc, 4), 0xffff_ffff, 'the mechanism is off');
+});
+
+test('mechanism #1: accesses of the address port that are not of 32 bits do not change the address', () => {
+  const io = new Accessor(new PciHost(quietRoot(), 'pci', new ResetControl(quietRoot(), 'reset', () => {})));
+  io.out(0xcf8, 0x8000_0800, 4);
+  io.out(0xcf8, 0x12, 1);
+  io.out(0xcfa, 0x3456, 2);
+  io.out(0xcfb, 1, 1);
+  assert.equal(io.in(0xcf8, 4), 0x8000_0800);
+  assert.equal(io.in(0xcf8, 1), 0xff);
 });

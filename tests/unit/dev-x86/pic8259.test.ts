@@ -209,6 +209,16 @@ test('polls of both chips find two requests of the slave one after the other', (
   assert.deepEqual([poll(0x20), poll(0xa0)], [0x82, 0x81]);
 });
 
+test('polls in automatic EOI mode find them, too', () => {
+  const { io, raise } = bench({ icw4: 0x03 });
+  const poll = (port: number) => {
+    io.out(port, OCW3.poll);
+    return io.in(port);
+  };
+  raise(8, 9);
+  assert.deepEqual([poll(0x20), poll(0xa0), poll(0x20), poll(0xa0)], [0x82, 0x80, 0x82, 0x81]);
+});
+
 test('automatic EOI at both chips: two requests of the slave are two interrupts', () => {
   const { pic, intr, raise } = bench({ icw4: 0x03 });
   raise(8, 9);
@@ -293,6 +303,14 @@ test('ICW1 clears the mask, what is in service and requests, and asks for new ed
   io.out(0x20, OCW2.eoi);
   lower(9);
   raise(9);
+  assert.equal(pic.acknowledge(), 0x39);
+});
+
+test('a level-triggered line of the slave that is high requests again after both are initialized', () => {
+  const { pic, io, raise, initialize } = bench();
+  io.out(0x4d1, 0x02);
+  raise(9);
+  initialize();
   assert.equal(pic.acknowledge(), 0x39);
 });
 

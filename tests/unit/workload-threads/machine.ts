@@ -35,6 +35,9 @@ export class FakeCpu extends BaseCpu<X86ThreadContext> {
   halted = false;
   busyTicks = 0;
   canSwitchThread = true;
+  get dataPort(): never {
+    throw new Error('no access leaves this CPU');
+  }
 
   readState(): X86ThreadContext {
     return this.context;

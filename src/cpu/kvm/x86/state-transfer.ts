@@ -2,8 +2,10 @@
 // kvm_run at entries and exits, and cost no system call; the other classes take an ioctl each.
 
 import { MSRS } from '../../../arch/x86/msrs.ts';
+import { Activity, activityOf, setActivity } from '../../../arch/x86/processor-reset.ts';
 import { OFFSET, RegClass, STRIDE, type X86ThreadContext } from '../../../arch/x86/thread-context.ts';
 import type { XsaveFormat } from '../../../arch/x86/xsave.ts';
+import { KvmMpState, KvmMpStateLayout } from '../../../host/kvm/abi.ts';
 import {
   KvmDebugregs,
   KvmFpu,
@@ -14,7 +16,7 @@ import {
   KvmVcpuEvents,
   KvmXcrs,
 } from '../../../host/kvm/abi-x86.ts';
-import type { X86Vcpu } from '../../../host/kvm/vcpu.ts';
+import { MsrRefusedError, type X86Vcpu } from '../../../host/kvm/vcpu.ts';
 import type { KvmCpuStats } from '../stats.ts';
 import {
   debugFromKvm,
@@ -36,9 +38,27 @@ export interface TransferOptions {
   readonly xsave: XsaveFormat | undefined;
   /** MSRs that both the thread context and this KVM know. */
   readonly msrIndices: readonly number[];
+  /** The activity state travels too: only with an in-kernel irqchip does KVM keep it. */
+  readonly mpState?: boolean;
+  /** Is told the name of an MSR that KVM lists and then refuses. */
+  readonly refusedMsr?: (name: string) => void;
 }
 
 const MSR_TSC = 0x10;
+
+/** What KVM calls the activity states. */
+const MP_STATE_OF_ACTIVITY: Readonly<Record<number, number>> = {
+  [Activity.active]: KvmMpState.RUNNABLE,
+  [Activity.halted]: KvmMpState.HALTED,
+  [Activity.waitForSipi]: KvmMpState.INIT_RECEIVED,
+};
+const ACTIVITY_OF_MP_STATE: Readonly<Record<number, number>> = {
+  [KvmMpState.RUNNABLE]: Activity.active,
+  [KvmMpState.UNINITIALIZED]: Activity.waitForSipi,
+  [KvmMpState.INIT_RECEIVED]: Activity.waitForSipi,
+  [KvmMpState.HALTED]: Activity.halted,
+  [KvmMpState.SIPI_RECEIVED]: Activity.waitForSipi,
+};
 
 export class X86StateTransfer {
   readonly #vcpu: X86Vcpu;
@@ -55,8 +75,9 @@ export class X86StateTransfer {
   readonly #fpu = new Uint8Array(KvmFpu.size);
   readonly #xcrs = new DataView(new ArrayBuffer(KvmXcrs.size));
   readonly #debugregs = new DataView(new ArrayBuffer(KvmDebugregs.size));
-  readonly #msrIndices: Uint32Array;
-  readonly #msrSlots: readonly number[];
+  readonly #mpState = new Uint32Array(KvmMpStateLayout.size >> 2);
+  #msrIndices: Uint32Array;
+  #msrSlots: readonly number[];
   /** What KVM holds in each of `#msrIndices`, as far as we know; only differences are written. */
   #msrValues: BigUint64Array | undefined;
 
@@ -131,6 +152,10 @@ export class X86StateTransfer {
       syncsFromKvm.events.inc();
       this.#vcpu.getVcpuEvents(this.#counted(this.#events));
       eventsFromKvm(this.#tc, this.#eventsView);
+      if (this.#options.mpState) {
+        this.#vcpu.getMpState(this.#counted(new Uint8Array(this.#mpState.buffer)));
+        setActivity(this.#tc, ACTIVITY_OF_MP_STATE[this.#mpState[0]!] ?? Activity.active);
+      }
     }
   }
 
@@ -175,6 +200,10 @@ export class X86StateTransfer {
       syncsToKvm.events.inc();
       eventsToKvm(this.#tc, this.#eventsView);
       this.#give(KvmSyncX86.EVENTS, this.#events, this.#vcpu.setVcpuEvents);
+      if (this.#options.mpState) {
+        this.#mpState[0] = MP_STATE_OF_ACTIVITY[activityOf(this.#tc)] ?? KvmMpState.RUNNABLE;
+        this.#vcpu.setMpState(this.#counted(new Uint8Array(this.#mpState.buffer)));
+      }
     }
   }
 
@@ -232,12 +261,30 @@ export class X86StateTransfer {
       .filter(({ i, index, value }) => index !== MSR_TSC && value !== held[i]);
     if (changed.length === 0) return;
     const indices = Uint32Array.from(changed, ({ index }) => index);
-    this.#vcpu.setMsrs(
-      indices,
-      BigUint64Array.from(changed, ({ value }) => value),
-    );
+    const values = BigUint64Array.from(changed, ({ value }) => value);
     this.#stats.numSyncIoctls.inc();
+    if (!this.#takesMsrs(indices, values)) {
+      this.#storeMsrs();
+      return;
+    }
     for (const { i, value } of changed) held[i] = value;
+  }
+
+  /** False after an MSR was refused: it is left out from now on, and those behind it are still to be written. */
+  #takesMsrs(indices: Uint32Array, values: BigUint64Array): boolean {
+    try {
+      this.#vcpu.setMsrs(indices, values);
+      return true;
+    } catch (error) {
+      if (!(error instanceof MsrRefusedError)) throw error;
+      const at = this.#msrIndices.indexOf(error.index);
+      if (at < 0) throw error;
+      this.#options.refusedMsr?.(MSRS.find(({ index }) => index === error.index)!.name);
+      this.#msrIndices = this.#msrIndices.filter((_, i) => i !== at);
+      this.#msrSlots = this.#msrSlots.filter((_, i) => i !== at);
+      this.#msrValues = undefined;
+      return false;
+    }
   }
 }
 

@@ -1,110 +1,242 @@
-// X86KvmCpu: the x86 part of the KVM CPU: which registers travel how, what exits mean, and user mode without a kernel
-// (syscall emulation). gem5: src/arch/x86/kvm/x86_cpu.cc.
+// X86KvmCpu: the x86 part of the KVM CPU: which registers travel how, what exits mean, and the two ways to use it: a whole
+// machine with interrupt controllers, or user mode without a kernel (syscall emulation). gem5: src/arch/x86/kvm/x86_cpu.cc.
 
+import { portAddress } from '../../../arch/x86/address-spaces.ts';
 import { dumpAll } from '../../../arch/x86/dump.ts';
 import { mxcsrMaskOf } from '../../../arch/x86/fxsave.ts';
-import { Cr4, Xcr0 } from '../../../arch/x86/registers.ts';
+import { legalizeSegments } from '../../../arch/x86/guest-state-segments.ts';
+import type { InterruptedCpu } from '../../../arch/x86/interrupts.ts';
+import { MsrIndex } from '../../../arch/x86/msrs.ts';
+import { Activity, activityOf, setActivity } from '../../../arch/x86/processor-reset.ts';
+import { ApicBase, Rflags } from '../../../arch/x86/registers.ts';
 import { RegClass, X86ThreadContext } from '../../../arch/x86/thread-context.ts';
 import { setUserMode } from '../../../arch/x86/user-mode.ts';
-import { XSAVE_HELD, XsaveFormat } from '../../../arch/x86/xsave.ts';
+import { XsaveFormat } from '../../../arch/x86/xsave.ts';
 import { KvmCap, KvmExitReason } from '../../../host/kvm/abi.ts';
-import { decodeExit, describeExit } from '../../../host/kvm/exit.ts';
-import type { CpuidEntry, X86Vcpu } from '../../../host/kvm/vcpu.ts';
-import type { PhysicalMemory } from '../../../mem/physical-memory.ts';
-import { bool, declareParams, type ParamInputs, resolveParams } from '../../../sim/params.ts';
-import type { SimObject } from '../../../sim/sim-object.ts';
-import { type Ticks, ZERO_TICKS } from '../../../sim/tick.ts';
+import { KvmSyncX86 } from '../../../host/kvm/abi-x86.ts';
+import { decodeExit } from '../../../host/kvm/exit.ts';
+import { KVM_RUN_HYPERCALL_RET_OFFSET } from '../../../host/kvm/run.ts';
+import type { X86Vcpu } from '../../../host/kvm/vcpu.ts';
+import type { PhysAddr } from '../../../mem/addr.ts';
+import type { ParamValues } from '../../../sim/params.ts';
+import { resolveParams } from '../../../sim/params.ts';
+import type { DrainAnswer, SimObject } from '../../../sim/sim-object.ts';
+import { clockPeriodTicks, type Ticks, ZERO_TICKS } from '../../../sim/tick.ts';
 import { fatal, panic } from '../../../sim/trouble.ts';
+import type { BaseCpu } from '../../base-cpu.ts';
 import { BaseKvmCpu } from '../base-kvm-cpu.ts';
-import type { BaseKvmCpuParams } from '../params.ts';
-import type { HostParts } from '../vcpu-parts.ts';
+import type { HostWants } from '../vcpu-parts.ts';
+import { named } from './cpuid-policy.ts';
+import { reportExit, stateReport, systemEventCause, violatedRules } from './exit-reports.ts';
+import { GuestCpuid } from './guest-cpuid.ts';
+import { GuestTsc, type TscPolicy } from './guest-tsc.ts';
+import { InterruptDelivery, isHalfDelivered } from './interrupt-delivery.ts';
+import { type AccessPort, serveLegacyIo } from './legacy-io.ts';
+import {
+  hasMsrExits,
+  MsrExits,
+  reachesApicMsrs,
+  SIMULATED_APIC_MSRS,
+  SIMULATED_TSC_MSRS,
+} from './msr-exits.ts';
 import { X86StateTransfer } from './state-transfer.ts';
 import { UserEntry } from './user-entry.ts';
+import { type UserFeatures, userFeatures } from './user-features.ts';
 import { UserStub } from './user-stub.ts';
+import { X86_KVM_CPU_PARAMS, type X86KvmCpuParams, type X86KvmCpuWiring } from './x86-kvm-params.ts';
 
-export const X86_KVM_CPU_PARAMS = declareParams({
-  useXSave: bool({
-    default: true,
-    description: 'transfer vector registers by XSAVE; without it only x87 and SSE',
-  }),
-});
+export type { X86KvmCpuParams, X86KvmCpuWiring, X86KvmFacts } from './x86-kvm-params.ts';
 
-export type X86KvmCpuParams = BaseKvmCpuParams & ParamInputs<typeof X86_KVM_CPU_PARAMS>;
+const NS_PER_MS = 1e6;
+const TICKS_PER_NS = 1000;
+const APIC_PAGE = 4096;
+/** KVM_ENOSYS, what a hypercall that nobody serves returns. Linux include/uapi/linux/kvm_para.h. */
+const HYPERCALL_UNKNOWN = -1000n;
 
-/** What the CPU asks of KVM; `Kvm` is the real one. */
-export interface X86KvmFacts {
-  capability(cap: number): number;
-  readonly supportedCpuid: readonly CpuidEntry[];
-  readonly msrIndices: readonly number[];
-}
-
-/** What the CPU is wired to. */
-export interface X86KvmCpuWiring {
-  readonly kvm: X86KvmFacts;
-  createVcpu(): X86Vcpu;
-  attach(vcpu: X86Vcpu, warn: (message: string) => void): HostParts;
-  readonly memory: PhysicalMemory;
-  /** Physical address of a region of `STUB_SIZE_BYTES` that belongs to the CPU: for syscall emulation. */
-  readonly stubBase: number;
-}
-
-const HWCAP2_FSGSBASE = 2;
-const CPUID_1_ECX_XSAVE = 0x400_0000;
-const CPUID_7_EBX_FSGSBASE = 1;
-
-export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> {
+export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements InterruptedCpu {
   protected override readonly context = new X86ThreadContext();
+  readonly x86Params: ParamValues<typeof X86_KVM_CPU_PARAMS>;
   readonly #wiring: X86KvmCpuWiring;
-  readonly #useXSave: boolean;
-  readonly #stub: UserStub;
+  readonly #userFeatures: UserFeatures;
+  readonly #guestCpuid: GuestCpuid;
+  readonly #stub: UserStub | undefined;
+  readonly #msrExits: MsrExits;
   #transfer: X86StateTransfer | undefined;
   #xsaveFormat: XsaveFormat | undefined;
   #user: UserEntry | undefined;
+  #delivery: InterruptDelivery | undefined;
+  #tsc: GuestTsc | undefined;
+  #isDraining = false;
+  readonly #accessPort: AccessPort = (address, data, isWrite) => this.access(address, data, isWrite);
 
   constructor(parent: SimObject, name: string, wiring: X86KvmCpuWiring, params: X86KvmCpuParams = {}) {
-    const { useXSave, ...base } = params;
+    const { useXSave, tsc, tscDrift, showHypervisor, apicId, cpuCount, ...base } = params;
     const parts = {
-      createVcpu: () => wiring.createVcpu(),
-      attach: (vcpu: X86Vcpu) => wiring.attach(vcpu, (message) => this.warnOnce(message)),
+      createVcpu: () => this.#createVcpu(),
+      attach: (vcpu: X86Vcpu, wants: HostWants) =>
+        wiring.attach(vcpu, (message) => this.warnOnce(message), wants),
+      ...(wiring.memoryMode === undefined ? {} : { memoryMode: wiring.memoryMode }),
     };
     super(parent, name, parts, RegClass.all, base);
     this.#wiring = wiring;
-    this.#useXSave = resolveParams(this.path, X86_KVM_CPU_PARAMS, { useXSave }).useXSave;
-    this.#stub = new UserStub(wiring.memory, wiring.stubBase);
+    this.#userFeatures = userFeatures(wiring.kvm.supportedCpuid);
+    const own = { useXSave, tsc, tscDrift, showHypervisor, apicId, cpuCount };
+    this.x86Params = resolveParams(this.path, X86_KVM_CPU_PARAMS, own);
+    this.#guestCpuid = new GuestCpuid(this.path, wiring.kvm.supportedCpuid, {
+      apicId: this.x86Params.apicId,
+      cpuCount: this.x86Params.cpuCount,
+      showHypervisor: this.x86Params.showHypervisor,
+      apicMsrs: reachesApicMsrs(wiring),
+      ...(wiring.apicTimerKhz === undefined ? {} : { apicTimerKhz: wiring.apicTimerKhz }),
+    });
+    if (wiring.interrupts !== undefined) wiring.interrupts.msrsReachable = reachesApicMsrs(wiring);
+    this.#msrExits = new MsrExits(
+      wiring.interrupts,
+      () => this.#theTsc(),
+      (text) => this.trace('KvmIO', text),
+    );
+    this.#stub = wiring.stubBase === undefined ? undefined : new UserStub(wiring.memory, wiring.stubBase);
     this.context.powerOn();
     this.state('context', this.context);
+    this.state('cpuid', this.#guestCpuid);
   }
 
   /** Syscall emulation: the processor starts in ring 3, on the operating system's page tables. */
   override initState(): void {
-    if (this.os === undefined) return;
-    setUserMode(this.context, this.os.pageTableRoot, this.#xcr0(), this.#optionalCr4());
-    this.#stub.install();
-    this.#stub.mapInto((virtual, physical, flags) => this.os!.mapReserved(virtual, physical, flags));
+    const { os } = this;
+    if (os === undefined) return;
+    const { xcr0, cr4 } = this.#userFeatures;
+    setUserMode(this.context, os.pageTableRoot, xcr0, cr4);
+    const stub = this.#theStub();
+    stub.install();
+    stub.mapInto((virtual, physical, flags) => os.mapReserved(virtual, physical, flags));
+  }
+
+  #createVcpu(): X86Vcpu {
+    const wiring = this.#wiring;
+    if (this.os === undefined && hasMsrExits(wiring.kvm)) {
+      const ofApic = wiring.interrupts === undefined ? [] : SIMULATED_APIC_MSRS;
+      const ofTsc = this.#tscPolicy === 'simulated' ? SIMULATED_TSC_MSRS : [];
+      wiring.exitOnMsrs?.([...ofApic, ...ofTsc]);
+    }
+    return wiring.createVcpu();
   }
 
   protected override setUpVcpu(vcpu: X86Vcpu): void {
-    const { kvm } = this.#wiring;
-    vcpu.setCpuid2(kvm.supportedCpuid);
+    const { kvm, irqchip } = this.#wiring;
     const image = new Uint8Array(vcpu.xsaveSizeBytes);
-    vcpu.getXsave(image);
-    const cpuid = kvm.supportedCpuid.map((entry) => ({
-      ...entry,
-      leaf: entry.function,
-      subleaf: entry.index,
-    }));
-    this.#xsaveFormat = XsaveFormat.fromCpuid(cpuid, mxcsrMaskOf(image));
-    this.#transfer = new X86StateTransfer(vcpu, this.context, this.stats, {
-      syncRegs: kvm.capability(KvmCap.SYNC_REGS),
-      xsave: this.#useXSave && kvm.capability(KvmCap.XSAVE) ? this.xsaveFormat : undefined,
-      msrIndices: kvm.msrIndices,
+    const tscKhz = this.#guestCpuid.giveTo(vcpu, {
+      tscFactor: this.#tscPolicy === 'simulated' ? this.params.hostFactor : 1,
+      scalesTsc: kvm.capability(KvmCap.TSC_CONTROL) > 0,
+      // User code reads the processor's own where KVM ignores the list, and nobody can change that.
+      checks: this.os === undefined,
+      warn: (message) => this.warnOnce(message),
     });
-    if (this.os === undefined) return;
-    this.#user = new UserEntry(this, this.os, this.#stub);
+    vcpu.getXsave(image);
+    this.#xsaveFormat = XsaveFormat.fromCpuid(named(kvm.supportedCpuid), mxcsrMaskOf(image));
+    const transfer = new X86StateTransfer(vcpu, this.context, this.stats, {
+      syncRegs: kvm.capability(KvmCap.SYNC_REGS),
+      xsave: this.x86Params.useXSave && kvm.capability(KvmCap.XSAVE) ? this.xsaveFormat : undefined,
+      msrIndices: kvm.msrIndices,
+      mpState: irqchip !== undefined,
+      refusedMsr: (name) => this.warnOnce(`this KVM does not take MSR ${name}: its value is lost`),
+    });
+    this.#transfer = transfer;
+    this.#tsc = this.#makeTsc(vcpu, tscKhz);
+    irqchip?.vcpuCreated(this.x86Params.apicId, vcpu);
+    const { interrupts } = this.#wiring;
+    if (this.os === undefined) {
+      if (interrupts !== undefined)
+        this.#delivery = new InterruptDelivery(
+          this,
+          vcpu,
+          interrupts,
+          this.#guestCpuid.signature,
+          (classes) => transfer.store(classes),
+        );
+      return;
+    }
+    const stub = this.#theStub();
+    this.#user = new UserEntry(this, this.os, stub);
     // User code sees no MSR: all but the stub's stay as KVM made them.
-    this.#transfer.load(RegClass.msr);
-    this.#stub.setRegisters(this.context);
+    this.loadState(RegClass.msr);
+    stub.setRegisters(this.context);
   }
+
+  // ---- the local APIC's CPU ----
+
+  /** What is pending ends HLT only if the processor takes it, and the wait for STARTUP only if it is one. */
+  override wakeup(): void {
+    if (this.#isStopped && !(this.#delivery?.endsHalt ?? false)) return;
+    super.wakeup();
+  }
+
+  /** The TSC as the guest would read it now. */
+  readTsc(): bigint {
+    return this.#tsc?.read() ?? this.context.msr(MsrIndex.TSC)!;
+  }
+
+  /** Frequency of the TSC in simulated time; known from startup on. */
+  get tscHz(): number {
+    return this.#theTsc().hz;
+  }
+
+  /** Whether the thread executes nothing although it is not told to stop: HLT, or the wait for STARTUP. */
+  get #isStopped(): boolean {
+    if (this.#wiring.interrupts === undefined || this.thread.status !== 'suspended') return false;
+    return activityOf(this.context) !== Activity.active;
+  }
+
+  /** HLT with interrupts off: nothing but an NMI or INIT, which no device here sends by itself, can end it. */
+  get isHaltedForGood(): boolean {
+    if (!this.#isStopped || activityOf(this.context) !== Activity.halted) return false;
+    return (this.readState(RegClass.general).rflags & Rflags.IF) === 0;
+  }
+
+  override activateContext(): void {
+    if (activityOf(this.context) === Activity.halted) setActivity(this.context, Activity.active);
+    super.activateContext();
+  }
+
+  override suspendContext(): void {
+    const isHlt = this.kvmState === 'RunningService' && this.vcpu.run.exitReason === KvmExitReason.HLT;
+    if (isHlt) setActivity(this.context, Activity.halted);
+    super.suspendContext();
+  }
+
+  protected override isWakeupPending(): boolean {
+    return this.#delivery?.endsHalt ?? false;
+  }
+
+  protected override deliverInterrupts(): void {
+    this.#delivery?.beforeEntry(this.#isDraining);
+    this.#tsc?.beforeEntry();
+  }
+
+  // ---- drain, switch ----
+
+  override drain(): DrainAnswer {
+    this.#isDraining = true;
+    return super.drain();
+  }
+
+  override drainResume(): void {
+    this.#isDraining = false;
+    super.drainResume();
+    // What came while nobody could be woken: during the drain, or before a restored system had a vCPU.
+    if (!this.isSwitchedOut && this.#isStopped) this.wakeup();
+  }
+
+  override takeOverFrom(old: BaseCpu<X86ThreadContext>): void {
+    this.context.copyFrom(old.readState(RegClass.all));
+    super.takeOverFrom(old);
+  }
+
+  protected override isArchDrained(): boolean {
+    return this.#user?.isSettled ?? !isHalfDelivered(this.readState(RegClass.events));
+  }
+
+  // ---- registers ----
 
   /** Where this host's XSAVE keeps the vector registers; there is one from startup on. */
   get xsaveFormat(): XsaveFormat {
@@ -113,12 +245,12 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> {
 
   /** AT_HWCAP as Linux gives it: CPUID.1:EDX. */
   get hwcap(): number {
-    return this.#cpuid(1)?.edx ?? 0;
+    return this.#userFeatures.hwcap;
   }
 
   /** AT_HWCAP2 as Linux gives it: bit 1 says that user code may use WRFSBASE and its like. */
   get hwcap2(): number {
-    return this.#optionalCr4() & Cr4.FSGSBASE ? HWCAP2_FSGSBASE : 0;
+    return this.#userFeatures.hwcap2;
   }
 
   /** Privilege level in KVM at the last exit: SS.DPL. Hot path. */
@@ -128,20 +260,44 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> {
   }
 
   protected override storeState(classes: number, halfEntry: boolean): void {
-    if (this.debug.KvmContext)
-      this.trace('KvmContext', `thread context -> KVM, classes 0x${classes.toString(16)}`);
+    if (this.debug.KvmContext) this.#traceStore(classes);
     const user = this.#user;
     const transfer = this.#theTransfer();
-    if (user === undefined) transfer.store(classes);
-    else if (user.returnsBySysret(classes, halfEntry)) user.storeInStub(transfer, classes);
+    if (classes & RegClass.msr) this.#theTsc().take(this.context.msr(MsrIndex.TSC)!);
+    if (user === undefined) {
+      if (classes & RegClass.special) {
+        legalizeSegments(this.context);
+        this.#delivery?.showIn(this.context);
+      }
+      transfer.store(classes);
+      this.#delivery?.registersWritten(classes);
+      if (this.#wiring.irqchip?.owesLocalApic(this.x86Params.apicId)) this.#giveLocalApic();
+    } else if (user.returnsBySysret(classes, halfEntry)) user.storeInStub(transfer, classes);
     else transfer.store(user.leaveStub(classes));
+  }
+
+  /** Its form depends on the APIC base, which goes first; its deadline counts only in deadline mode, and goes last. */
+  #giveLocalApic(): void {
+    const { run } = this.vcpu;
+    if (run.kvmDirtyRegs & KvmSyncX86.SREGS) {
+      this.vcpu.setSregs(run.syncRegs.sregs);
+      run.kvmDirtyRegs &= ~KvmSyncX86.SREGS;
+    }
+    this.#wiring.irqchip?.giveLocalApic(this.x86Params.apicId);
+    const deadline = this.context.msr(MsrIndex.TSC_DEADLINE)!;
+    if (deadline !== 0n)
+      this.vcpu.setMsrs(Uint32Array.of(MsrIndex.TSC_DEADLINE), BigUint64Array.of(deadline));
   }
 
   protected override loadState(classes: number): void {
     if (this.debug.KvmContext)
       this.trace('KvmContext', `KVM -> thread context, classes 0x${classes.toString(16)}`);
     this.#theTransfer().load(classes);
-    if (classes & RegClass.special) this.#user?.loadedSpecial(this.context);
+    if (classes & RegClass.special) {
+      this.#user?.loadedSpecial(this.context);
+      this.#delivery?.showIn(this.context);
+    }
+    if (classes & RegClass.msr) this.context.setMsr(MsrIndex.TSC, this.#theTsc().show());
   }
 
   protected override prepareEntry(): boolean {
@@ -150,65 +306,143 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> {
   }
 
   protected override entered(bySignal: boolean): void {
+    this.#tsc?.afterEntry();
+    this.#delivery?.afterEntry();
     this.#user?.entered(bySignal);
-  }
-
-  protected override isArchDrained(): boolean {
-    return this.#user?.isSettled ?? true;
-  }
-
-  protected override serveExit(reason: number): Ticks {
-    if (reason === KvmExitReason.IO) {
-      this.stats.numIO.inc();
-      const { io } = this.vcpu.run;
-      if (this.debug.KvmIO) this.trace('KvmIO', `port 0x${io.port.toString(16)} ${io.isOut ? 'out' : 'in'}`);
-      if (this.#user !== undefined) {
-        if (!this.#user.serve(io)) this.#readNothing();
-        this.served('RunningServiceCompletion');
-        return ZERO_TICKS;
-      }
-    }
-    return this.#unserved();
-  }
-
-  /** A port where nothing is: reads give ones. */
-  #readNothing(): void {
-    const { io, u8 } = this.vcpu.run;
-    if (!io.isOut) u8.fill(0xff, io.dataOffset, io.dataOffset + io.size * io.count);
   }
 
   override dump(): string {
     return dumpAll(this.readState(RegClass.all));
   }
 
-  // ---- set-up and trouble ----
+  // ---- exits ----
 
-  /** State components that this KVM supports and the thread context holds. */
-  #xcr0(): number {
-    const supported = this.#cpuid(0xd)?.eax ?? Xcr0.X87 | Xcr0.SSE;
-    return (supported & XSAVE_HELD) >>> 0;
+  /** The local APIC's page, wherever the guest has put it, is this processor's own. */
+  override translateAccess(address: PhysAddr): PhysAddr {
+    const { interrupts, localApic = ApicBase.DEFAULT_ADDRESS } = this.#wiring;
+    if (interrupts === undefined) return address;
+    const { apicBase } = interrupts;
+    const offset = address - (apicBase - (apicBase % APIC_PAGE));
+    if (offset < 0 || offset >= APIC_PAGE || (apicBase & ApicBase.ENABLE) === 0) return address;
+    return (localApic + offset) as PhysAddr;
   }
 
-  /** CR4 bits of features that this KVM supports. SDM vol. 2A "CPUID", leaves 1 and 7. */
-  #optionalCr4(): number {
-    const xsave = (this.#cpuid(1)?.ecx ?? 0) & CPUID_1_ECX_XSAVE ? Cr4.OSXSAVE : 0;
-    const fsgsbase = (this.#cpuid(7)?.ebx ?? 0) & CPUID_7_EBX_FSGSBASE ? Cr4.FSGSBASE : 0;
-    return xsave | fsgsbase;
+  override translatePort(port: number): PhysAddr {
+    return portAddress(port);
   }
 
-  /** Supported entry of a leaf, sub-leaf 0. */
-  #cpuid(leaf: number): CpuidEntry | undefined {
-    return this.#wiring.kvm.supportedCpuid.find((entry) => entry.function === leaf && entry.index === 0);
+  protected override serveExit(reason: number): Ticks {
+    switch (reason) {
+      case KvmExitReason.IO:
+        return this.#serveIo();
+      case KvmExitReason.X86_RDMSR:
+      case KvmExitReason.X86_WRMSR:
+        return this.#serveMsr(reason === KvmExitReason.X86_WRMSR);
+      case KvmExitReason.HYPERCALL:
+        return this.#serveHypercall();
+      case KvmExitReason.DEBUG:
+        this.root.exitSimLoop('debug exit');
+        this.served('Running');
+        return ZERO_TICKS;
+      case KvmExitReason.SHUTDOWN:
+        return this.#user === undefined ? this.#end('triple fault') : this.#unserved();
+      case KvmExitReason.SYSTEM_EVENT:
+        return this.#systemEvent();
+      default:
+        return this.#unserved();
+    }
+  }
+
+  #serveIo(): Ticks {
+    this.stats.numIO.inc();
+    const { io, u8 } = this.vcpu.run;
+    if (this.debug.KvmIO) this.trace('KvmIO', `port 0x${io.port.toString(16)} ${io.isOut ? 'out' : 'in'}`);
+    let delay = ZERO_TICKS;
+    if (this.#user === undefined) {
+      delay = serveLegacyIo(io, u8, this.#accessPort);
+    } else if (!this.#user.serve(io) && !io.isOut) {
+      // A port where nothing is.
+      u8.fill(0xff, io.dataOffset, io.dataOffset + io.size * io.count);
+    }
+    this.served('RunningServiceCompletion');
+    return delay;
+  }
+
+  #serveMsr(isWrite: boolean): Ticks {
+    const { msr } = this.vcpu.run;
+    if (this.debug.KvmIO) this.trace('KvmIO', `${isWrite ? 'WRMSR' : 'RDMSR'} 0x${msr.index.toString(16)}`);
+    this.#msrExits.serve(msr, isWrite);
+    this.served('RunningServiceCompletion');
+    return clockPeriodTicks(this.params.clock);
+  }
+
+  #serveHypercall(): Ticks {
+    this.stats.numHypercalls.inc();
+    this.vcpu.run.view.setBigInt64(KVM_RUN_HYPERCALL_RET_OFFSET, HYPERCALL_UNKNOWN, true);
+    this.served('RunningServiceCompletion');
+    return ZERO_TICKS;
+  }
+
+  #systemEvent(): Ticks {
+    return this.#end(systemEventCause(decodeExit(this.vcpu.run)));
+  }
+
+  /** The machine has stopped: a cause for run(), not an error. */
+  #end(cause: string): Ticks {
+    if (this.debug.Kvm) this.trace('Kvm', stateReport(this.readState(RegClass.all)));
+    const { linearPc } = this.readState(RegClass.general | RegClass.special);
+    this.root.trouble.warn(this.path, `${cause} at 0x${linearPc.toString(16)}`);
+    this.haltContext();
+    this.root.exitSimLoop(cause);
+    return ZERO_TICKS;
+  }
+
+  /** An exit that nothing serves: the state is shown, and the simulation ends. */
+  #unserved(): never {
+    const exit = decodeExit(this.vcpu.run);
+    const tc = this.readState(RegClass.all);
+    this.root.trouble.warn(this.path, stateReport(tc));
+    return fatal(this.path, reportExit(exit, tc, this.vcpu, this.#wiring.memory, this.#stateOptions));
+  }
+
+  // ---- set-up ----
+
+  #makeTsc(vcpu: X86Vcpu, tscKhz: number): GuestTsc {
+    return new GuestTsc({
+      vcpu,
+      policy: this.#tscPolicy,
+      hz: tscKhz * 1000,
+      hostHz: vcpu.getTscKhz() * 1000,
+      queue: this.eventQueue,
+      now: () => this.root.hostClock() * NS_PER_MS,
+      driftNs: this.x86Params.tscDrift / TICKS_PER_NS,
+      warn: (message) => this.warnOnce(message),
+    });
+  }
+
+  get #tscPolicy(): TscPolicy {
+    return this.x86Params.tsc ?? (this.os === undefined ? 'simulated' : 'host');
+  }
+
+  get #stateOptions() {
+    return { unrestrictedGuest: true, physicalAddressBits: this.#guestCpuid.physicalAddressBits };
+  }
+
+  #traceStore(classes: number): void {
+    this.trace('KvmContext', `thread context -> KVM, classes 0x${classes.toString(16)}`);
+    const rules = classes & RegClass.special ? violatedRules(this.context, this.#stateOptions) : '';
+    if (rules !== '') this.trace('KvmContext', `the state breaks: ${rules}`);
   }
 
   #theTransfer(): X86StateTransfer {
     return this.#transfer ?? panic(this.path, 'used before startup');
   }
 
-  /** An exit that nothing serves: the state is shown, and the simulation ends. */
-  #unserved(): never {
-    const exit = describeExit(decodeExit(this.vcpu.run));
-    this.root.trouble.warn(this.path, `state of the vCPU:\n${this.dump()}`);
-    return fatal(this.path, `KVM exit that cannot be served: ${exit}`);
+  #theTsc(): GuestTsc {
+    return this.#tsc ?? panic(this.path, 'used before startup');
+  }
+
+  #theStub(): UserStub {
+    return this.#stub ?? panic(this.path, 'syscall emulation without a stub: give stubBase');
   }
 }

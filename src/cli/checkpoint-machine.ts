@@ -1,0 +1,48 @@
+// What machine a checkpoint is of: read before the machine is built, so that --restore needs no other option.
+
+import { readSavedState } from '../sim/checkpoint/reader.ts';
+import { StateError } from '../sim/state.ts';
+import { FatalError } from '../sim/trouble.ts';
+import { restoredParams, type SavedPcParams } from '../system/pc-board.ts';
+
+const MIB = 2 ** 20;
+
+/** Options of the command line that describe the machine, by the parameter of the board they set. */
+const OPTION_OF = { memorySize: 'memory', irqchip: 'irqchip' } as const satisfies Record<
+  keyof SavedPcParams,
+  string
+>;
+
+/**
+ * Parameters of the board whose checkpoint is in `directory`.
+ * @param given options of the command line, undefined where they were left out
+ * @throws FatalError if there is no checkpoint of such a machine, or the options ask for another one
+ */
+export function machineOfCheckpoint(
+  directory: string,
+  given: Readonly<Record<(typeof OPTION_OF)[keyof SavedPcParams], unknown>>,
+): SavedPcParams {
+  const saved = paramsIn(directory);
+  for (const [param, option] of Object.entries(OPTION_OF)) {
+    const wanted = given[option];
+    const was = saved[param as keyof SavedPcParams];
+    if (wanted === undefined || wanted === was) continue;
+    throw new FatalError(
+      `--${option} ${legible(wanted)}: the checkpoint ${directory} is of a machine with ${legible(was)}; leave the option out`,
+    );
+  }
+  return saved;
+}
+
+function paramsIn(directory: string): SavedPcParams {
+  try {
+    return restoredParams(readSavedState(directory, 'board').machine ?? null);
+  } catch (error) {
+    if (!(error instanceof StateError)) throw error;
+    throw new FatalError(`checkpoint ${directory}: board: ${error.message}`, { cause: error });
+  }
+}
+
+/** Sizes as they are written on the command line. */
+const legible = (value: unknown): string =>
+  typeof value === 'number' && value % MIB === 0 ? `${value / MIB}MiB` : String(value);

@@ -1,0 +1,53 @@
+// What `run` and `demo` simulate: one Linux program on a SeSystem.
+
+import { RegClass } from '../arch/x86/thread-context.ts';
+import { ExitCause, type ExitEvent } from '../sim/exit-event.ts';
+import { FatalError } from '../sim/trouble.ts';
+import { SeSystem, type SeSystemOptions } from '../system/se-system.ts';
+import { describeEnd, recordCrash } from './crash.ts';
+import { readable } from './program.ts';
+import type { Attempt, Ending, Machine, Surroundings } from './session.ts';
+import { say } from './terminal.ts';
+
+export class ProcessMachine implements Machine {
+  readonly system: SeSystem;
+  readonly #outdir: string | undefined;
+
+  /** @param outdir where a crash is recorded; undefined: in the default place */
+  constructor({ root, progress }: Surroundings, options: SeSystemOptions, outdir: string | undefined) {
+    const { workload, ...machine } = options;
+    const files = progress === undefined ? {} : { host: progress.files };
+    this.system = new SeSystem(root, 'system', { ...machine, workload: { ...workload, ...files } });
+    this.#outdir = outdir;
+  }
+
+  get cpu() {
+    return this.system.cpu;
+  }
+
+  handle({ cause }: ExitEvent): Ending | undefined {
+    const { end } = this.system.process;
+    if (end?.kind === 'exited') return { status: end.status & 0xff, cause, code: end.status };
+    if (end?.kind === 'signaled') return { status: 128 + end.signal, cause: end.name, signal: end.signal };
+    if (cause === ExitCause.limitReached || cause === ExitCause.userInterrupt) return undefined;
+    const program = readable(this.system.process.executablePath);
+    const why =
+      cause === ExitCause.queueEmpty ? 'every thread waits for something that cannot happen' : cause;
+    throw new FatalError(`${program}: ${why}`);
+  }
+
+  /** Says what signal ended the program, and where its state is to be found. */
+  report(_: Ending, attempt: Attempt): void {
+    const { process: program, cpu } = this.system;
+    const { end } = program;
+    if (end?.kind !== 'signaled') return;
+    let isRecorded = false;
+    const path = attempt(() => {
+      const written = recordCrash(program, cpu.readState(RegClass.all), end, this.#outdir);
+      isRecorded = true;
+      return written;
+    });
+    if (path !== undefined) say(`${describeEnd(program, end)}; see ${path}`);
+    else if (!isRecorded) say(describeEnd(program, end));
+  }
+}

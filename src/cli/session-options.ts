@@ -1,0 +1,36 @@
+// The options of every command that simulates something.
+
+import { parseTime } from '../sim/params.ts';
+import { asTick, MAX_TICK, type Tick } from '../sim/tick.ts';
+import { flag, integer, type OptionValues, text, value } from './options.ts';
+import type { SessionOptions } from './session.ts';
+
+const MAX_SEED = BigInt(Number.MAX_SAFE_INTEGER);
+
+export const SESSION_OPTIONS = {
+  seed: value('N', 'seed of everything random in the machine (default: 1)', integer(0n, MAX_SEED), 1n),
+  'max-ticks': value('TICKS', 'stop at this tick, or time such as 10ms; status 124', parseTicks, undefined),
+  'dump-state': value('FILE', 'write the final architectural state there, as JSON', text, undefined),
+  summary: flag('print what the simulator saw to standard error at the end'),
+  'debug-flags': value('LIST', 'trace, for example Kvm,SyscallAll,-KvmIO', text, ''),
+  'debug-file': value('FILE', 'where traces go (default: standard error)', text, undefined),
+};
+
+/** What a session is told of the values of these options. */
+export function sessionOptions(
+  values: OptionValues<typeof SESSION_OPTIONS> & { readonly outdir: string | undefined },
+): SessionOptions {
+  return {
+    seed: Number(values.seed),
+    outdir: values.outdir,
+    dumpState: values['dump-state'],
+    maxTick: values['max-ticks'],
+    debugFlags: values['debug-flags'],
+    debugFile: values['debug-file'],
+  };
+}
+
+/** An instant of simulated time: a tick, or a time with its unit. Throws FatalError. */
+export function parseTicks(argument: string): Tick {
+  return /^\d+$/.test(argument) ? asTick(integer(1n, MAX_TICK)(argument)) : parseTime(argument);
+}

@@ -1,0 +1,212 @@
+// KvmIrqchip: the interrupt controllers in the host's kernel (8259 pair, I/O APIC, a local APIC per vCPU) in place of the
+// simulated ones: fewer exits, but their timers follow the host's time. Source: Linux Documentation/virt/kvm/api.rst,
+// KVM_CREATE_IRQCHIP, KVM_IRQ_LINE, KVM_GET_IRQCHIP, KVM_GET_LAPIC. A HLT stays in the kernel until an interrupt.
+
+import {
+  IO_APIC_INPUTS,
+  type IoApicState,
+  type LocalApicState,
+  type PicState,
+  restoreIoApic,
+  restoreLocalApic,
+  restorePic,
+  saveIoApic,
+  saveLocalApic,
+  savePic,
+} from '../../arch/x86/interrupt-state.ts';
+import { KvmIrqchipId, KvmLapicState } from '../../host/kvm/abi-x86.ts';
+import type { X86Vcpu } from '../../host/kvm/vcpu.ts';
+import type { IrqRoute, KvmVmFd } from '../../host/kvm/vm.ts';
+import type { PinSink } from '../../sim/pin.ts';
+import { SimObject } from '../../sim/sim-object.ts';
+import { asRecord, customCell, type Json } from '../../sim/state.ts';
+import { panic } from '../../sim/trouble.ts';
+import {
+  ioApicFromKvm,
+  ioApicToKvm,
+  irqchipBuffer,
+  localApicFromKvm,
+  localApicToKvm,
+  picFromKvm,
+  picToKvm,
+} from './kvm-irqchip-state.ts';
+import type { InKernelApics } from './x86/x86-kvm-params.ts';
+
+/** What the irqchip needs of the VM's descriptor; tests give a scripted one. */
+export type IrqchipVm = Pick<KvmVmFd, 'irqLine' | 'getIrqchip' | 'setIrqchip' | 'setGsiRouting'>;
+
+/** A virtual machine that can have an irqchip; `KvmVm` is the real one. */
+export interface IrqchipOwner {
+  useIrqchip(whenMade: (vm: IrqchipVm) => void): void;
+}
+
+/** The state of all controllers. */
+export interface IrqchipState {
+  readonly pics: readonly [master: PicState, slave: PicState];
+  readonly ioApic: IoApicState;
+  /** By APIC id. */
+  readonly localApics: ReadonlyMap<number, LocalApicState>;
+}
+
+const PICS = [KvmIrqchipId.PIC_MASTER, KvmIrqchipId.PIC_SLAVE] as const;
+const ISA_INTERRUPTS = 16;
+/** Input of the second 8259 at the first. */
+const CASCADE = 2;
+/** The PIT's interrupt is input 2 of the I/O APIC on a PC. */
+const TIMER_INPUT = 2;
+/** LVT LINT1 (SDM vol. 3 figure 10-8), as an index of 32-bit registers 16 bytes apart. */
+const LVT_LINT1 = 0x36;
+const LVT_MASKED = 0x1_0000;
+const LVT_MODE = 0x700;
+const LVT_MODE_NMI = 0x400;
+
+export class KvmIrqchip extends SimObject implements InKernelApics {
+  readonly #vcpus = new Map<number, X86Vcpu>();
+  /** Levels of inputs that were driven before there was a kernel side. */
+  readonly #levels = new Map<number, boolean>();
+  #vm: IrqchipVm | undefined;
+  /** Restored, and not in the kernel yet. */
+  #owed: Omit<IrqchipState, 'localApics'> | undefined;
+  readonly #owedLocalApics = new Map<number, LocalApicState>();
+
+  constructor(parent: SimObject, name: string, owner: IrqchipOwner) {
+    super(parent, name);
+    owner.useIrqchip((vm) => this.#made(vm));
+    this.state(
+      'controllers',
+      customCell(
+        () => saveIrqchip(this.readState()),
+        (saved) => this.writeState(restoreIrqchip(saved)),
+      ),
+    );
+  }
+
+  /**
+   * An interrupt line of the machine: ISA interrupts 0–15 reach the 8259s and the I/O APIC, 16–23 the I/O APIC alone.
+   */
+  input(irq: number): PinSink {
+    return {
+      setLevel: (level) => {
+        this.#levels.set(irq, level);
+        this.#vm?.irqLine(irq, level);
+      },
+    };
+  }
+
+  /** The line of non-maskable interrupts: LINT1 of the processors, if their local APICs let it through. */
+  readonly nmi: PinSink = {
+    setLevel: (level) => {
+      if (!level) return;
+      for (const [apicId, vcpu] of this.#vcpus) {
+        const lvt = this.localApic(apicId).registers[LVT_LINT1]!;
+        if ((lvt & LVT_MASKED) === 0 && (lvt & LVT_MODE) === LVT_MODE_NMI) vcpu.nmi();
+      }
+    },
+  };
+
+  // ---- its CPUs ----
+
+  vcpuCreated(apicId: number, vcpu: X86Vcpu): void {
+    this.#vcpus.set(apicId, vcpu);
+  }
+
+  owesLocalApic(apicId: number): boolean {
+    return this.#owedLocalApics.has(apicId);
+  }
+
+  giveLocalApic(apicId: number): void {
+    const state = this.#owedLocalApics.get(apicId);
+    const vcpu = this.#vcpus.get(apicId);
+    if (state === undefined || vcpu === undefined) return;
+    vcpu.setLapic(localApicToKvm(state));
+    this.#owedLocalApics.delete(apicId);
+  }
+
+  // ---- state ----
+
+  /** What the controllers hold: the system is drained. */
+  readState(): IrqchipState {
+    const pics = PICS.map((chip) => picFromKvm(this.#read(chip))) as [PicState, PicState];
+    const ids = [...this.#vcpus.keys()];
+    return {
+      pics: this.#owed?.pics ?? pics,
+      ioApic: this.#owed?.ioApic ?? ioApicFromKvm(this.#read(KvmIrqchipId.IOAPIC)),
+      localApics: new Map(ids.map((id) => [id, this.localApic(id)])),
+    };
+  }
+
+  /** Replaces it, as a restore or a switch from simulated controllers does. It reaches the kernel before the next entry. */
+  writeState({ pics, ioApic, localApics }: IrqchipState): void {
+    this.#owed = { pics, ioApic };
+    for (const [id, state] of localApics) this.#owedLocalApics.set(id, state);
+    if (this.#vm !== undefined) this.#give(this.#vm);
+  }
+
+  localApic(apicId: number): LocalApicState {
+    const owed = this.#owedLocalApics.get(apicId);
+    if (owed !== undefined) return owed;
+    const vcpu = this.#vcpus.get(apicId) ?? panic(this.path, `no vCPU has APIC id ${apicId}`);
+    const buffer = new Uint8Array(KvmLapicState.size);
+    vcpu.getLapic(buffer);
+    return localApicFromKvm(buffer);
+  }
+
+  #made(vm: IrqchipVm): void {
+    this.#vm = vm;
+    vm.setGsiRouting(pcRoutes());
+    // Restored state knows the levels of its time: a line that is still high is no new edge then.
+    this.#give(vm);
+    for (const [irq, level] of this.#levels) vm.irqLine(irq, level);
+  }
+
+  #give(vm: IrqchipVm): void {
+    if (this.#owed === undefined) return;
+    for (const [i, chip] of PICS.entries()) {
+      const buffer = this.#read(chip);
+      picToKvm(this.#owed.pics[i]!, buffer);
+      vm.setIrqchip(buffer);
+    }
+    const buffer = this.#read(KvmIrqchipId.IOAPIC);
+    ioApicToKvm(this.#owed.ioApic, buffer);
+    vm.setIrqchip(buffer);
+    this.#owed = undefined;
+  }
+
+  #read(chip: number): Uint8Array {
+    const buffer = irqchipBuffer(chip);
+    if (this.#vm === undefined) panic(this.path, 'used before startup');
+    this.#vm.getIrqchip(buffer);
+    return buffer;
+  }
+}
+
+/** A PC's interrupt lines. */
+export function pcRoutes(): IrqRoute[] {
+  const routes: IrqRoute[] = [];
+  for (let gsi = 0; gsi < IO_APIC_INPUTS; gsi++) {
+    if (gsi === CASCADE) continue;
+    if (gsi < ISA_INTERRUPTS) routes.push({ gsi, chip: PICS[gsi >> 3]!, pin: gsi & 7 });
+    routes.push({ gsi, chip: KvmIrqchipId.IOAPIC, pin: gsi === 0 ? TIMER_INPUT : gsi });
+  }
+  return routes;
+}
+
+function saveIrqchip({ pics, ioApic, localApics }: IrqchipState): Json {
+  return {
+    master: savePic(pics[0]),
+    slave: savePic(pics[1]),
+    ioApic: saveIoApic(ioApic),
+    localApics: Object.fromEntries([...localApics].map(([id, state]) => [id, saveLocalApic(state)])),
+  };
+}
+
+function restoreIrqchip(saved: Json): IrqchipState {
+  const { master = null, slave = null, ioApic = null, localApics = null } = asRecord(saved);
+  return {
+    pics: [restorePic(master), restorePic(slave)],
+    ioApic: restoreIoApic(ioApic),
+    localApics: new Map(
+      Object.entries(asRecord(localApics)).map(([id, state]) => [Number(id), restoreLocalApic(state)]),
+    ),
+  };
+}

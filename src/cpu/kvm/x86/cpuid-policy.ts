@@ -1,0 +1,229 @@
+// What CPUID shows the guest: the host's processor without the features that the simulator does not carry, with the
+// topology of the simulated machine. Pure functions over KVM's list. SDM vol. 2A "CPUID"; AMD's APM vol. 3 appendix E.
+
+import {
+  CPUID_FEATURES,
+  type CpuidRegister,
+  missingFeatures,
+  withoutFeatures,
+} from '../../../arch/x86/cpuid.ts';
+import { XSAVE_HELD } from '../../../arch/x86/xsave.ts';
+import { KvmCpuidFlag } from '../../../host/kvm/abi-x86.ts';
+import type { CpuidEntry } from '../../../host/kvm/vcpu.ts';
+
+export interface CpuidPolicy {
+  /** APIC id of the processor, and how many there are in the machine. */
+  readonly apicId: number;
+  readonly cpuCount: number;
+  /** Whether the local APIC's MSRs can be reached. */
+  readonly apicMsrs: boolean;
+  /** Show that there is a hypervisor, and KVM's paravirtual interfaces. */
+  readonly showHypervisor: boolean;
+  /** Frequency of the TSC. */
+  readonly tscKhz: number;
+  /** Frequency of the local APIC's timer, if known: leaf 15H promises that it is the core crystal's. */
+  readonly apicTimerKhz?: number;
+}
+
+/**
+ * Features that the host may have and the guest does not get: state that no thread context holds, hypervisors below,
+ * and transactions, which no simulated CPU model would abort alike.
+ */
+const HIDDEN = [
+  ...[
+    'vmx',
+    'svm',
+    'smx',
+    'sgx',
+    'skinit',
+    'intel_pt',
+    'pdcm',
+    'dtes64',
+    'ds_cpl',
+    'ds',
+    'monitor',
+    'monitorx',
+  ],
+  ...[
+    'hle',
+    'rtm',
+    'tsxldtrk',
+    'mpx',
+    'la57',
+    'cet_ss',
+    'cet_ibt',
+    'uintr',
+    'kl',
+    'pks',
+    'enqcmd',
+    'pconfig',
+  ],
+  ...[
+    'amx_bf16',
+    'amx_tile',
+    'amx_int8',
+    'amx_fp16',
+    'xfd',
+    'lam',
+    'lwp',
+    'ibs',
+    'waitpkg',
+    'osxsave',
+    'ospke',
+  ],
+];
+
+const FIRST_HYPERVISOR_LEAF = 0x4000_0000;
+const LAST_HYPERVISOR_LEAF = 0x4fff_ffff;
+const HTT = 1 << 28;
+
+type Leaf = CpuidEntry & { readonly leaf: number; readonly subleaf: number };
+
+/** KVM's entry under the manual's names. */
+export function named(entries: readonly CpuidEntry[]): Leaf[] {
+  return entries.map((entry) => ({ ...entry, leaf: entry.function, subleaf: entry.index }));
+}
+
+function unnamed({ function: leaf, index, flags, eax, ebx, ecx, edx }: CpuidEntry): CpuidEntry {
+  const u = (value: number): number => value >>> 0;
+  return { function: leaf, index, flags, eax: u(eax), ebx: u(ebx), ecx: u(ecx), edx: u(edx) };
+}
+
+/**
+ * The list for one vCPU.
+ * @param supported KVM_GET_SUPPORTED_CPUID
+ */
+export function guestCpuid(supported: readonly CpuidEntry[], policy: CpuidPolicy): CpuidEntry[] {
+  const hidden = [...HIDDEN];
+  if (!policy.showHypervisor) hidden.push('hypervisor');
+  if (!policy.apicMsrs) hidden.push('x2apic', 'tsc_deadline');
+  const cut = withoutFeatures(named(supported), hidden) as Leaf[];
+  return cut
+    .filter(
+      ({ leaf }) => policy.showHypervisor || leaf < FIRST_HYPERVISOR_LEAF || leaf > LAST_HYPERVISOR_LEAF,
+    )
+    .filter(({ leaf, subleaf }) => !isTopology(leaf) && !(leaf === 0xd && subleaf >= 2 && !isHeld(subleaf)))
+    .map((entry) => unnamed(LEAVES[entry.leaf]?.(entry, policy) ?? entry))
+    .concat(topology(supported, policy))
+    .sort((a, b) => a.function - b.function || a.index - b.index);
+}
+
+function isHeld(component: number): boolean {
+  return component < 31 && (XSAVE_HELD & (1 << component)) !== 0;
+}
+
+const none = { eax: 0, ebx: 0, ecx: 0, edx: 0 };
+
+/** Leaves that are the machine's and not the host's. */
+const LEAVES: Readonly<Record<number, (entry: CpuidEntry, policy: CpuidPolicy) => CpuidEntry>> = {
+  // Initial APIC id, processors in the package, CLFLUSH size; x2APIC and deadline timer are the local APIC's.
+  1: (entry, { apicId, cpuCount, apicMsrs }) => ({
+    ...entry,
+    ebx: (entry.ebx & 0xffff) | (Math.min(cpuCount, 255) << 16) | (apicId << 24),
+    ecx: apicMsrs ? entry.ecx | X2APIC | TSC_DEADLINE : entry.ecx,
+    edx: cpuCount > 1 ? entry.edx | HTT : entry.edx & ~HTT,
+  }),
+  // Caches: the last level is everybody's, the others are each core's own.
+  4: (entry, { cpuCount }) => shareCache(entry, cpuCount, ((cpuCount - 1) & 0x3f) << 26),
+  2147483677: (entry, { cpuCount }) => shareCache(entry, cpuCount, 0),
+  // Always-running APIC timer, and no sensors.
+  6: (entry) => ({ ...entry, ...none, eax: ARAT }),
+  // No performance counters: they would count the host's.
+  10: (entry) => ({ ...entry, ...none }),
+  13: (entry) => (entry.index === 0 ? { ...entry, eax: entry.eax & XSAVE_HELD, edx: 0 } : entry),
+  18: (entry) => ({ ...entry, ...none }),
+  20: (entry) => ({ ...entry, ...none }),
+  21: (entry, policy) => ({ ...entry, ...none, ...tscRatio(policy) }),
+  22: (entry, { tscKhz, apicTimerKhz }) =>
+    apicTimerKhz === undefined ? { ...entry, ...none } : { ...entry, ...none, ...mhz(tscKhz, apicTimerKhz) },
+  29: (entry) => ({ ...entry, ...none }),
+  30: (entry) => ({ ...entry, ...none }),
+  2147483658: (entry) => ({ ...entry, ...none }),
+  2147483656: (entry, { cpuCount }) => ({
+    ...entry,
+    ecx: (entry.ecx & ~0xf0ff) | (cpuCount - 1) | (shiftFor(cpuCount) << 12),
+  }),
+  2147483678: (entry, { apicId }) => ({ ...entry, eax: apicId, ebx: apicId & 0xff, ecx: 0 }),
+};
+
+const X2APIC = 1 << 21;
+const TSC_DEADLINE = 1 << 24;
+const ARAT = 4;
+const LAST_LEVEL = 3;
+
+function shareCache(entry: CpuidEntry, cpuCount: number, cores: number): CpuidEntry {
+  if ((entry.eax & 0x1f) === 0) return { ...entry, ...none };
+  const level = (entry.eax >>> 5) & 7;
+  const sharing = level >= LAST_LEVEL ? cpuCount - 1 : 0;
+  return { ...entry, eax: (entry.eax & 0x3fff) | (sharing << 14) | cores };
+}
+
+/** TSC = crystal × EBX / EAX; ECX is the crystal in Hz. Without a known crystal the leaf enumerates nothing. */
+function tscRatio({ tscKhz, apicTimerKhz }: CpuidPolicy): Partial<CpuidEntry> {
+  return apicTimerKhz === undefined ? {} : { eax: apicTimerKhz, ebx: tscKhz, ecx: apicTimerKhz * 1000 };
+}
+
+function mhz(tscKhz: number, busKhz: number): Partial<CpuidEntry> {
+  const tsc = Math.round(tscKhz / 1000);
+  return { eax: tsc, ebx: tsc, ecx: Math.round(busKhz / 1000) };
+}
+
+const isTopology = (leaf: number): boolean => leaf === 0xb || leaf === 0x1f;
+
+/** Bits of an APIC id that tell `count` processors apart. */
+function shiftFor(count: number): number {
+  return Math.ceil(Math.log2(count));
+}
+
+/** Leaf 0BH: one thread per core, all cores in one package. Only where the processor has the leaf. */
+function topology(supported: readonly CpuidEntry[], { apicId, cpuCount }: CpuidPolicy): CpuidEntry[] {
+  const highest = supported.find((entry) => entry.function === 0)?.eax ?? 0;
+  if (highest < 0xb) return [];
+  const level = (index: number, shift: number, count: number, type: number): CpuidEntry => ({
+    function: 0xb,
+    index,
+    flags: KvmCpuidFlag.SIGNIFCANT_INDEX,
+    eax: shift,
+    ebx: count,
+    ecx: (type << 8) | index,
+    edx: apicId,
+  });
+  return [level(0, 0, 1, 1), level(1, shiftFor(cpuCount), cpuCount, 2)];
+}
+
+/** Registers of leaves that hold feature bits. */
+function featureWords(): readonly { leaf: number; subleaf: number; register: CpuidRegister }[] {
+  const words = new Map(
+    CPUID_FEATURES.map(({ leaf, subleaf, register }) => [
+      `${leaf} ${subleaf} ${register}`,
+      { leaf, subleaf, register },
+    ]),
+  );
+  return [...words.values()];
+}
+
+/** Names of what a guest has seen and this host cannot offer; a bit without a name by its place. */
+export function lackingFeatures(saved: readonly CpuidEntry[], offered: readonly CpuidEntry[]): string[] {
+  const names = missingFeatures(named(saved), named(offered));
+  const places = featureWords().flatMap(({ leaf, subleaf, register }) => {
+    const value = (entries: readonly CpuidEntry[]): number =>
+      entries.find((entry) => entry.function === leaf && entry.index === subleaf)?.[register] ?? 0;
+    const lost = value(saved) & ~value(offered);
+    const isNamed = (bit: number): boolean =>
+      CPUID_FEATURES.some(
+        (f) => f.leaf === leaf && f.subleaf === subleaf && f.register === register && f.bit === bit,
+      );
+    return Array.from({ length: 32 }, (_, bit) => bit)
+      .filter((bit) => (lost >>> bit) & 1 && !isNamed(bit))
+      .map((bit) => `CPUID.${leaf.toString(16).toUpperCase()}H.${subleaf}:${register.toUpperCase()}[${bit}]`);
+  });
+  return [...names, ...places];
+}
+
+/** Bits that KVM keeps in step with CR4 and the APIC base, whatever it was given. */
+const DYNAMIC: ReadonlySet<string> = new Set(['osxsave', 'ospke', 'apic', 'monitor']);
+
+/** Features that the vCPU shows although it was not given them: this KVM does as it likes. */
+export function ignoredFeatures(given: readonly CpuidEntry[], shown: readonly CpuidEntry[]): string[] {
+  return missingFeatures(named(shown), named(given)).filter((name) => !DYNAMIC.has(name));
+}

@@ -1,0 +1,267 @@
+// GuestTsc: what the guest's time-stamp counter shows. SDM vol. 3 §17.17; Linux Documentation/virt/kvm/devices/vcpu.rst
+// (KVM_VCPU_TSC_CTRL) and api.rst.
+//
+//   host        the host's counter plus an offset that changes only where it would go backwards (a restore)
+//   simulated   simulated time × frequency. In the guest it runs by itself; outside, simulated and host time part. Before an
+//               entry the drift is measured, and if it exceeds the bound the offset is moved: never so far back that the
+//               guest could see less than at its last exit.
+//
+// RDTSC cannot be executed here. The guest's counter is read by its MSR, and extrapolated by the host's monotonic clock as
+// long as that proves right: on a host whose own counter is unstable, KVM stops the guest's between entries. Counter values
+// are Numbers relative to an epoch; only what leaves this file is a bigint.
+
+import { MsrIndex } from '../../../arch/x86/msrs.ts';
+import { HostError } from '../../../host/errors.ts';
+import { MsrRefusedError, type X86Vcpu } from '../../../host/kvm/vcpu.ts';
+import type { EventQueue } from '../../../sim/event-queue.ts';
+import { TICKS_PER_SECOND } from '../../../sim/tick.ts';
+
+export const TSC_POLICIES = ['simulated', 'host'] as const;
+export type TscPolicy = (typeof TSC_POLICIES)[number];
+
+export interface GuestTscOptions {
+  readonly vcpu: X86Vcpu;
+  readonly policy: TscPolicy;
+  /** Frequency of the counter in simulated time. */
+  readonly hz: number;
+  /** Cycles of the guest's counter per second of the host: the same unless KVM scales it. */
+  readonly hostHz: number;
+  /** Simulated time. */
+  readonly queue: EventQueue;
+  /** The host's monotonic clock, in ns. */
+  readonly now: () => number;
+  /** Drift up to which nothing is done, in ns. */
+  readonly driftNs: number;
+  readonly warn: (message: string) => void;
+}
+
+const NS_PER_SECOND = 1e9;
+/** How long a good extrapolation is trusted: clocks that are disciplined deviate by up to 500 ppm. */
+const EXTRAPOLATION_NS = 50e6;
+/** So many good ones make trust. */
+const GOOD_EXTRAPOLATIONS = 8;
+/** Simulated time after which the epoch is moved on, in ticks: Numbers stay exact. */
+const EPOCH_TICKS = 1e15;
+/** Far from any value: KVM takes a TSC that is written for the old one if it differs by less than a second. */
+const FAR_SECONDS = 8;
+const TSC_MSR = Uint32Array.of(MsrIndex.TSC);
+const ADJUST_MSR = Uint32Array.of(MsrIndex.TSC_ADJUST);
+
+/** How the counter can be moved. */
+type Mover = 'offset' | 'msr' | 'none';
+
+export class GuestTsc {
+  readonly hz: number;
+  readonly #options: GuestTscOptions;
+  readonly #hostCyclesPerNs: number;
+  #policy: TscPolicy;
+  #mover: Mover | undefined;
+  /** Everything below is relative to this value, which the counter had at the mark. */
+  #epoch = 0n;
+  readonly #epochMark;
+  /** The counter in the guest had this value at that host time, not later. */
+  #knownCycles = 0;
+  #knownAtNs = Number.NEGATIVE_INFINITY;
+  /** How long reading it took, in ns: it may have been read as much later. */
+  #doubtNs = 0;
+  #goodExtrapolations = 0;
+  /** The most that the guest can have seen. */
+  #seenCycles = Number.NEGATIVE_INFINITY;
+  #shown: bigint | undefined;
+
+  constructor(options: GuestTscOptions) {
+    this.#options = options;
+    this.hz = options.hz;
+    this.#policy = options.policy;
+    this.#hostCyclesPerNs = options.hostHz / NS_PER_SECOND;
+    this.#epochMark = options.queue.mark();
+    this.#epoch = this.#readMsr();
+    this.#calibrate();
+    // The machine's counter starts at zero when its time does.
+    if (options.policy === 'simulated') this.#begin(0n);
+  }
+
+  /** The counter as the guest would read it now. */
+  read(): bigint {
+    const cycles =
+      this.#policy === 'host'
+        ? this.#inGuest(this.#freshNow())
+        : Math.max(this.#simulated(), this.#seenCycles);
+    return this.#epoch + BigInt(Math.floor(cycles));
+  }
+
+  /** WRMSR to the counter: it may go backwards. TSC_ADJUST takes the difference (SDM vol. 3 §17.17.3). */
+  write(value: bigint): void {
+    const moved = value - this.read();
+    const adjust = this.#adjust;
+    if (adjust !== undefined) this.#adjust = adjust + moved;
+    this.#begin(value);
+  }
+
+  /** WRMSR to TSC_ADJUST: the counter moves by what it changes. False where the processor has none. */
+  writeAdjust(value: bigint): boolean {
+    const adjust = this.#adjust;
+    if (adjust === undefined) return false;
+    this.#adjust = value;
+    this.#begin(BigInt.asUintN(64, this.read() + BigInt.asIntN(64, value - adjust)));
+    return true;
+  }
+
+  /** KVM keeps the value; written from here it moves nothing. */
+  get #adjust(): bigint | undefined {
+    try {
+      return this.#options.vcpu.getMsrs(ADJUST_MSR)[0]!;
+    } catch (error) {
+      if (error instanceof MsrRefusedError) return undefined;
+      throw error;
+    }
+  }
+
+  set #adjust(value: bigint) {
+    this.#options.vcpu.setMsrs(ADJUST_MSR, BigUint64Array.of(BigInt.asUintN(64, value)));
+  }
+
+  /** The value for the thread context. */
+  show(): bigint {
+    this.#shown = this.read();
+    return this.#shown;
+  }
+
+  /** The thread context's value goes to KVM. Only one that was put there (a restore, a switch) means anything. */
+  take(value: bigint): void {
+    if (value === this.#shown) return;
+    this.#shown = value;
+    // The host's counter runs on; it must only not be behind what the guest has seen.
+    if (this.#policy === 'host' && this.read() >= value) return;
+    this.#begin(value);
+  }
+
+  /** Before each entry. Hot path. */
+  beforeEntry(): void {
+    if (this.#policy === 'host') return;
+    const here = this.#inGuest(this.#freshNow());
+    const wanted = Math.max(this.#simulated(), this.#seenCycles);
+    if (Math.abs(wanted - here) > this.#boundCycles) this.#moveTo(wanted, here);
+  }
+
+  /** After each entry. Hot path. */
+  afterEntry(): void {
+    if (this.#policy === 'host') return;
+    const seen = this.#inGuest(this.#freshNow());
+    if (seen > this.#seenCycles) this.#seenCycles = seen;
+  }
+
+  /** From now on the counter goes on from `value`. */
+  #begin(value: bigint): void {
+    this.#calibrate();
+    this.#seenCycles = Number.NEGATIVE_INFINITY;
+    this.#moveTo(Number(value - this.#epoch), this.#inGuest(this.#options.now()));
+    this.#setEpoch(value);
+  }
+
+  /** Simulated time since the epoch, in cycles. */
+  #simulated(): number {
+    const { queue } = this.#options;
+    const ticks = queue.ticksSince(this.#epochMark);
+    if (ticks > EPOCH_TICKS) {
+      this.#setEpoch(this.#epoch + (BigInt(ticks) * BigInt(this.hz)) / BigInt(TICKS_PER_SECOND));
+      return 0;
+    }
+    return (ticks * this.hz) / TICKS_PER_SECOND;
+  }
+
+  #setEpoch(value: bigint): void {
+    const shift = Number(value - this.#epoch);
+    this.#epoch = value;
+    this.#knownCycles -= shift;
+    this.#seenCycles -= shift;
+    this.#options.queue.mark(this.#epochMark);
+  }
+
+  /** The guest's counter at a host time, at most. */
+  #inGuest(ns: number): number {
+    return this.#knownCycles + (ns - this.#knownAtNs) * this.#hostCyclesPerNs;
+  }
+
+  /** The host's time, and an extrapolation that is good for it. */
+  #freshNow(): number {
+    const { now } = this.#options;
+    const ns = now();
+    const isTrusted = this.#goodExtrapolations >= GOOD_EXTRAPOLATIONS;
+    if (isTrusted && ns - this.#knownAtNs <= EXTRAPOLATION_NS) return ns;
+    this.#calibrate();
+    return now();
+  }
+
+  #calibrate(): void {
+    const { now } = this.#options;
+    const from = now();
+    const cycles = Number(this.#readMsr() - this.#epoch);
+    const to = now();
+    const isGood = this.#inGuest(to) >= cycles && this.#inGuest(from) - cycles < this.#boundCycles / 2;
+    this.#goodExtrapolations = isGood ? this.#goodExtrapolations + 1 : 0;
+    this.#knownAtNs = from;
+    this.#knownCycles = cycles;
+    this.#doubtNs = to - from;
+  }
+
+  get #boundCycles(): number {
+    return this.#options.driftNs * this.#hostCyclesPerNs;
+  }
+
+  #readMsr(): bigint {
+    return this.#options.vcpu.getMsrs(TSC_MSR)[0]!;
+  }
+
+  /**
+   * Moves the counter to a value, or a little beyond it: never below.
+   * @param here what it shows now, at most
+   */
+  #moveTo(wanted: number, here: number): void {
+    this.#mover ??= this.#findMover();
+    const cycles = Math.ceil(wanted - here + this.#doubtNs * this.#hostCyclesPerNs);
+    const { vcpu } = this.#options;
+    if (this.#mover === 'none') return;
+    if (this.#mover === 'offset') {
+      vcpu.setTscOffset(vcpu.getTscOffset() + BigInt(cycles));
+      this.#knownCycles += cycles;
+      return;
+    }
+    this.#writeMsr(this.#readMsr() + BigInt(cycles));
+    this.#calibrate();
+  }
+
+  /** In two steps, neither of which is taken for the old value. */
+  #writeMsr(value: bigint): void {
+    for (const step of [value + this.#far, value])
+      this.#options.vcpu.setMsrs(TSC_MSR, BigUint64Array.of(BigInt.asUintN(64, step)));
+  }
+
+  get #far(): bigint {
+    return BigInt(FAR_SECONDS * this.hz);
+  }
+
+  /** Tries what this KVM offers. An attribute that is taken and ignored shows itself when it is read back. */
+  #findMover(): Mover {
+    const { vcpu, warn } = this.#options;
+    const half = this.#far / 2n;
+    try {
+      const offset = vcpu.getTscOffset();
+      vcpu.setTscOffset(offset + this.#far);
+      const isTaken = vcpu.getTscOffset() - offset > half;
+      vcpu.setTscOffset(offset);
+      if (isTaken) return 'offset';
+    } catch (error) {
+      if (!(error instanceof HostError)) throw error;
+    }
+    const before = this.#readMsr();
+    vcpu.setMsrs(TSC_MSR, BigUint64Array.of(before + this.#far));
+    if (this.#readMsr() - before > half) {
+      vcpu.setMsrs(TSC_MSR, BigUint64Array.of(before));
+      return 'msr';
+    }
+    if (this.#policy === 'simulated') warn("this KVM does not move the TSC: the guest reads the host's");
+    this.#policy = 'host';
+    return 'none';
+  }
+}

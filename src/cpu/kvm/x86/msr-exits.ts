@@ -1,0 +1,82 @@
+// MSR accesses that leave the guest (KVM_CAP_X86_USER_SPACE_MSR): those of the simulated local APIC, and those that KVM does
+// not know. Without the capability the first kind cannot be served, and CPUID hides the features that need it.
+
+import type { InterruptController } from '../../../arch/x86/interrupts.ts';
+import { MsrIndex } from '../../../arch/x86/msrs.ts';
+import { KvmCap } from '../../../host/kvm/abi.ts';
+import { KvmMsrFilterFlag } from '../../../host/kvm/abi-x86.ts';
+import type { MsrFields } from '../../../host/kvm/run.ts';
+import type { MsrFilterRange } from '../../../host/kvm/vm.ts';
+import type { GuestTsc } from './guest-tsc.ts';
+import type { X86KvmCpuWiring, X86KvmFacts } from './x86-kvm-params.ts';
+
+/** MSRs of x2APIC mode (SDM vol. 3 table 10-6). KVM cannot filter them: without its APIC they leave the guest as invalid. */
+const X2APIC_FIRST = 0x800;
+const X2APIC_LAST = 0x8ff;
+
+const { READ, WRITE } = KvmMsrFilterFlag;
+/** What KVM would serve by itself, and must not. */
+export const SIMULATED_APIC_MSRS: readonly MsrFilterRange[] = [
+  { flags: READ | WRITE, first: MsrIndex.TSC_DEADLINE, count: 1 },
+];
+/** A TSC that follows simulated time is written by the simulator. */
+export const SIMULATED_TSC_MSRS: readonly MsrFilterRange[] = [
+  { flags: WRITE, first: MsrIndex.TSC, count: 1 },
+  { flags: WRITE, first: MsrIndex.TSC_ADJUST, count: 1 },
+];
+function isOfApic(index: number): boolean {
+  return (index >= X2APIC_FIRST && index <= X2APIC_LAST) || index === MsrIndex.TSC_DEADLINE;
+}
+
+/** Whether this KVM hands refused and unknown MSRs to user space. */
+export function hasMsrExits(kvm: X86KvmFacts): boolean {
+  return kvm.capability(KvmCap.X86_USER_SPACE_MSR) > 0 && kvm.capability(KvmCap.X86_MSR_FILTER) > 0;
+}
+
+/** Whether the guest's accesses to the local APIC's MSRs arrive at whoever plays the APIC. */
+export function reachesApicMsrs({ kvm, irqchip, interrupts, exitOnMsrs }: X86KvmCpuWiring): boolean {
+  if (irqchip !== undefined) return kvm.capability(KvmCap.TSC_DEADLINE_TIMER) > 0;
+  return interrupts !== undefined && exitOnMsrs !== undefined && hasMsrExits(kvm);
+}
+
+export class MsrExits {
+  readonly #controller: InterruptController | undefined;
+  readonly #tsc: () => GuestTsc;
+  readonly #report: (text: string) => void;
+  readonly #reported = new Set<number>();
+
+  /** @param report is told once of each MSR that nobody knows */
+  constructor(
+    controller: InterruptController | undefined,
+    tsc: () => GuestTsc,
+    report: (text: string) => void,
+  ) {
+    this.#controller = controller;
+    this.#tsc = tsc;
+    this.#report = report;
+  }
+
+  /** Answers the access; what is refused raises #GP in the guest. */
+  serve(msr: MsrFields, isWrite: boolean): void {
+    const isKnown = isWrite ? this.#write(msr.index, msr.data) : this.#read(msr);
+    msr.error = !isKnown;
+    if (isKnown || this.#reported.has(msr.index)) return;
+    this.#reported.add(msr.index);
+    this.#report(`${isWrite ? 'WRMSR to' : 'RDMSR of'} 0x${msr.index.toString(16)} raises #GP`);
+  }
+
+  #read(msr: MsrFields): boolean {
+    const value = isOfApic(msr.index) ? this.#controller?.readMsr(msr.index) : undefined;
+    if (value === undefined) return false;
+    msr.data = value;
+    return true;
+  }
+
+  #write(index: number, value: bigint): boolean {
+    if (isOfApic(index)) return this.#controller?.writeMsr(index, value) ?? false;
+    if (index === MsrIndex.TSC) this.#tsc().write(value);
+    else if (index !== MsrIndex.TSC_ADJUST || !this.#tsc().writeAdjust(value)) return false;
+    this.#controller?.tscChanged?.();
+    return true;
+  }
+}

@@ -1,0 +1,34 @@
+// What user code finds enabled when the simulator plays its kernel: extended state, FSGSBASE, and the auxiliary vector's words
+// about the processor. SDM vol. 2A "CPUID", leaves 1, 7 and 0DH.
+
+import { Cr4, Xcr0 } from '../../../arch/x86/registers.ts';
+import { XSAVE_HELD } from '../../../arch/x86/xsave.ts';
+import type { CpuidEntry } from '../../../host/kvm/vcpu.ts';
+
+const HWCAP2_FSGSBASE = 2;
+const CPUID_1_ECX_XSAVE = 0x400_0000;
+const CPUID_7_EBX_FSGSBASE = 1;
+
+export interface UserFeatures {
+  /** State components that this KVM supports and the thread context holds. */
+  readonly xcr0: number;
+  /** CR4 bits of features that this KVM supports. */
+  readonly cr4: number;
+  /** AT_HWCAP and AT_HWCAP2 as Linux gives them. */
+  readonly hwcap: number;
+  readonly hwcap2: number;
+}
+
+/** @param supported KVM_GET_SUPPORTED_CPUID */
+export function userFeatures(supported: readonly CpuidEntry[]): UserFeatures {
+  const leaf = (number: number): CpuidEntry | undefined =>
+    supported.find((entry) => entry.function === number && entry.index === 0);
+  const xsave = (leaf(1)?.ecx ?? 0) & CPUID_1_ECX_XSAVE ? Cr4.OSXSAVE : 0;
+  const fsgsbase = (leaf(7)?.ebx ?? 0) & CPUID_7_EBX_FSGSBASE ? Cr4.FSGSBASE : 0;
+  return {
+    xcr0: ((leaf(0xd)?.eax ?? Xcr0.X87 | Xcr0.SSE) & XSAVE_HELD) >>> 0,
+    cr4: xsave | fsgsbase,
+    hwcap: leaf(1)?.edx ?? 0,
+    hwcap2: fsgsbase ? HWCAP2_FSGSBASE : 0,
+  };
+}

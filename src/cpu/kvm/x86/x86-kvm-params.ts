@@ -1,0 +1,82 @@
+// Parameters of the x86 KVM CPU and what it is wired to.
+
+import type { InterruptController } from '../../../arch/x86/interrupts.ts';
+import type { CpuidEntry, X86Vcpu } from '../../../host/kvm/vcpu.ts';
+import type { MsrFilterRange } from '../../../host/kvm/vm.ts';
+import type { PhysAddr } from '../../../mem/addr.ts';
+import type { MemoryMode } from '../../../mem/memory-mode.ts';
+import type { PhysicalMemory } from '../../../mem/physical-memory.ts';
+import {
+  bool,
+  choice,
+  declareParams,
+  duration,
+  int,
+  optional,
+  type ParamInputs,
+} from '../../../sim/params.ts';
+import type { BaseKvmCpuParams } from '../params.ts';
+import type { HostParts, HostWants } from '../vcpu-parts.ts';
+import { TSC_POLICIES } from './guest-tsc.ts';
+
+export const X86_KVM_CPU_PARAMS = declareParams({
+  useXSave: bool({
+    default: true,
+    description: 'transfer vector registers by XSAVE; without it only x87 and SSE',
+  }),
+  tsc: optional(
+    choice(TSC_POLICIES, {
+      description: 'what the TSC follows; default: simulated time on a board, the host in syscall emulation',
+    }),
+  ),
+  tscDrift: duration({
+    default: '50us',
+    description: 'how far a simulated TSC may be off before it is re-based',
+  }),
+  showHypervisor: bool({
+    default: false,
+    description: "let CPUID say that there is a hypervisor, and show KVM's own leaves",
+  }),
+  apicId: int({ default: 0, min: 0, max: 254, description: 'APIC id of this processor' }),
+  cpuCount: int({ default: 1, min: 1, max: 255, description: 'processors in the machine, for CPUID' }),
+});
+
+export type X86KvmCpuParams = BaseKvmCpuParams & ParamInputs<typeof X86_KVM_CPU_PARAMS>;
+
+/** What the CPU asks of KVM; `Kvm` is the real one. */
+export interface X86KvmFacts {
+  capability(cap: number): number;
+  readonly supportedCpuid: readonly CpuidEntry[];
+  readonly msrIndices: readonly number[];
+}
+
+/** An in-kernel irqchip, as its CPUs see it; `KvmIrqchip` is the real one. */
+export interface InKernelApics {
+  /** The vCPU has a local APIC in the kernel now. */
+  vcpuCreated(apicId: number, vcpu: X86Vcpu): void;
+  /** Whether there is restored state for a local APIC, to be given when the special registers are in KVM. */
+  owesLocalApic(apicId: number): boolean;
+  giveLocalApic(apicId: number): void;
+}
+
+/** What the CPU is wired to: one of `interrupts`, `irqchip` (full system) and `stubBase` (syscall emulation). */
+export interface X86KvmCpuWiring {
+  readonly kvm: X86KvmFacts;
+  createVcpu(): X86Vcpu;
+  /** Makes these accesses to MSRs, and those that KVM refuses, leave the guest. Called before {@link createVcpu}. */
+  exitOnMsrs?(refused: readonly MsrFilterRange[]): void;
+  attach(vcpu: X86Vcpu, warn: (message: string) => void, wants: HostWants): HostParts;
+  /** The system's memory mode; absent: atomicNoncaching. */
+  memoryMode?(): MemoryMode;
+  readonly memory: PhysicalMemory;
+  /** Physical address of a region of `STUB_SIZE_BYTES` that belongs to the CPU: for syscall emulation. */
+  readonly stubBase?: number;
+  /** The simulated local APIC. */
+  readonly interrupts?: InterruptController;
+  /** Where that APIC's registers are in the system, if not at its default address: with several processors. */
+  readonly localApic?: PhysAddr;
+  /** Frequency of the local APIC's timer, for CPUID leaf 15H. */
+  readonly apicTimerKhz?: number;
+  /** The interrupt controllers of the kernel, in place of `interrupts`. */
+  readonly irqchip?: InKernelApics;
+}

@@ -1,0 +1,97 @@
+/**
+ * The processor of a board, executed by the host's own through KVM: one virtual machine with one vCPU.
+ */
+import type { InterruptController, InterruptedCpu } from '../arch/x86/interrupts.ts';
+import type { BaseCpu } from '../cpu/base-cpu.ts';
+import { Kvm } from '../cpu/kvm/kvm.ts';
+import { attachVcpu } from '../cpu/kvm/kvm-host.ts';
+import { KvmIrqchip } from '../cpu/kvm/kvm-irqchip.ts';
+import { KvmVm } from '../cpu/kvm/kvm-vm.ts';
+import { X86KvmCpu, type X86KvmCpuParams, type X86KvmCpuWiring } from '../cpu/kvm/x86/x86-kvm-cpu.ts';
+import type { PhysAddr } from '../mem/addr.ts';
+import type { MemoryMode } from '../mem/memory-mode.ts';
+import type { PhysicalMemory } from '../mem/physical-memory.ts';
+import type { PinSink } from '../sim/pin.ts';
+import type { SimObject } from '../sim/sim-object.ts';
+
+/** What a board gives to its processor. */
+export interface ProcessorWiring {
+  readonly apicId: number;
+  readonly memory: PhysicalMemory;
+  memoryMode(): MemoryMode;
+  /** Its simulated local APIC; undefined: the interrupt controllers are to be the host kernel's. */
+  readonly localApic: SimulatedApic | undefined;
+  /** To be called when nothing can wake the processor any more. */
+  haltedForGood(): void;
+}
+
+export interface SimulatedApic {
+  readonly controller: InterruptController;
+  /** Where its registers are on the bus. */
+  readonly address: PhysAddr;
+  readonly timerKhz: number;
+}
+
+export interface Processor {
+  readonly cpu: BaseCpu & InterruptedCpu;
+  /** The interrupt lines into the host kernel's controllers, by number of the I/O APIC's input. */
+  readonly kernelInput?: (gsi: number) => PinSink;
+}
+
+/** Makes the processor of a board, as a child of it. */
+export type ProcessorFactory = (board: SimObject, wiring: ProcessorWiring) => Processor;
+
+/**
+ * A processor under KVM.
+ * @throws FatalError, from the factory, where the host's KVM cannot be used
+ */
+export function kvmProcessor(params: X86KvmCpuParams = {}): ProcessorFactory {
+  return (board, { apicId, haltedForGood, localApic, memory, memoryMode }) => {
+    const kvm = Kvm.open();
+    const vm = new KvmVm(board, 'vm', { kvm, memory });
+    const irqchip = localApic === undefined ? new KvmIrqchip(board, 'irqchip', vm) : undefined;
+    const wiring: X86KvmCpuWiring = {
+      kvm,
+      createVcpu: () => vm.createVcpu(),
+      exitOnMsrs: (refused) => vm.exitOnMsrs(refused),
+      attach: attachVcpu,
+      memoryMode,
+      memory,
+      ...(irqchip === undefined ? {} : { irqchip }),
+      ...(localApic === undefined
+        ? {}
+        : {
+            interrupts: localApic.controller,
+            localApic: localApic.address,
+            apicTimerKhz: localApic.timerKhz,
+          }),
+    };
+    const cpu = new BoardCpu(board, 'cpu', wiring, { ...params, apicId }, haltedForGood);
+    return irqchip === undefined ? { cpu } : { cpu, kernelInput: (gsi) => irqchip.input(gsi) };
+  };
+}
+
+/** A CPU that tells its board when it has executed HLT with interrupts off. */
+class BoardCpu extends X86KvmCpu {
+  readonly #haltedForGood: () => void;
+
+  constructor(
+    parent: SimObject,
+    name: string,
+    wiring: X86KvmCpuWiring,
+    params: X86KvmCpuParams,
+    haltedForGood: () => void,
+  ) {
+    super(parent, name, wiring, params);
+    this.#haltedForGood = haltedForGood;
+  }
+
+  override get stateType(): string {
+    return X86KvmCpu.name;
+  }
+
+  override suspendContext(): void {
+    super.suspendContext();
+    if (this.isHaltedForGood) this.#haltedForGood();
+  }
+}

@@ -1,0 +1,325 @@
+/**
+ * PcBoard: a PC. RAM, a memory bus and an I/O bus, the devices that a PC's operating systems expect, and a processor that
+ * executes on the host's own. Read it as the pattern for a board of your own; where everything is, is in pc-map.ts.
+ *
+ *   cpu ─▶ membus ─┬─▶ ram
+ *                  └─▶ iobus ─┬─▶ devices
+ *                             └─▶ nobody: ones
+ */
+import { localApicAddress, portAddress } from '../arch/x86/address-spaces.ts';
+import { RegClass } from '../arch/x86/thread-context.ts';
+import { NoDevice } from '../dev/no-device.ts';
+import type { PioDevice } from '../dev/pio-device.ts';
+import { type CharBackend, NullBackend } from '../dev/serial/char-backend.ts';
+import { Uart16550 } from '../dev/serial/uart-16550.ts';
+import { AcpiPm } from '../dev/x86/acpi-pm.ts';
+import { ApicBus, MsiWindow } from '../dev/x86/apic/apic-bus.ts';
+import { IoApic } from '../dev/x86/apic/io-apic.ts';
+import { LocalApic } from '../dev/x86/apic/local-apic.ts';
+import { HPET_REGISTERS, Hpet } from '../dev/x86/hpet.ts';
+import { LegacySwitch } from '../dev/x86/hpet-legacy-switch.ts';
+import { I8042 } from '../dev/x86/i8042.ts';
+import { M5Window } from '../dev/x86/m5-window.ts';
+import { PciHost } from '../dev/x86/pci-host.ts';
+import { Pic8259Pair } from '../dev/x86/pic8259.ts';
+import { Pit8254 } from '../dev/x86/pit8254.ts';
+import { PostPort } from '../dev/x86/post-port.ts';
+import { ResetControl } from '../dev/x86/reset-control.ts';
+import { RtcMc146818 } from '../dev/x86/rtc-mc146818.ts';
+import { TestExit } from '../dev/x86/test-exit.ts';
+import { asPhysAddr } from '../mem/addr.ts';
+import { NoncoherentXBar } from '../mem/crossbar.ts';
+import { hostPagesIfAvailable } from '../mem/linux-host-pages.ts';
+import { MEMORY_MODES } from '../mem/memory-mode.ts';
+import { PhysicalMemory } from '../mem/physical-memory.ts';
+import { SimpleMemory } from '../mem/simple-memory.ts';
+import { choice, declareParams, type ParamInputs, type ParamValues, size } from '../sim/params.ts';
+import { fanOut, type PinSink } from '../sim/pin.ts';
+import { SimObject } from '../sim/sim-object.ts';
+import { asRecord, customCell, decodeNumber, type Json, StateError } from '../sim/state.ts';
+import { FatalError } from '../sim/trouble.ts';
+import {
+  applyBootState,
+  type BootRequest,
+  type BootStart,
+  loadBoot,
+  type PcLayout,
+} from '../workload/boot/index.ts';
+import { PseudoInstructions } from '../workload/pseudo-instructions.ts';
+import { CPU_MODELS } from './cpu-models.ts';
+import { kvmProcessor, type Processor, type ProcessorFactory } from './kvm-processor.ts';
+import { pcLayout } from './pc-firmware.ts';
+import { GSI_OVERRIDES, HPET_ROUTES, IRQS, MMIO, PORTS, ramSpans } from './pc-map.ts';
+
+/** Where the interrupt controllers are: simulated, or in the host's kernel. */
+export const IRQCHIPS = ['simulated', 'kernel'] as const;
+
+export const PC_BOARD_PARAMS = declareParams({
+  cpu: choice(CPU_MODELS, { default: 'best', description: 'CPU model' }),
+  memorySize: size({ default: '512MiB', min: '2MiB', max: '4064MiB', description: 'RAM' }),
+  memoryMode: choice(MEMORY_MODES, {
+    default: 'atomicNoncaching',
+    description: 'how the CPUs access memory and devices',
+  }),
+  irqchip: choice(IRQCHIPS, { default: 'simulated', description: 'where the interrupt controllers are' }),
+});
+
+/** Parameters without which a checkpoint cannot be restored: they are saved in it. */
+export type SavedPcParams = Pick<ParamValues<typeof PC_BOARD_PARAMS>, 'memorySize' | 'irqchip'>;
+
+export interface PcBoardOptions extends ParamInputs<typeof PC_BOARD_PARAMS> {
+  /** What executes the instructions, such as `kvmProcessor({ hostFactor: 2 })`; default: as `cpu` says. */
+  readonly processor?: ProcessorFactory | undefined;
+  /** What the serial ports are plugged into, COM1 first; default: nothing. */
+  readonly serial?: readonly CharBackend[] | undefined;
+  /** Seconds since 1970 that the real-time clock starts at; default 2026-01-01T00:00:00Z. */
+  readonly startTime?: number | undefined;
+}
+
+/** Causes of the exit events with which the guest ends the machine. */
+export const PcExitCause = {
+  powerOff: 'ACPI power off',
+  reset: 'machine reset',
+  tripleFault: 'triple fault',
+  haltedForGood: 'halted for good',
+} as const;
+
+const PAGE = 4096;
+/** APIC ids. */
+const BOOT_PROCESSOR = 0;
+const IO_APIC_ID = 0;
+const APIC_BUS_HZ = 1e9;
+const HPET_TIMERS = 3;
+const SOFT_OFF_TYPE = 5;
+/** Byte of CMOS RAM that PCs keep the century in. */
+const CENTURY_REGISTER = 0x32;
+
+/** Where the devices' interrupts arrive. */
+interface InterruptLines {
+  /** An ISA interrupt: at the 8259s and at the I/O APIC. */
+  irq(n: number): PinSink;
+  /** An input of the I/O APIC alone. */
+  gsi(n: number): PinSink;
+}
+
+interface InterruptControllers extends InterruptLines {
+  readonly localApic: LocalApic;
+}
+
+export class PcBoard extends SimObject {
+  readonly params: ParamValues<typeof PC_BOARD_PARAMS>;
+  readonly memory: PhysicalMemory;
+  readonly cpu: Processor['cpu'];
+  readonly pseudoInstructions: PseudoInstructions;
+  readonly serialPorts: readonly Uart16550[];
+  readonly power: AcpiPm;
+  /** What is on the I/O bus. */
+  readonly devices: readonly PioDevice[];
+  readonly #devices: PioDevice[] = [];
+  readonly #iobus: NoncoherentXBar;
+  #start: BootStart | undefined;
+
+  constructor(
+    parent: SimObject,
+    name: string,
+    { processor = kvmProcessor(), serial = [], startTime, ...given }: PcBoardOptions = {},
+  ) {
+    super(parent, name);
+    this.params = this.resolveParams(PC_BOARD_PARAMS, given);
+    this.state('machine', this.#machineCell());
+    this.devices = this.#devices;
+    const { memorySize } = this.params;
+
+    const hostPages = hostPagesIfAvailable();
+    this.memory = new PhysicalMemory(this, 'memory', {
+      ranges: ramSpans(Math.floor(memorySize / PAGE) * PAGE),
+      ...(hostPages === undefined ? {} : { hostPages }),
+    });
+    const ram = new SimpleMemory(this, 'ram', this.memory);
+    const membus = new NoncoherentXBar(this, 'membus');
+    this.#iobus = new NoncoherentXBar(this, 'iobus');
+    membus.addMemSidePort().bind(ram.port);
+    membus.addDefaultPort().bind(this.#iobus.addCpuSidePort());
+    this.#iobus.addDefaultPort().bind(new NoDevice(this, 'nobody').pio);
+
+    const simulated = this.params.irqchip === 'simulated' ? this.#interruptControllers() : undefined;
+    const { cpu, kernelInput } = processor(this, {
+      apicId: BOOT_PROCESSOR,
+      memory: this.memory,
+      memoryMode: () => this.params.memoryMode,
+      localApic: simulated && {
+        controller: simulated.localApic,
+        address: localApicAddress(BOOT_PROCESSOR),
+        timerKhz: APIC_BUS_HZ / 1000,
+      },
+      haltedForGood: () => this.root.exitSimLoop(PcExitCause.haltedForGood),
+    });
+    this.cpu = cpu;
+    cpu.dataPort.bind(membus.addCpuSidePort());
+    simulated?.localApic.connect(cpu);
+    const lines = simulated ?? this.#kernelLines(kernelInput);
+
+    this.#timers(lines, startTime);
+    this.serialPorts = [this.#serialPort(1, serial[0], lines), this.#serialPort(2, serial[1], lines)];
+    this.power = this.#device(
+      new AcpiPm(this, 'power', { base: PORTS.pmEvent.start, s5SleepType: SOFT_OFF_TYPE }),
+    );
+    this.power.sci.connect(lines.irq(IRQS.sci));
+    this.#device(
+      new PciHost(this, 'pciHost', this.#resets(lines), {
+        memoryBase: MMIO.pci.start,
+        memoryEnd: MMIO.pci.start + MMIO.pci.sizeBytes,
+        ioBase: PORTS.pci.start,
+      }),
+    );
+    this.#device(new PostPort(this, 'post'));
+    this.#device(new TestExit(this, 'testExit', { base: portAddress(PORTS.debugExit.start) }));
+    this.pseudoInstructions = new PseudoInstructions(this, 'pseudoInstructions', this.cpu);
+    const m5 = { base: asPhysAddr(MMIO.m5ops.start), pseudoInstructions: this.pseudoInstructions };
+    this.#device(new M5Window(this, 'm5Window', m5));
+  }
+
+  /**
+   * Loads an image into memory; the processor starts it when the simulation starts.
+   * @throws FatalError in one line if it cannot be loaded
+   */
+  boot(request: Omit<BootRequest, 'memory' | 'layout'>): BootStart {
+    this.#start = loadBoot({ ...request, memory: this.memory, layout: this.layout });
+    return this.#start;
+  }
+
+  override initState(): void {
+    if (this.#start === undefined)
+      throw new FatalError(`${this.path}: nothing to execute: boot an image or restore a checkpoint`);
+    applyBootState(this.cpu.modifyState(RegClass.all), this.#start);
+  }
+
+  /** After a restore the thread's status says whether the processor runs. */
+  override startup(): void {
+    if (this.#start !== undefined) this.cpu.activateContext();
+  }
+
+  /** The 8259s and the I/O APIC, both of which hear of every ISA interrupt, and the processor's local APIC. */
+  #interruptControllers(): InterruptControllers {
+    const bus = new ApicBus();
+    const pic = this.#device(new Pic8259Pair(this, 'pic'));
+    const ioApic = this.#device(new IoApic(this, 'ioApic', bus, { id: IO_APIC_ID }));
+    const localApic = this.#device(
+      new LocalApic(this, 'localApic', bus, pic, {
+        id: BOOT_PROCESSOR,
+        virtualWire: true,
+        busClock: APIC_BUS_HZ,
+      }),
+    );
+    this.#device(new MsiWindow(this, 'msi', bus));
+    pic.intr.connect(localApic.lint0);
+    const irq = (n: number) => fanOut(pic.input(n), ioApic.input(GSI_OVERRIDES[n] ?? n));
+    return { localApic, irq, gsi: (n) => ioApic.input(n) };
+  }
+
+  /** The controllers of the host's kernel know by themselves what is wired to both kinds. */
+  #kernelLines(input: Processor['kernelInput']): InterruptLines {
+    if (input === undefined)
+      throw new FatalError(
+        `${this.path}: irqchip kernel: only a KVM processor has its controllers in the kernel`,
+      );
+    return { irq: input, gsi: input };
+  }
+
+  /** PIT, RTC and HPET. In legacy replacement mode the HPET has the interrupts of the other two. */
+  #timers({ irq, gsi }: InterruptLines, startTime: number | undefined): void {
+    const pit = this.#device(new Pit8254(this, 'pit'));
+    const [low, high] = this.memory.regions;
+    const rtc = this.#device(
+      new RtcMc146818(this, 'rtc', {
+        base: portAddress(PORTS.rtc.start),
+        memoryBelow4GiB: low!.sizeBytes,
+        memoryAbove4GiB: high?.sizeBytes ?? 0,
+        startTime,
+      }),
+    );
+    const hpet = this.#device(
+      new Hpet(
+        this,
+        'hpet',
+        { ioApicInput: gsi },
+        { base: MMIO.hpet.start, timers: HPET_TIMERS, routes: HPET_ROUTES },
+      ),
+    );
+    const irq0 = new LegacySwitch(this, 'irq0', irq(IRQS.pit));
+    const irq8 = new LegacySwitch(this, 'irq8', irq(IRQS.rtc));
+    pit.out0.connect(irq0.device);
+    rtc.interrupt.connect(irq8.device);
+    hpet.legacyIrq0.connect(irq0.hpet);
+    hpet.legacyIrq8.connect(irq8.hpet);
+    hpet.legacyReplacement.connect(fanOut(irq0.select, irq8.select));
+  }
+
+  #serialPort(n: 1 | 2, backend: CharBackend | undefined, { irq }: InterruptLines): Uart16550 {
+    const base = portAddress(PORTS[`com${n}`].start);
+    const uart = this.#device(
+      new Uart16550(this, `com${n}`, { base, backend: backend ?? new NullBackend() }),
+    );
+    uart.interrupt.connect(irq(IRQS[`com${n}`]));
+    return uart;
+  }
+
+  /** What resets the machine ends the simulation: there is no firmware that would start it again. */
+  #resets({ irq }: InterruptLines): ResetControl {
+    const reset = () => this.root.exitSimLoop(PcExitCause.reset);
+    const keyboard = this.#device(new I8042(this, 'keyboard'));
+    keyboard.keyboardInterrupt.connect(irq(IRQS.keyboard));
+    keyboard.mouseInterrupt.connect(irq(IRQS.mouse));
+    keyboard.reset.connect({
+      setLevel: (level) => {
+        if (level) reset();
+      },
+    });
+    return new ResetControl(this, 'resetControl', reset);
+  }
+
+  /** Puts a device on the I/O bus. */
+  #device<D extends PioDevice>(device: D): D {
+    this.#iobus.addMemSidePort().bind(device.pio);
+    this.#devices.push(device);
+    return device;
+  }
+
+  /** What loaders and firmware tables say of this machine. */
+  get layout(): PcLayout {
+    return pcLayout({
+      memorySizeBytes: this.params.memorySize,
+      apicIds: [BOOT_PROCESSOR],
+      ioApicId: IO_APIC_ID,
+      hpetCapabilities: (HPET_REGISTERS.capabilities.reset | ((HPET_TIMERS - 1) << 8)) >>> 0,
+      softOffType: SOFT_OFF_TYPE,
+      centuryRegister: CENTURY_REGISTER,
+    });
+  }
+
+  /** The machine that a checkpoint is of: restoring it into another one is refused. */
+  #machineCell() {
+    return customCell(
+      () => ({ memorySize: this.params.memorySize, irqchip: this.params.irqchip }),
+      (saved) => {
+        const { memorySize, irqchip } = restoredParams(saved);
+        if (memorySize !== this.params.memorySize)
+          throw new StateError(
+            `a machine with ${memorySize} bytes of RAM, this one has ${this.params.memorySize}`,
+          );
+        if (irqchip !== this.params.irqchip)
+          throw new StateError(
+            `a machine with irqchip ${irqchip}, this one has irqchip ${this.params.irqchip}`,
+          );
+      },
+    );
+  }
+}
+
+/** What the board of a checkpoint was built with. @throws StateError if `saved` is something else */
+export function restoredParams(saved: Json): SavedPcParams {
+  const { memorySize = null, irqchip = null } = asRecord(saved);
+  const where = IRQCHIPS.find((choice) => choice === irqchip);
+  if (where === undefined) throw new StateError('no irqchip');
+  return { memorySize: decodeNumber(memorySize), irqchip: where };
+}

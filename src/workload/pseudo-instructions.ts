@@ -1,0 +1,122 @@
+/**
+ * gem5's pseudo-instructions ("m5 ops"): what a guest asks of its simulator. They arrive through the magic address window
+ * and take their arguments from the registers of the System V ABI. gem5: src/sim/pseudo_inst.cc, m5ops.h.
+ */
+import { Gpr } from '../arch/x86/registers.ts';
+import { RegClass, type X86ThreadContext } from '../arch/x86/thread-context.ts';
+import type { BaseCpu } from '../cpu/base-cpu.ts';
+import { Priority, SimEvent } from '../sim/event-queue.ts';
+import { SimObject } from '../sim/sim-object.ts';
+import type { Ticks } from '../sim/tick.ts';
+
+/** Causes of the exit events of pseudo-instructions, spelt as gem5 spells them. */
+export const M5ExitCause = {
+  exit: 'm5_exit instruction encountered',
+  fail: 'm5_fail instruction encountered',
+  checkpoint: 'checkpoint',
+  switchCpu: 'switchcpu',
+  workBegin: 'workbegin',
+  workEnd: 'workend',
+  /** gem5 panics; but what a guest thinks of itself is no bug of its simulator. */
+  panic: 'm5_panic instruction encountered',
+} as const;
+
+/** Registers of the arguments, in order: System V ABI for AMD64, §3.2.3. */
+const ARGUMENTS = [Gpr.RDI, Gpr.RSI, Gpr.RDX, Gpr.RCX, Gpr.R8, Gpr.R9] as const;
+
+const TICKS_PER_NS = 1000n;
+/** What the guest asks for later than this comes at this distance: 2.5 simulated hours. */
+const MAX_DELAY_NS = BigInt(Number.MAX_SAFE_INTEGER) / TICKS_PER_NS;
+
+type Execute = (self: PseudoInstructions, args: readonly bigint[]) => bigint | undefined;
+
+interface Row {
+  readonly name: string;
+  /** Returns the guest's result; undefined: 0. */
+  readonly execute: Execute;
+}
+
+/** One row per pseudo-instruction, by its number in gem5's include/gem5/asm/generic/m5ops.h. */
+const ROWS: Readonly<Record<number, Row>> = {
+  7: { name: 'rpns', execute: (self) => self.curTick / TICKS_PER_NS },
+  33: { name: 'exit', execute: (self, [delay]) => self.exitAfter(delay, M5ExitCause.exit) },
+  34: { name: 'fail', execute: (self, [delay, code]) => self.exitAfter(delay, M5ExitCause.fail, code) },
+  35: {
+    name: 'sum',
+    execute: (_, args) =>
+      BigInt.asUintN(
+        64,
+        args.reduce((a, b) => a + b),
+      ),
+  },
+  // The initial parameter of a run is 0, as it is in gem5 without an option.
+  48: { name: 'init_param', execute: () => 0n },
+  64: { name: 'reset_stats', execute: (self, args) => self.statsAfter(args, { reset: true }) },
+  65: { name: 'dump_stats', execute: (self, args) => self.statsAfter(args, { dump: true }) },
+  66: {
+    name: 'dump_reset_stats',
+    execute: (self, args) => self.statsAfter(args, { dump: true, reset: true }),
+  },
+  67: { name: 'checkpoint', execute: (self, args) => self.checkpointAfter(args) },
+  // The file that a run hands to its guest is empty, as it is in gem5 without an option.
+  80: { name: 'read_file', execute: () => 0n },
+  82: { name: 'switch_cpu', execute: (self) => self.exitAfter(0n, M5ExitCause.switchCpu) },
+  84: { name: 'panic', execute: (self) => self.exitAfter(0n, M5ExitCause.panic) },
+  90: { name: 'work_begin', execute: (self, [id]) => self.exitAfter(0n, M5ExitCause.workBegin, id) },
+  91: { name: 'work_end', execute: (self, [id]) => self.exitAfter(0n, M5ExitCause.workEnd, id) },
+};
+
+export class PseudoInstructions extends SimObject {
+  readonly #cpu: BaseCpu<X86ThreadContext>;
+
+  /** @param cpu whose registers hold the arguments */
+  constructor(parent: SimObject, name: string, cpu: BaseCpu<X86ThreadContext>) {
+    super(parent, name);
+    this.#cpu = cpu;
+  }
+
+  /** Executes the pseudo-instruction with this number; returns the guest's result, undefined if there is none. */
+  call(fn: number): bigint | undefined {
+    const row = ROWS[fn];
+    if (row === undefined) return undefined;
+    const context = this.#cpu.readState(RegClass.general);
+    const args = ARGUMENTS.map((register) => context.gpr(register));
+    if (this.debug.PseudoInst) this.trace('PseudoInst', `${row.name}(${args.join(', ')})`);
+    return row.execute(this, args) ?? 0n;
+  }
+
+  /** @internal Ends the simulation loop `delayNs` from now. */
+  exitAfter(delayNs: bigint | undefined, cause: string, code = 0n): undefined {
+    this.root.exitSimLoop(cause, Number(BigInt.asIntN(32, code)), ticks(delayNs));
+  }
+
+  /** @internal Resets or dumps statistics after a delay, then once per period, both in nanoseconds. */
+  statsAfter(args: readonly bigint[], what: { dump?: boolean; reset?: boolean }): undefined {
+    this.#repeat(args, () => {
+      if (what.dump) this.root.statsControl.dump();
+      if (what.reset) this.root.statsControl.reset();
+    });
+  }
+
+  /** @internal */
+  checkpointAfter(args: readonly bigint[]): undefined {
+    this.#repeat(args, () => this.root.exitSimLoop(M5ExitCause.checkpoint));
+  }
+
+  #repeat([delayNs, periodNs]: readonly bigint[], action: () => void): void {
+    const period = ticks(periodNs);
+    const event = new SimEvent(
+      `${this.path}.later`,
+      () => {
+        action();
+        if (period > 0) this.eventQueue.schedule(event, period);
+      },
+      Priority.SimExit,
+    );
+    this.eventQueue.schedule(event, ticks(delayNs));
+  }
+}
+
+function ticks(ns = 0n): Ticks {
+  return Number((ns < MAX_DELAY_NS ? ns : MAX_DELAY_NS) * TICKS_PER_NS) as Ticks;
+}

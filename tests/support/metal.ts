@@ -1,0 +1,163 @@
+// The bare-metal guests of tests/guests/metal: what each is, where it can run, and how to run it on hypertick and on
+// QEMU's software emulation, which is the other opinion on what a PC does.
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { probeHost } from '../../src/host/probe.ts';
+import { hypertick, type Outcome, ROOT, run } from './hypertick.ts';
+
+export const METAL = join(ROOT, 'tests', 'guests', 'metal');
+export const QEMU = '/usr/bin/qemu-system-x86_64';
+
+/** Main returned 0, and the guest wrote that to the test-exit port. */
+const ALL_RIGHT = 1;
+
+export interface MetalGuest {
+  /** Name of the image, and of the file with the expected text if `text` does not say otherwise. */
+  readonly image: string;
+  readonly text?: string;
+  /** The guest's command line. */
+  readonly append?: string;
+  /** What is typed on the serial port. */
+  readonly input?: string;
+  /** Options of `hypertick boot`. */
+  readonly options?: readonly string[];
+  /** Exit statuses; 1, which is 0 from the guest's main, where nothing is said. */
+  readonly status?: { readonly hypertick: number; readonly qemu?: number };
+  /** What hypertick says on standard error beside warnings. */
+  readonly message?: RegExp;
+  /** Why QEMU's software emulation is no judge of this. */
+  readonly notQemu?: string;
+  /** Why KVM that emulates ring 0 (PVM) cannot run this. */
+  readonly notPvm?: string;
+  /** Why the in-kernel interrupt controllers give another text. */
+  readonly notKernelIrqchip?: string;
+}
+
+const NO_IRET32 = 'no IRET of 32-bit code in the emulation of ring 0';
+const NO_INT = 'no INT n in the emulation of ring 0';
+const NO_FLOATING_POINT = 'no x87 and SSE in the emulation of ring 0';
+const NO_32_BIT_PAGING = 'guests page in long mode only';
+const LATE_INTERRUPTS = 'the emulation of ring 0 takes interrupts between instructions only now and then';
+const NO_DATA_BREAKPOINTS = 'the emulation of ring 0 knows no breakpoints on data and ports';
+const HOST_TSC = "the guest reads the host's TSC";
+
+const NO_MSR_CHECKS = 'it lets unknown MSRs and reserved bits pass';
+const NO_REFERENCE = 'there is nothing to compare: the machine goes on for ever';
+
+export const METAL_GUESTS: readonly MetalGuest[] = [
+  { image: 'boot32', append: 'one two=2' },
+  { image: 'boot64', append: 'one two=2' },
+  { image: 'ports32' },
+  { image: 'ports64' },
+  { image: 'pci' },
+  { image: 'mmio32' },
+  { image: 'mmio64' },
+  { image: 'realmode' },
+  { image: 'pic32', notPvm: NO_IRET32 },
+  { image: 'pic64' },
+  { image: 'pic-poll', notKernelIrqchip: 'its poll command ends the interrupt at once' },
+  { image: 'apic32', notPvm: NO_IRET32 },
+  { image: 'apic64' },
+  { image: 'x2apic', notQemu: 'it has no x2APIC, and lets its MSRs pass' },
+  { image: 'ioapic' },
+  { image: 'shadows32', notPvm: LATE_INTERRUPTS },
+  { image: 'shadows64', notPvm: LATE_INTERRUPTS },
+  { image: 'exceptions32', notPvm: NO_IRET32 },
+  { image: 'exceptions64' },
+  { image: 'traps32', notPvm: NO_INT },
+  { image: 'traps64', notPvm: NO_INT },
+  { image: 'protection', notQemu: NO_MSR_CHECKS },
+  { image: 'debug32', notPvm: NO_IRET32 },
+  { image: 'debug64', notPvm: NO_DATA_BREAKPOINTS },
+  { image: 'debug-detect', notQemu: 'it has neither general detect nor INT1', notPvm: NO_INT },
+  { image: 'ring3' },
+  { image: 'syscalls', notPvm: NO_INT },
+  { image: 'paging' },
+  { image: 'paging32', notPvm: NO_32_BIT_PAGING },
+  { image: 'no-execute', notQemu: 'it reports reserved bits as a page that is not present' },
+  { image: 'msr' },
+  { image: 'tsc', notQemu: 'its TSC cannot be written', notPvm: HOST_TSC },
+  { image: 'cpuid' },
+  { image: 'fpu', notPvm: NO_FLOATING_POINT },
+  { image: 'fpu-faults', notQemu: 'it leaves these out', notPvm: NO_FLOATING_POINT },
+  { image: 'timers' },
+  { image: 'pit' },
+  {
+    image: 'pit-gate',
+    notQemu: 'its gates do not stop counters',
+    notKernelIrqchip: 'nor do those of the kernel',
+  },
+  { image: 'rtc' },
+  { image: 'uart' },
+  { image: 'echo', input: '\n\n\n>hello, machine\n' },
+  { image: 'acpi' },
+  { image: 'm5ops', notQemu: 'they are ours and gem5’s', status: { hypertick: 0 } },
+  { image: 'checkpoint' },
+  { image: 'checkpoint', text: 'checkpoint-fpu', append: 'fpu', notPvm: NO_FLOATING_POINT },
+  { image: 'power', text: 'power-off', append: 'off', status: { hypertick: 0, qemu: 0 } },
+  ...['cf9', 'i8042', 'port-92'].map((way) => ({
+    image: 'power',
+    text: `power-${way}`,
+    append: way,
+    status: { hypertick: 122, qemu: 0 },
+    message: /^hypertick: the guest reset the machine; see out\/crash\.txt\n$/,
+  })),
+  ...['triple-fault32', 'triple-fault64'].map((image) => ({
+    image,
+    status: { hypertick: 122, qemu: 0 },
+    message: /^hypertick: the processor shut down after a triple fault; see out\/crash\.txt\n$/,
+  })),
+  {
+    image: 'halted',
+    notQemu: NO_REFERENCE,
+    status: { hypertick: 122 },
+    message: /^hypertick: the guest halted for good: HLT with interrupts off; see out\/crash\.txt\n$/,
+  },
+  ...['spin32', 'spin64'].map((image) => ({
+    image,
+    notQemu: NO_REFERENCE,
+    options: ['--max-ticks', '100ms'],
+    status: { hypertick: 124 },
+    message: /^hypertick: stopped at tick 100000000000 by --max-ticks\n$/,
+  })),
+];
+
+/** A guest's name in the titles of tests. */
+export const titleOf = ({ image, append }: MetalGuest): string =>
+  append === undefined ? image : `${image} ${append}`;
+export const imageOf = ({ image }: MetalGuest): string => join(METAL, 'images', `${image}.elf`);
+/** The text that the guest has to print, without the lines of figures. */
+export const expectedText = ({ image, text = image }: MetalGuest): string =>
+  readFileSync(join(METAL, 'expected', `${text}.txt`), 'utf8');
+export const expectedStatus = ({ status }: MetalGuest): number => status?.hypertick ?? ALL_RIGHT;
+export const expectedQemuStatus = ({ status }: MetalGuest): number => status?.qemu ?? ALL_RIGHT;
+
+/** What counts of a guest's output: all but the lines that begin with `#`, which hold figures for readers. */
+export const textOf = (output: Buffer): string => output.toString('latin1').replace(/^#.*\n/gm, '');
+/** What hypertick says beside its warnings. */
+export const messagesOf = (stderr: string): string => stderr.replace(/^hypertick: warn: .*\n/gm, '');
+
+/** Boots a guest on hypertick; its files go to `out` in the directory `cwd`. */
+export function bootMetal(guest: MetalGuest, cwd: string, options: readonly string[] = []): Outcome {
+  const { append, input } = guest;
+  const args = ['boot', '--cpu', 'kvm', '--outdir', 'out', ...(guest.options ?? []), ...options];
+  if (append !== undefined) args.push('--append', append);
+  return hypertick([...args, imageOf(guest)], { cwd, ...(input === undefined ? {} : { input }) });
+}
+
+/** Boots a guest on QEMU's software emulation. A reset ends QEMU with status 0. */
+export function bootQemu(guest: MetalGuest): Outcome {
+  const { append, input } = guest;
+  const machine = ['-accel', 'tcg', '-cpu', 'max', '-m', '128', '-no-reboot'];
+  const devices = ['-device', 'isa-debug-exit,iobase=0xf4,iosize=4', '-serial', 'stdio', '-monitor', 'none'];
+  const without = ['-display', 'none', '-vga', 'none', '-nic', 'none'];
+  const kernel = ['-kernel', imageOf(guest), ...(append === undefined ? [] : ['-append', append])];
+  return run(QEMU, [...machine, ...devices, ...without, ...kernel], input === undefined ? {} : { input });
+}
+
+/** Whether this host's KVM emulates ring 0. */
+export function isPvm(): boolean {
+  const { kvm } = probeHost();
+  return kvm.available && kvm.flavour === 'pvm';
+}

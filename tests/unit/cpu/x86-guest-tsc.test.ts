@@ -1,0 +1,201 @@
+// The guest's TSC over a scripted vCPU whose counter runs at one cycle per host nanosecond: both policies, re-basing within
+// the bound, and that it never goes backwards. SDM vol. 3 §17.17.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { MsrIndex } from '../../../src/arch/x86/msrs.ts';
+import { RegClass } from '../../../src/arch/x86/thread-context.ts';
+import { KvmCap, KvmExitReason } from '../../../src/host/kvm/abi.ts';
+import { type FakeFullSystemOptions, fakeFullSystem } from '../../support/fake-full-system.ts';
+import { FAKE_KVM, FakeVcpu, type Step } from '../../support/fake-vcpu.ts';
+
+const US = 1000;
+const TICKS_PER_US = 1e6;
+const SIGNAL = KvmExitReason.INTR;
+
+/** Runs for `ns` in the guest and notes its TSC when it is entered and left. */
+function reading(seen: bigint[], ns: number): Step {
+  return (vcpu) => {
+    seen.push(vcpu.tsc);
+    vcpu.time.advance(ns);
+    seen.push(vcpu.tsc);
+    return vcpu.exit(SIGNAL);
+  };
+}
+
+/** A KVM without KVM_CAP_TSC_CONTROL. */
+const UNSCALED = {
+  kvm: {
+    ...FAKE_KVM,
+    capability: (cap: number): number => (cap === KvmCap.TSC_CONTROL ? 0 : FAKE_KVM.capability()),
+  },
+};
+
+function machine(script: readonly Step[], options: FakeFullSystemOptions = {}) {
+  return fakeFullSystem(script, options);
+}
+
+function assertForwards(seen: readonly bigint[]): void {
+  for (const [i, value] of seen.entries()) assert.ok(i === 0 || value >= seen[i - 1]!, `${seen.join(' ')}`);
+}
+
+test('a simulated TSC starts at zero with simulated time, whatever the host’s shows', async () => {
+  const seen: bigint[] = [];
+  const m = machine([reading(seen, 10 * US), FakeVcpu.spin]);
+  await m.run(100 * TICKS_PER_US);
+  assert.deepEqual(seen, [0n, 10_000n]);
+  assert.equal(m.cpu.tscHz, 1e9);
+});
+
+test('host time that passes outside the guest is taken back once it exceeds the bound, and not before', async () => {
+  for (const [outside, entry] of [
+    [40 * US, 10_000n + 40_000n],
+    [60 * US, 10_000n],
+  ] as const) {
+    const seen: bigint[] = [];
+    const m = machine([reading(seen, 10 * US), reading(seen, 10 * US), FakeVcpu.spin]);
+    m.at(5 * TICKS_PER_US, () => m.vcpu.time.advance(outside));
+    await m.run(100 * TICKS_PER_US);
+    // The clock grid of 333 ticks rounds simulated time up by less than a nanosecond.
+    assert.ok(seen[2]! - entry <= 1n && seen[2]! >= entry, `${seen[2]} after ${outside} ns`);
+    assertForwards(seen);
+  }
+});
+
+test('time that the machine sleeps through is in the TSC when it wakes', async () => {
+  const seen: bigint[] = [];
+  const m = machine([
+    (vcpu) => {
+      vcpu.time.advance(10 * US);
+      return vcpu.exit(KvmExitReason.HLT);
+    },
+    reading(seen, 10 * US),
+    FakeVcpu.spin,
+  ]);
+  m.at(5000 * TICKS_PER_US, () => m.cpu.activateContext());
+  await m.run(5100 * TICKS_PER_US);
+  assert.ok(seen[0]! >= 5_000_000n - 50_000n && seen[0]! <= 5_000_001n, `${seen[0]}`);
+});
+
+test('where simulated time is slower than the guest’s counter, the counter stands still outside, and never goes back', async () => {
+  const seen: bigint[] = [];
+  const steps = Array.from({ length: 6 }, () => reading(seen, 200 * US));
+  const m = machine([...steps, FakeVcpu.spin], { params: { hostFactor: 0.5 }, wiring: UNSCALED });
+  await m.run(600 * TICKS_PER_US);
+  assertForwards(seen);
+  assert.match(m.warnings.join(), /cannot scale the TSC/);
+});
+
+test('what the simulator reads is what the guest would read: never less than it has seen', async () => {
+  const m = machine([reading([], 200 * US), FakeVcpu.spin], {
+    params: { hostFactor: 0.5 },
+    wiring: UNSCALED,
+  });
+  let read = 0n;
+  m.at(50 * TICKS_PER_US, () => {
+    read = m.cpu.readTsc();
+  });
+  await m.run(150 * TICKS_PER_US);
+  assert.ok(read >= 200_000n, `${read}`);
+});
+
+test('the TSC of the thread context is simulated time; a restored one goes on from its value', async () => {
+  const seen: bigint[] = [];
+  const m = machine([reading([], 10 * US), reading(seen, 10 * US), FakeVcpu.spin]);
+  m.at(5 * TICKS_PER_US, () => {
+    m.cpu.modifyState(RegClass.msr).setMsr(MsrIndex.TSC, 123_456_789n);
+  });
+  await m.run(15 * TICKS_PER_US);
+  assert.ok(seen[0]! >= 123_456_789n && seen[0]! <= 123_456_790n, `${seen[0]}`);
+  await m.simulator.drain();
+  const shown = m.cpu.readState(RegClass.msr).msr(MsrIndex.TSC)!;
+  assert.ok(shown >= 123_466_789n && shown <= 123_476_790n, `${shown}`);
+});
+
+test('MSRs that are written for another reason leave the TSC alone', async () => {
+  const seen: bigint[] = [];
+  const m = machine([reading(seen, 10 * US), reading(seen, 10 * US), FakeVcpu.spin]);
+  m.at(5 * TICKS_PER_US, () => m.cpu.modifyState(RegClass.msr));
+  await m.run(100 * TICKS_PER_US);
+  assert.ok(seen[2]! - 10_000n <= 1n);
+});
+
+test('with tsc: host the offset stays, and a restored guest is only ever moved forwards', async () => {
+  const m = machine([reading([], 10 * US), FakeVcpu.spin], { params: { tsc: 'host' } });
+  await m.run(10 * TICKS_PER_US);
+  const before = m.vcpu.tsc;
+  m.cpu.modifyState(RegClass.msr).setMsr(MsrIndex.TSC, 1000n);
+  await m.run(20 * TICKS_PER_US);
+  assert.ok(m.vcpu.tsc >= before, 'an older value does not set it back');
+  assert.equal(m.vcpu.tscOffset, 0n);
+  const future = before + 10n ** 12n;
+  m.vcpu.script.push(FakeVcpu.spin);
+  m.cpu.modifyState(RegClass.msr).setMsr(MsrIndex.TSC, future);
+  await m.run(30 * TICKS_PER_US);
+  assert.ok(m.vcpu.tsc >= future);
+});
+
+test('without the offset attribute the MSR moves the TSC, by small differences too', async () => {
+  const seen: bigint[] = [];
+  const m = machine([reading(seen, 10 * US), reading(seen, 10 * US), FakeVcpu.spin], {
+    prepare: (vcpu) => {
+      vcpu.tscOffset = undefined;
+    },
+  });
+  m.at(5 * TICKS_PER_US, () => m.vcpu.time.advance(60 * US));
+  await m.run(100 * TICKS_PER_US);
+  assert.equal(seen[0], 0n);
+  assert.ok(seen[2]! >= 10_000n && seen[2]! <= 10_001n, `${seen[2]}`);
+});
+
+test('a counter that KVM stops between entries is read each time, and stays in step with simulated time', async () => {
+  const seen: bigint[] = [];
+  const entries = 20;
+  const m = machine([...Array.from({ length: entries }, () => reading(seen, 10 * US)), FakeVcpu.spin]);
+  // 45 µs pass outside per entry, during which the counter stands still.
+  for (let i = 0; i < entries; i++) {
+    m.at((5 + 10 * i) * TICKS_PER_US, () => {
+      m.vcpu.time.advance(45 * US);
+      m.vcpu.tscOffset! -= 45_000n;
+    });
+  }
+  await m.run(1000 * TICKS_PER_US);
+  assertForwards(seen);
+  for (const [i, value] of seen.entries()) {
+    const simulated = 10_000 * Math.ceil(i / 2);
+    assert.ok(Math.abs(Number(value) - simulated) < 50_000, `${value} instead of ${simulated}`);
+  }
+});
+
+test('reading that takes long makes nobody see less than before', async () => {
+  const seen: bigint[] = [];
+  const m = machine([...Array.from({ length: 8 }, () => reading(seen, 100 * US)), FakeVcpu.spin], {
+    params: { hostFactor: 0.5 },
+    wiring: UNSCALED,
+    prepare: (vcpu) => {
+      const { getMsrs } = vcpu;
+      vcpu.getMsrs = (indices) => {
+        vcpu.time.ns += 7 * US;
+        const values = getMsrs.call(vcpu, indices);
+        vcpu.time.ns += 9 * US;
+        return values;
+      };
+    },
+  });
+  await m.run(400 * TICKS_PER_US);
+  assertForwards(seen);
+});
+
+test('a KVM that moves the TSC by no means leaves the host’s, and that is said', async () => {
+  const seen: bigint[] = [];
+  const m = machine([reading(seen, 10 * US), FakeVcpu.spin], {
+    prepare: (vcpu) => {
+      vcpu.tscOffset = undefined;
+      vcpu.tscMovesByMsr = false;
+    },
+  });
+  await m.run(5 * TICKS_PER_US);
+  assert.ok(seen[0]! >= 7_000_000_000_000n);
+  assert.match(m.warnings.join(), /does not move the TSC/);
+  assert.ok(m.cpu.readTsc() >= seen[1]!);
+});

@@ -16,6 +16,7 @@ import {
   I8042_CONTROL_A_REGISTERS,
   I8042_DATA_REGISTERS,
 } from '../src/dev/x86/i8042.ts';
+import { TEST_DATA_REGISTERS, TEST_FLUSH_REGISTERS, TEST_LINE_REGISTERS } from '../src/dev/x86/pc-testdev.ts';
 import { HOST_BRIDGE_REGISTERS, ISA_BRIDGE_REGISTERS } from '../src/dev/x86/pci-host-bridges.ts';
 import { ELCR_REGISTERS, PIC_REGISTERS } from '../src/dev/x86/pic8259.ts';
 import { PIT_REGISTERS } from '../src/dev/x86/pit8254.ts';
@@ -139,6 +140,18 @@ export const DEVICES: readonly Device[] = [
     file: 'x86/test-exit.ts',
     about: "QEMU's isa-debug-exit: a write ends the simulation.",
     banks: [['port 0xf4 and the three after it, by default', TEST_EXIT_REGISTERS]],
+  },
+  {
+    title: 'Test device',
+    file: 'x86/pc-testdev.ts',
+    about:
+      "QEMU's pc-testdev, for test kernels; a board has it only if it is asked for. At 0xff000000 it has 64 KiB of memory, " +
+      'each access to which leaves the guest.',
+    banks: [
+      ['ports 0xe0–0xe3, and again 0xe8–0xeb', TEST_DATA_REGISTERS],
+      ['ports 0xe4–0xe7', TEST_FLUSH_REGISTERS],
+      ['ports 0x2000–0x2017, one for each input of the I/O APIC', TEST_LINE_REGISTERS],
+    ],
   },
   {
     title: 'POST codes and I/O delay',

@@ -17,7 +17,9 @@ import {
   MMIO,
   type Place,
   PORTS,
+  pciPorts,
   RSDP_ADDRESS,
+  TEST_DEVICE,
 } from '../src/system/pc-map.ts';
 
 export const DOCUMENT = fileURLToPath(new URL('../docs/machine.md', import.meta.url));
@@ -31,7 +33,7 @@ One x86-64 processor, RAM, and the devices that a PC's operating systems expect.
 put into memory and started as their boot protocols say. No display, no disk, no network.
 `;
 
-const FOOT = `## Details
+const foot = (): string => `## Details
 
 - **Nobody there**: reads of addresses and ports that are nobody's give ones, writes vanish.
 - **Local APIC**: as a PC's firmware leaves it: enabled, LINT0 is the 8259's interrupt, LINT1 is NMI. Its timer counts at
@@ -41,6 +43,7 @@ const FOOT = `## Details
 - **ACPI** mode is on from the start. SLP_TYP 5 is soft-off: it ends the simulation. The PM timer has 32 bits.
 - **Reset**, by port 0xcf9, by the keyboard controller, by port 0x92 or by a triple fault, ends the simulation, too:
   see [cli.md](cli.md).
+${testDevice()}
 - **Pseudo-instructions**: a load from \`0xffff0000 + (number << 8)\` executes gem5's pseudo-instruction of that number for
   the processor that loads. Arguments are in RDI, RSI, RDX, RCX, R8, R9; the result is what is loaded. There are \`rpns\`,
   \`exit\`, \`fail\`, \`sum\`, \`init_param\` (0), \`reset_stats\`, \`dump_stats\`, \`dump_reset_stats\`, \`checkpoint\`,
@@ -50,7 +53,7 @@ const FOOT = `## Details
 
 /** The document's text. */
 export function renderMachine(): string {
-  return [HEAD, memory(), ports(), interrupts(), FOOT].join('\n');
+  return [HEAD, memory(), ports(), interrupts(), foot()].join('\n');
 }
 
 function memory(): string {
@@ -97,6 +100,14 @@ function interrupts(): string {
 ${rows.join('\n')}
 | – | ${routed[0]}–${routed.at(-1)} | HPET timers, as they are routed |
 `;
+}
+
+function testDevice(): string {
+  const { registers, lines, memory } = TEST_DEVICE;
+  const places = [`ports ${span(registers, 4)} and ${span(lines, 4)}`, span(memory, 8)].join(', ');
+  const first = hex(pciPorts(true).start, 4);
+  return `- **Test device**, if \`--test-device\` asks for it: ${places}.
+  PCI has the ports from ${first} on then. [devices.md](devices.md) has its registers.`;
 }
 
 const kib = (sizeBytes: number): string => `${sizeBytes / 1024} KiB`;

@@ -91,19 +91,21 @@ export class BootMachine implements Machine {
     }
   }
 
-  /** The state of a guest that died is left for its author. */
-  report(_: Ending, attempt: Attempt): void {
-    const death = this.#death;
-    if (death === undefined) return;
+  /** The state of a guest that died, or that the processor could not go on with, is left for its author. */
+  report({ failure }: Ending, attempt: Attempt): void {
+    const how = this.#death ?? (failure instanceof FatalError ? failure.message : undefined);
+    if (how === undefined) return;
     const path = join(this.#options.outdir, 'crash.txt');
     const isWritten = attempt(() => {
       writeOutput(
         path,
-        `${death}\ntick ${this.board.curTick}\n\n${dumpAll(this.cpu.readState(RegClass.all))}\n`,
+        `${how}\ntick ${this.board.curTick}\n\n${dumpAll(this.cpu.readState(RegClass.all))}\n`,
       );
       return true;
     });
-    say(isWritten ? `${death}; see ${path}` : death);
+    // A failure is said when everything else is done.
+    if (this.#death !== undefined) say(isWritten ? `${how}; see ${path}` : how);
+    else if (isWritten) say(`the state of the processor is in ${path}`);
   }
 
   #died({ cause }: ExitEvent, how: string): Ending {

@@ -1,19 +1,29 @@
 // `hypertick boot`: a kernel or a bare-metal image on a simulated PC, with its serial port as the console.
 
-import { readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { MEMORY_MODES } from '../mem/memory-mode.ts';
 import { refuseForeign } from '../sim/checkpoint/writer.ts';
-import { errnoOf, reasonFor } from '../sim/output-file.ts';
-import { ExitStatus, FatalError } from '../sim/trouble.ts';
+import { FatalError } from '../sim/trouble.ts';
 import { CPU_MODELS } from '../system/cpu-models.ts';
 import { IRQCHIPS, PC_BOARD_PARAMS, type PcBoardOptions } from '../system/pc-board.ts';
 import type { BootModule, ImageKind } from '../workload/boot/index.ts';
 import { type BootImage, BootMachine } from './boot-machine.ts';
 import { machineOfCheckpoint } from './checkpoint-machine.ts';
 import type { Command } from './commands.ts';
-import { integer, list, type OptionValues, pairs, parameter, parseOptions, text, value } from './options.ts';
-import { SerialPlugs } from './serial-plugs.ts';
+import { readInput } from './input-file.ts';
+import {
+  flag,
+  integer,
+  list,
+  type OptionValues,
+  pairs,
+  parameter,
+  parseOptions,
+  text,
+  value,
+} from './options.ts';
+import { checkDistinct, checkNotRead } from './output-directory.ts';
+import { SerialPlugs, serialFile } from './serial-plugs.ts';
 import { runSession } from './session.ts';
 import { parseTicks, SESSION_OPTIONS, sessionOptions } from './session-options.ts';
 import { parseStartTime } from './start-time.ts';
@@ -60,6 +70,7 @@ const OPTIONS = {
     parameter(PC_BOARD_PARAMS.irqchip),
     undefined,
   ),
+  'test-device': flag("add what kvm-unit-tests want beyond a PC: QEMU's pc-testdev"),
   serial: list(
     'WHERE',
     'serial port: stdio, none, tcp:PORT or a FILE for its output (default: stdio); a second one is COM2',
@@ -108,8 +119,9 @@ async function run(args: readonly string[]): Promise<number> {
   const { values, operands } = parseOptions(OPTIONS, args, { interspersed: true });
   const image = imageOf(values, operands);
   const { restore } = values;
-  const saved = restore === undefined ? {} : machineOfCheckpoint(restore, values);
+  const saved = restore === undefined ? {} : machineOfCheckpoint(restore, machineGiven(values));
   const where = values.serial.length === 0 ? ['stdio'] : values.serial;
+  checkFiles(values, operands[0], where);
   const plugs = await SerialPlugs.open(where, { append: restore !== undefined });
   try {
     const result = await runSession(
@@ -135,14 +147,34 @@ async function run(args: readonly string[]): Promise<number> {
   }
 }
 
+/** Each output has a file of its own, and none is what the machine is made from: before anything is opened. */
+function checkFiles(values: Values, image: string | undefined, serial: readonly string[]): void {
+  const [com1, com2] = serial.map(serialFile);
+  const outputs = {
+    '--dump-state': values['dump-state'],
+    '--debug-file': values['debug-file'],
+    '--serial': com1,
+    'the second --serial': com2,
+  };
+  checkDistinct(values.outdir, outputs);
+  const modules = values.module.map((argument) => moduleFile(argument).path);
+  checkNotRead(outputs, { IMAGE: [image], '--initrd': [values.initrd], '--module': modules });
+}
+
 function boardOf(values: Values): PcBoardOptions {
   return {
     cpu: values.cpu,
     memorySize: values.memory,
     memoryMode: values['memory-mode'],
     irqchip: values.irqchip,
+    testDevice: values['test-device'],
     startTime: values['start-time'],
   };
+}
+
+/** Options that describe the machine, undefined where they were left out. */
+function machineGiven({ memory, irqchip, 'test-device': testDevice }: Values) {
+  return { memory, irqchip, 'test-device': testDevice || undefined };
 }
 
 /** What is booted; undefined if a checkpoint is restored. */
@@ -170,32 +202,25 @@ function imageOf(values: Values, operands: readonly string[]): BootImage | undef
     ...(mode === undefined ? {} : { mode }),
   };
   return {
-    image: contentsOf(path, 'image'),
+    image: readInput(path, 'image'),
     name: path,
     kind,
     modules: values.module.map(moduleOf),
     ...(Object.keys(flat).length === 0 ? {} : { flat }),
     ...(append === undefined ? {} : { commandLine: append }),
-    ...(initrd === undefined ? {} : { initrd: contentsOf(initrd, 'initrd') }),
+    ...(initrd === undefined ? {} : { initrd: readInput(initrd, 'initrd') }),
   };
 }
 
 /** `FILE ARGUMENTS`, of which the kernel is told the name without its folder. */
 function moduleOf(argument: string): BootModule {
-  const [path = '', ...rest] = argument.split(' ');
-  return { bytes: contentsOf(path, 'module'), text: [basename(path), ...rest].join(' ') };
+  const { path, rest } = moduleFile(argument);
+  return { bytes: readInput(path, 'module'), text: [basename(path), ...rest].join(' ') };
 }
 
-function contentsOf(path: string, what: string): Uint8Array {
-  try {
-    if (statSync(path).isDirectory()) throw Object.assign(new Error(path), { code: 'EISDIR' });
-    return readFileSync(path);
-  } catch (error) {
-    const code = errnoOf(error);
-    if (code === undefined) throw error;
-    const exitStatus = code === 'ENOENT' ? ExitStatus.notFound : ExitStatus.notExecutable;
-    throw new FatalError(`${what} ${path}: ${reasonFor(code)}`, { exitStatus, cause: error });
-  }
+function moduleFile(argument: string): { path: string; rest: string[] } {
+  const [path = '', ...rest] = argument.split(' ');
+  return { path, rest };
 }
 
 function oneOf<const C extends string>(choices: readonly C[]): (argument: string) => C {

@@ -8,10 +8,11 @@ import { restoredParams, type SavedPcParams } from '../system/pc-board.ts';
 const MIB = 2 ** 20;
 
 /** Options of the command line that describe the machine, by the parameter of the board they set. */
-const OPTION_OF = { memorySize: 'memory', irqchip: 'irqchip' } as const satisfies Record<
-  keyof SavedPcParams,
-  string
->;
+const OPTION_OF = {
+  memorySize: 'memory',
+  irqchip: 'irqchip',
+  testDevice: 'test-device',
+} as const satisfies Record<keyof SavedPcParams, string>;
 
 /**
  * Parameters of the board whose checkpoint is in `directory`.

@@ -1,8 +1,8 @@
 // The output directory of a run: made, and seen to be writable, before anything is simulated. Without --outdir
 // nothing is written, except the dump of a program that crashed.
 
-import { accessSync, constants, existsSync, mkdirSync, rmdirSync, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, rmdirSync, statSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import {
   attemptOutput,
   canonicalPath,
@@ -24,10 +24,10 @@ const FILES = ['stats.txt', 'stats.json', 'config.json'] as const;
  * Makes the directory if necessary; returns the directories that were made, the outermost first.
  * Throws FatalError, and then leaves none, if it cannot be written.
  */
-export function makeOutputDirectory(path: string): string[] {
+export function makeOutputDirectory(path: string, what = `the output directory ${path}`): string[] {
   const made: string[] = [];
   try {
-    attemptOutput(`the output directory ${path}`, () => {
+    attemptOutput(what, () => {
       makeDirectories(path, made);
       accessSync(path, constants.W_OK | constants.X_OK);
     });
@@ -73,6 +73,41 @@ export function checkDistinct(
         throw new FatalError(`options ${other} and ${option}: both would write ${path}; name another file`);
       users.set(place, option);
     });
+  }
+}
+
+/** Throws FatalError if an output of a run would take the place of a file that the run reads. */
+export function checkNotRead(
+  outputs: Readonly<Record<string, string | undefined>>,
+  inputs: Readonly<Record<string, readonly (string | undefined)[]>>,
+): void {
+  for (const [option, path] of Object.entries(outputs)) {
+    if (path === undefined || path === '' || !attemptOutput(path, () => isReplaced(path))) continue;
+    const place = canonicalPath(path);
+    for (const [input, paths] of Object.entries(inputs)) {
+      if (paths.some((read) => read !== undefined && canonicalPath(read) === place))
+        throw new FatalError(`option ${option}: ${path} is what ${input} reads; name another file`);
+    }
+  }
+}
+
+/**
+ * Throws FatalError unless a checkpoint can be made there, by making what it is made in.
+ * @returns the directories that were made, as makeOutputDirectory does
+ */
+export function checkCheckpoint(directory: string, outdir: string | undefined): string[] {
+  const target = resolve(directory);
+  if (outdir !== undefined && `${canonicalPath(outdir)}/`.startsWith(`${canonicalPath(target)}/`))
+    throw new FatalError(
+      `checkpoint ${directory}: it would replace the output directory ${outdir}; name another directory`,
+    );
+  const made = makeOutputDirectory(dirname(target), `the checkpoint ${directory}`);
+  try {
+    attemptOutput(`the checkpoint ${directory}`, () => rmdirSync(mkdtempSync(`${target}.`)));
+    return made;
+  } catch (error) {
+    removeDirectories(made);
+    throw error;
   }
 }
 

@@ -2,12 +2,18 @@
 
 import { isatty } from 'node:tty';
 import type { CharBackend } from '../dev/serial/char-backend.ts';
-import { isInteractive, openBackend } from '../dev/serial/open-backend.ts';
+import { fileOf, isInteractive, openBackend } from '../dev/serial/open-backend.ts';
 import { FatalError } from '../sim/trouble.ts';
 
 /** COM1 and COM2. */
 const PORT_COUNT = 2;
 const STDIN = 0;
+
+/** `none` is what back ends call null. */
+const specificationOf = (what: string): string => (what === 'none' ? 'null' : what);
+
+/** The file that a port's output goes to; undefined if it is none. */
+export const serialFile = (what: string): string | undefined => fileOf(specificationOf(what));
 
 export class SerialPlugs {
   readonly #backends: CharBackend[] = [];
@@ -61,7 +67,7 @@ export class SerialPlugs {
     const terminal = { input: process.stdin, process, quit: () => this.quit() };
     this.#usesConsole ||= isInteractive(what);
     try {
-      this.#backends.push(await openBackend(what === 'none' ? 'null' : what, terminal, { append }));
+      this.#backends.push(await openBackend(specificationOf(what), terminal, { append }));
     } catch (error) {
       if (!(error instanceof FatalError)) throw error;
       throw new FatalError(`--serial ${what}: ${error.message}`, { cause: error });

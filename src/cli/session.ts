@@ -17,6 +17,7 @@ import type { Tick } from '../sim/tick.ts';
 import { ExitStatus, FatalError } from '../sim/trouble.ts';
 import { DebugFile } from './debug-file.ts';
 import {
+  checkCheckpoint,
   checkDistinct,
   checkOutputFiles,
   makeOutputDirectory,
@@ -109,6 +110,7 @@ export async function runSession<M extends Machine>(
   let trace: DebugFile | undefined;
   try {
     if (outdir !== undefined) checkOutputFiles(outdir);
+    for (const { directory } of options.checkpoints ?? []) made.push(...checkCheckpoint(directory, outdir));
     if (dumpState !== undefined) checkOutput(dumpState);
     if (debugFile !== undefined) trace = new DebugFile(debugFile);
     return await new Session(options, build, trace).run();
@@ -218,8 +220,8 @@ class Session<M extends Machine> {
       const event = await this.#simulator.runUntilExit(maxTick === undefined ? {} : { maxTick });
       const isLimit = event.cause === ExitCause.limitReached;
       if (isLimit && checkpoint !== undefined && event.tick >= checkpoint.tick) {
-        await this.#simulator.checkpoint(checkpoint.directory);
         this.#checkpoints.shift();
+        await this.#simulator.checkpoint(checkpoint.directory);
         continue;
       }
       const ending = await this.#machine.handle(event, this.#simulator);

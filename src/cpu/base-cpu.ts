@@ -4,7 +4,7 @@
 import type { X86ThreadContext } from '../arch/x86/thread-context.ts';
 import type { RequestPort } from '../mem/port.ts';
 import { SimObject } from '../sim/sim-object.ts';
-import { choiceCell } from '../sim/state.ts';
+import { booleanCell, choiceCell } from '../sim/state.ts';
 import { panic } from '../sim/trouble.ts';
 import { InstructionEvents } from './instruction-events.ts';
 import type { UserModeOs } from './user-mode-os.ts';
@@ -39,6 +39,14 @@ export abstract class BaseCpu<TC = X86ThreadContext> extends SimObject {
       },
     });
     this.state('instructionEvents', this.thread.instructionEvents);
+    const isSwitchedOut = booleanCell();
+    this.state('switchedOut', {
+      save: () => this.#isSwitchedOut,
+      restore: (saved) => {
+        isSwitchedOut.restore(saved);
+        this.#isSwitchedOut = isSwitchedOut.value;
+      },
+    });
   }
 
   /** The port through which instructions reach memory and devices. */

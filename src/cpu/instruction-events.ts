@@ -36,7 +36,7 @@ export class InstructionEvents implements StateCell {
 
   /** Instructions from now to the next event; Infinity if there is none, 0 if one is due. Hot path. */
   get distance(): number {
-    const [next] = this.#stops;
+    const next = this.#stops[0];
     return next === undefined ? Number.POSITIVE_INFINITY : Math.max(0, next.insts - this.#count);
   }
 

@@ -60,11 +60,15 @@ export class NoncoherentXBar extends SimObject implements Requestor, Responder {
   readonly params: ParamValues<typeof PARAMS>;
   readonly stats = this.addStats(new CrossbarStats());
   readonly #period: Ticks;
+  /** What an atomic access takes in the crossbar itself. */
+  readonly #atomicTicks: Ticks;
   readonly #cpuSides = new Map<ResponsePort, CpuSide>();
   readonly #memSides = new Map<RequestPort, MemSide>();
   #default: MemSide | undefined;
   /** In ascending order of address, without overlaps. Undefined until asked for and after a change. */
   #routes: readonly Route[] | undefined;
+  /** The route of the access before: most go where the last one went. */
+  #lastRoute: Route | undefined;
   /** Where the response of each request under way goes. */
   readonly #routeTo = new Map<Packet, CpuSide>();
 
@@ -72,6 +76,7 @@ export class NoncoherentXBar extends SimObject implements Requestor, Responder {
     super(parent, name);
     this.params = this.resolveParams(PARAMS, given);
     this.#period = clockPeriodTicks(this.params.clock);
+    this.#atomicTicks = ((this.#requestCycles + this.params.responseLatency) * this.#period) as Ticks;
   }
 
   /** Adds a port for somebody who sends requests. */
@@ -113,8 +118,7 @@ export class NoncoherentXBar extends SimObject implements Requestor, Responder {
     this.#count(packet);
     const latency = this.#find(packet).port.sendAtomic(packet);
     this.#count(packet);
-    const cycles = this.#requestCycles + this.params.responseLatency;
-    return (latency + cycles * this.#period) as Ticks;
+    return (latency + this.#atomicTicks) as Ticks;
   }
 
   recvFunctional(packet: Packet): void {
@@ -139,7 +143,7 @@ export class NoncoherentXBar extends SimObject implements Requestor, Responder {
       return false;
     }
     to.layer.succeeded(busyTicks);
-    this.stats.transDist[cmd.name as keyof typeof Command].inc();
+    this.stats.transDist.elements[cmd.index]!.inc();
     if (cmd.hasData) this.stats.pktSize.inc(packet.sizeBytes);
     return true;
   }
@@ -167,6 +171,7 @@ export class NoncoherentXBar extends SimObject implements Requestor, Responder {
 
   recvRangeChange(): void {
     this.#routes = undefined;
+    this.#lastRoute = undefined;
     for (const port of this.#cpuSides.keys()) port.sendRangeChange();
   }
 
@@ -210,8 +215,14 @@ export class NoncoherentXBar extends SimObject implements Requestor, Responder {
 
   /** Where a request goes. The whole access must belong to one destination. */
   #find(packet: Packet): MemSide {
-    const route = this.#lookUp(packet.addr);
-    if (route?.range.contains(packet.addr, packet.sizeBytes)) return route.to;
+    const { addr, sizeBytes } = packet;
+    const last = this.#lastRoute;
+    if (last?.range.contains(addr, sizeBytes)) return last.to;
+    const route = this.#lookUp(addr);
+    if (route?.range.contains(addr, sizeBytes)) {
+      this.#lastRoute = route;
+      return route.to;
+    }
     return (
       this.#default ?? fatal(this.path, `nobody answers ${packet}: add a memory, a device or a default port`)
     );
@@ -266,7 +277,7 @@ export class NoncoherentXBar extends SimObject implements Requestor, Responder {
   }
 
   #count({ cmd, sizeBytes }: Packet): void {
-    this.stats.transDist[cmd.name as keyof typeof Command].inc();
+    this.stats.transDist.elements[cmd.index]!.inc();
     if (cmd.hasData) this.stats.pktSize.inc(sizeBytes);
   }
 }

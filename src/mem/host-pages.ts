@@ -6,6 +6,12 @@
 /** Size and alignment of a transparent huge page on x86-64 and on arm64 with 4 KiB pages. */
 export const HUGE_PAGE_SIZE = 2 << 20;
 
+/** A piece of the host's address space. */
+export interface HostSpan {
+  readonly address: bigint;
+  readonly sizeBytes: number;
+}
+
 /** Errors of the host are thrown as HostError. Addresses and sizes of spans are multiples of 4 KiB. */
 export interface HostPages {
   /** Host address of the first byte of `buffer`, which is never moved. */
@@ -16,4 +22,6 @@ export interface HostPages {
   discard(address: bigint, sizeBytes: number): void;
   /** Keeps the contents, but drops every secondary mapping (KVM's page tables and TLBs) of the pages. */
   dropSecondaryMappings(address: bigint, sizeBytes: number): void;
+  /** The pieces of a span that may hold something, in order: all other pages were never touched, and are zero. */
+  touched(address: bigint, sizeBytes: number): readonly HostSpan[];
 }

@@ -9,6 +9,8 @@ import { hex, type PhysAddr } from './addr.ts';
 /** What a packet asks for or answers. Compare by identity. */
 export interface MemCmd {
   readonly name: string;
+  /** Its place in {@link Command}, for tables. */
+  readonly index: number;
   readonly isRead: boolean;
   readonly isWrite: boolean;
   readonly isError: boolean;
@@ -20,9 +22,10 @@ export interface MemCmd {
 
 type Attribute = 'read' | 'write' | 'data' | 'error';
 
-function command(name: string, attributes: readonly Attribute[], response?: MemCmd): MemCmd {
+function command(index: number, name: string, attributes: readonly Attribute[], response?: MemCmd): MemCmd {
   return {
     name,
+    index,
     isRead: attributes.includes('read'),
     isWrite: attributes.includes('write'),
     isError: attributes.includes('error'),
@@ -31,22 +34,22 @@ function command(name: string, attributes: readonly Attribute[], response?: MemC
   };
 }
 
-const ReadResp = command('ReadResp', ['read', 'data']);
-const WriteResp = command('WriteResp', ['write']);
-const SwapResp = command('SwapResp', ['read', 'write', 'data']);
+const ReadResp = command(1, 'ReadResp', ['read', 'data']);
+const WriteResp = command(3, 'WriteResp', ['write']);
+const SwapResp = command(5, 'SwapResp', ['read', 'write', 'data']);
 
 export const Command = {
-  ReadReq: command('ReadReq', ['read'], ReadResp),
+  ReadReq: command(0, 'ReadReq', ['read'], ReadResp),
   ReadResp,
-  WriteReq: command('WriteReq', ['write', 'data'], WriteResp),
+  WriteReq: command(2, 'WriteReq', ['write', 'data'], WriteResp),
   WriteResp,
   /** Stores `data` and answers with what was there before, indivisibly. */
-  SwapReq: command('SwapReq', ['read', 'write', 'data'], SwapResp),
+  SwapReq: command(4, 'SwapReq', ['read', 'write', 'data'], SwapResp),
   SwapResp,
   /** Nobody is at this address. */
-  InvalidDestError: command('InvalidDestError', ['error']),
+  InvalidDestError: command(6, 'InvalidDestError', ['error']),
   /** Whoever is at this address refuses the access. */
-  BadAddressError: command('BadAddressError', ['error']),
+  BadAddressError: command(7, 'BadAddressError', ['error']),
 } as const satisfies Record<string, MemCmd>;
 
 /** Attributes of a request, as bits of `Packet.flags`. */
@@ -95,7 +98,7 @@ export class Packet {
     this.headerDelay = 0 as Ticks;
     this.payloadDelay = 0 as Ticks;
     this.data = sizeBytes > INLINE_DATA_SIZE ? new Uint8Array(sizeBytes) : this.#inlineView(sizeBytes);
-    this.#senderStates.length = 0;
+    if (this.#senderStates.length > 0) this.#senderStates.length = 0;
     return this;
   }
 

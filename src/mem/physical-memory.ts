@@ -7,7 +7,7 @@
 
 import { SimObject } from '../sim/sim-object.ts';
 import { FatalError } from '../sim/trouble.ts';
-import { hex, type PhysAddr } from './addr.ts';
+import { hex, type PhysAddr, physAdd } from './addr.ts';
 import { type HostPages, HUGE_PAGE_SIZE } from './host-pages.ts';
 import { allocateLinearMemory } from './linear-memory.ts';
 import { PAGE_SIZE, PageVersions } from './page-versions.ts';
@@ -177,6 +177,20 @@ export class PhysicalMemory extends SimObject {
     this.versions.mark(linear, sizeBytes);
     if (this.#hostPages === undefined) this.#bytes.fill(0, linear, linear + sizeBytes);
     else this.#hostPages.discard(this.#hostBase + BigInt(linear), sizeBytes);
+  }
+
+  /**
+   * Calls `use` with the pieces of the span, in order, that may hold something else than zeros: whole pages.
+   * `pa` and `sizeBytes` are multiples of 4 KiB. The bytes are for reading.
+   */
+  forTouched(pa: PhysAddr, sizeBytes: number, use: (pa: PhysAddr, bytes: Uint8Array) => void): void {
+    const linear = this.#wholePages(pa, sizeBytes);
+    const base = this.#hostBase + BigInt(linear);
+    const spans = this.#hostPages?.touched(base, sizeBytes) ?? [{ address: base, sizeBytes }];
+    for (const span of spans) {
+      const offset = Number(span.address - base);
+      use(physAdd(pa, offset), this.#bytes.subarray(linear + offset, linear + offset + span.sizeBytes));
+    }
   }
 
   /**

@@ -2,6 +2,7 @@
  * Root: the top of the SimObject tree and the one place where what a whole simulation shares lives: event
  * queues, debug flags and their output, warnings, exit requests, drain manager, the host's clock.
  */
+import { performance } from 'node:perf_hooks';
 import { applyDebugFlags, noDebugFlags } from './debug-flags.ts';
 import { DrainManager } from './drain.ts';
 import { EventQueue, Priority, SimEvent } from './event-queue.ts';

@@ -12,7 +12,6 @@ import type { Root } from './root.ts';
 import type { BlobCell, StateCell } from './state.ts';
 import { StatGroup } from './stats/group.ts';
 import type { Tick } from './tick.ts';
-import { panic } from './trouble.ts';
 
 /** Answer to a drain request: nothing in flight, or {@link SimObject.drainDone} will follow. */
 export type DrainAnswer = 'drained' | 'draining';
@@ -32,7 +31,8 @@ export abstract class SimObject {
   readonly #children = new Map<string, SimObject>();
   readonly #state = new Map<string, StateCell>();
   readonly #blobs = new Map<string, BlobCell>();
-  readonly #ownQueue: EventQueue | undefined;
+  /** Its own queue, or the nearest one above. */
+  readonly eventQueue: EventQueue;
   #params: Readonly<Record<string, unknown>> = {};
 
   /**
@@ -48,16 +48,18 @@ export abstract class SimObject {
     if (!NAME.test(name)) throw new RangeError(`'${name}' is not a name for a SimObject`);
     this.name = name;
     this.parent = parent;
-    this.#ownQueue = options.eventQueue;
     if (parent === null) {
       if (options.debug === undefined) throw new RangeError(`${name}: only the Root has no parent`);
       this.path = name;
       this.root = this as unknown as Root;
       this.debug = options.debug;
+      if (options.eventQueue === undefined) throw new RangeError(`${name}: the Root needs an event queue`);
+      this.eventQueue = options.eventQueue;
     } else {
       this.path = parent.parent === null ? name : `${parent.path}.${name}`;
       this.root = parent.root;
       this.debug = parent.debug;
+      this.eventQueue = options.eventQueue ?? parent.eventQueue;
       parent.#adopt(this);
       if (options.eventQueue !== undefined) this.root.addEventQueue(options.eventQueue);
     }
@@ -65,13 +67,6 @@ export abstract class SimObject {
 
   get children(): ReadonlyMap<string, SimObject> {
     return this.#children;
-  }
-
-  /** Its own queue, or the nearest one above. */
-  get eventQueue(): EventQueue {
-    if (this.#ownQueue !== undefined) return this.#ownQueue;
-    if (this.parent === null) return panic(this.path, 'the root has no event queue');
-    return this.parent.eventQueue;
   }
 
   get curTick(): Tick {

@@ -15,15 +15,27 @@ export interface StateCell {
 }
 
 /**
- * State too big for JSON, such as RAM. It becomes a file of exactly `sizeBytes` bytes with holes for zero
- * pages, uncompressed, so that it can be mapped. See checkpoint/blob.ts for helpers.
+ * State too big for JSON, such as RAM. It becomes a file of exactly `sizeBytes` bytes with holes for zero pages,
+ * uncompressed. See checkpoint/blob.ts.
  */
 export interface BlobCell {
   readonly sizeBytes: number;
-  /** Writes the contents to an empty file of the right size; what is not written reads as zero. */
-  saveBlob(fd: number): void;
-  /** Takes the contents from a file that has been checked. It may be mapped: the file is never written again. */
-  restoreBlob(fd: number, path: string): void;
+  /** Writes the contents, in ascending order; what is not written reads as zero. */
+  saveBlob(into: BlobSink): void;
+  /** Takes the contents, which have been checked. */
+  restoreBlob(from: BlobSource): void;
+}
+
+/** Takes big state; `BlobWriter` is the real one. */
+export interface BlobSink {
+  /** Spans of whole pages of 4 KiB, but for the last of all. */
+  write(offset: number, bytes: Uint8Array): void;
+}
+
+/** Gives it back; `BlobReader` is the real one. */
+export interface BlobSource {
+  /** Calls `take` with whatever is not zero, in ascending order; the bytes are its own only until it returns. */
+  read(take: (offset: number, bytes: Uint8Array) => void): void;
 }
 
 /** Saved state does not fit the cell. */

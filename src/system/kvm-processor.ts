@@ -21,6 +21,8 @@ export interface ProcessorWiring {
   memoryMode(): MemoryMode;
   /** Its simulated local APIC; undefined: the interrupt controllers are to be the host kernel's. */
   readonly localApic: SimulatedApic | undefined;
+  /** Date and time at tick 0, seconds since 1970. */
+  readonly startSeconds: number;
   /** To be called when nothing can wake the processor any more. */
   haltedForGood(): void;
 }
@@ -32,8 +34,13 @@ export interface SimulatedApic {
   readonly timerKhz: number;
 }
 
+export type ProcessorCpu = BaseCpu & InterruptedCpu;
+
 export interface Processor {
-  readonly cpu: BaseCpu & InterruptedCpu;
+  /** The CPU that executes the thread at first. */
+  readonly cpu: ProcessorCpu;
+  /** Others that can take it over: see switchCpus in cpu/switch-cpus.ts. */
+  readonly spares?: readonly ProcessorCpu[];
   /** The interrupt lines into the host kernel's controllers, by number of the I/O APIC's input. */
   readonly kernelInput?: (gsi: number) => PinSink;
 }
@@ -43,10 +50,16 @@ export type ProcessorFactory = (board: SimObject, wiring: ProcessorWiring) => Pr
 
 /**
  * A processor under KVM.
+ * @param params of the CPU
+ * @param spares parameters of further CPUs, which can take over from it and from each other: for a run in which another way
+ *   of simulating takes its turn
  * @throws FatalError, from the factory, where the host's KVM cannot be used
  */
-export function kvmProcessor(params: X86KvmCpuParams = {}): ProcessorFactory {
-  return (board, { apicId, haltedForGood, localApic, memory, memoryMode }) => {
+export function kvmProcessor(
+  params: X86KvmCpuParams = {},
+  ...spares: readonly X86KvmCpuParams[]
+): ProcessorFactory {
+  return (board, { apicId, haltedForGood, localApic, memory, memoryMode, startSeconds }) => {
     const kvm = Kvm.open();
     const vm = new KvmVm(board, 'vm', { kvm, memory });
     const irqchip = localApic === undefined ? new KvmIrqchip(board, 'irqchip', vm) : undefined;
@@ -57,6 +70,7 @@ export function kvmProcessor(params: X86KvmCpuParams = {}): ProcessorFactory {
       attach: attachVcpu,
       memoryMode,
       memory,
+      clock: { setClock: (ns) => vm.setClock(ns), startSeconds },
       ...(irqchip === undefined ? {} : { irqchip }),
       ...(localApic === undefined
         ? {}
@@ -66,8 +80,13 @@ export function kvmProcessor(params: X86KvmCpuParams = {}): ProcessorFactory {
             apicTimerKhz: localApic.timerKhz,
           }),
     };
-    const cpu = new BoardCpu(board, 'cpu', wiring, { ...params, apicId }, haltedForGood);
-    return irqchip === undefined ? { cpu } : { cpu, kernelInput: (gsi) => irqchip.input(gsi) };
+    const makeCpu = (name: string, own: X86KvmCpuParams) =>
+      new BoardCpu(board, name, wiring, { ...own, apicId }, haltedForGood);
+    return {
+      cpu: makeCpu('cpu', params),
+      spares: spares.map((own, i) => makeCpu(`cpu${i + 1}`, { ...own, switchedOut: true })),
+      ...(irqchip === undefined ? {} : { kernelInput: (gsi) => irqchip.input(gsi) }),
+    };
   };
 }
 

@@ -7,7 +7,9 @@
  *                             └─▶ nobody: ones
  */
 import { localApicAddress, portAddress } from '../arch/x86/address-spaces.ts';
-import { RegClass } from '../arch/x86/thread-context.ts';
+import type { InterruptedCpu } from '../arch/x86/interrupts.ts';
+import { ApicBase } from '../arch/x86/registers.ts';
+import { OFFSET, RegClass } from '../arch/x86/thread-context.ts';
 import { NoDevice } from '../dev/no-device.ts';
 import type { PioDevice } from '../dev/pio-device.ts';
 import { type CharBackend, NullBackend } from '../dev/serial/char-backend.ts';
@@ -20,6 +22,7 @@ import { HPET_REGISTERS, Hpet } from '../dev/x86/hpet.ts';
 import { LegacySwitch } from '../dev/x86/hpet-legacy-switch.ts';
 import { I8042 } from '../dev/x86/i8042.ts';
 import { M5Window } from '../dev/x86/m5-window.ts';
+import { PcTestdev } from '../dev/x86/pc-testdev.ts';
 import { PciHost } from '../dev/x86/pci-host.ts';
 import { Pic8259Pair } from '../dev/x86/pic8259.ts';
 import { Pit8254 } from '../dev/x86/pit8254.ts';
@@ -33,11 +36,11 @@ import { hostPagesIfAvailable } from '../mem/linux-host-pages.ts';
 import { MEMORY_MODES } from '../mem/memory-mode.ts';
 import { PhysicalMemory } from '../mem/physical-memory.ts';
 import { SimpleMemory } from '../mem/simple-memory.ts';
-import { choice, declareParams, type ParamInputs, type ParamValues, size } from '../sim/params.ts';
+import { bool, choice, declareParams, type ParamInputs, type ParamValues, size } from '../sim/params.ts';
 import { fanOut, type PinSink } from '../sim/pin.ts';
 import { SimObject } from '../sim/sim-object.ts';
 import { asRecord, customCell, decodeNumber, type Json, StateError } from '../sim/state.ts';
-import { FatalError } from '../sim/trouble.ts';
+import { FatalError, panic } from '../sim/trouble.ts';
 import {
   applyBootState,
   type BootRequest,
@@ -47,9 +50,19 @@ import {
 } from '../workload/boot/index.ts';
 import { PseudoInstructions } from '../workload/pseudo-instructions.ts';
 import { CPU_MODELS } from './cpu-models.ts';
-import { kvmProcessor, type Processor, type ProcessorFactory } from './kvm-processor.ts';
+import { kvmProcessor, type Processor, type ProcessorCpu, type ProcessorFactory } from './kvm-processor.ts';
 import { pcLayout } from './pc-firmware.ts';
-import { GSI_OVERRIDES, HPET_ROUTES, IRQS, MMIO, PORTS, ramSpans } from './pc-map.ts';
+import {
+  GSI_OVERRIDES,
+  HPET_ROUTES,
+  IRQS,
+  ISA_INTERRUPTS,
+  MMIO,
+  PORTS,
+  pciPorts,
+  ramSpans,
+  TEST_DEVICE,
+} from './pc-map.ts';
 
 /** Where the interrupt controllers are: simulated, or in the host's kernel. */
 export const IRQCHIPS = ['simulated', 'kernel'] as const;
@@ -62,10 +75,14 @@ export const PC_BOARD_PARAMS = declareParams({
     description: 'how the CPUs access memory and devices',
   }),
   irqchip: choice(IRQCHIPS, { default: 'simulated', description: 'where the interrupt controllers are' }),
+  testDevice: bool({ default: false, description: 'what test kernels want beyond a PC: see pc-testdev.ts' }),
 });
 
 /** Parameters without which a checkpoint cannot be restored: they are saved in it. */
-export type SavedPcParams = Pick<ParamValues<typeof PC_BOARD_PARAMS>, 'memorySize' | 'irqchip'>;
+export type SavedPcParams = Pick<
+  ParamValues<typeof PC_BOARD_PARAMS>,
+  'memorySize' | 'irqchip' | 'testDevice'
+>;
 
 export interface PcBoardOptions extends ParamInputs<typeof PC_BOARD_PARAMS> {
   /** What executes the instructions, such as `kvmProcessor({ hostFactor: 2 })`; default: as `cpu` says. */
@@ -84,6 +101,8 @@ export const PcExitCause = {
   haltedForGood: 'halted for good',
 } as const;
 
+/** 2026-01-01T00:00:00Z, in seconds since 1970. */
+const DEFAULT_START_TIME = Date.UTC(2026, 0, 1) / 1000;
 const PAGE = 4096;
 /** APIC ids. */
 const BOOT_PROCESSOR = 0;
@@ -109,7 +128,8 @@ interface InterruptControllers extends InterruptLines {
 export class PcBoard extends SimObject {
   readonly params: ParamValues<typeof PC_BOARD_PARAMS>;
   readonly memory: PhysicalMemory;
-  readonly cpu: Processor['cpu'];
+  /** The CPUs that can execute the processor's thread; one of them does. */
+  readonly cpus: readonly ProcessorCpu[];
   readonly pseudoInstructions: PseudoInstructions;
   readonly serialPorts: readonly Uart16550[];
   readonly power: AcpiPm;
@@ -122,7 +142,12 @@ export class PcBoard extends SimObject {
   constructor(
     parent: SimObject,
     name: string,
-    { processor = kvmProcessor(), serial = [], startTime, ...given }: PcBoardOptions = {},
+    {
+      processor = kvmProcessor(),
+      serial = [],
+      startTime = DEFAULT_START_TIME,
+      ...given
+    }: PcBoardOptions = {},
   ) {
     super(parent, name);
     this.params = this.resolveParams(PC_BOARD_PARAMS, given);
@@ -140,10 +165,15 @@ export class PcBoard extends SimObject {
     this.#iobus = new NoncoherentXBar(this, 'iobus');
     membus.addMemSidePort().bind(ram.port);
     membus.addDefaultPort().bind(this.#iobus.addCpuSidePort());
-    this.#iobus.addDefaultPort().bind(new NoDevice(this, 'nobody').pio);
+    const nobody = new NoDevice(this, 'nobody');
+    this.#iobus.addDefaultPort().bind(nobody.pio);
 
     const simulated = this.params.irqchip === 'simulated' ? this.#interruptControllers() : undefined;
-    const { cpu, kernelInput } = processor(this, {
+    const {
+      cpu,
+      spares = [],
+      kernelInput,
+    } = processor(this, {
       apicId: BOOT_PROCESSOR,
       memory: this.memory,
       memoryMode: () => this.params.memoryMode,
@@ -152,11 +182,14 @@ export class PcBoard extends SimObject {
         address: localApicAddress(BOOT_PROCESSOR),
         timerKhz: APIC_BUS_HZ / 1000,
       },
+      startSeconds: Math.floor(startTime),
       haltedForGood: () => this.root.exitSimLoop(PcExitCause.haltedForGood),
     });
-    this.cpu = cpu;
+    this.cpus = [cpu, ...spares];
     cpu.dataPort.bind(membus.addCpuSidePort());
-    simulated?.localApic.connect(cpu);
+    // What crosses the edge of a device comes back in bytes.
+    nobody.bytes.bind(membus.addCpuSidePort());
+    simulated?.localApic.connect(this.#executingCpu());
     const lines = simulated ?? this.#kernelLines(kernelInput);
 
     this.#timers(lines, startTime);
@@ -169,12 +202,13 @@ export class PcBoard extends SimObject {
       new PciHost(this, 'pciHost', this.#resets(lines), {
         memoryBase: MMIO.pci.start,
         memoryEnd: MMIO.pci.start + MMIO.pci.sizeBytes,
-        ioBase: PORTS.pci.start,
+        ioBase: pciPorts(this.params.testDevice).start,
       }),
     );
     this.#device(new PostPort(this, 'post'));
     this.#device(new TestExit(this, 'testExit', { base: portAddress(PORTS.debugExit.start) }));
-    this.pseudoInstructions = new PseudoInstructions(this, 'pseudoInstructions', this.cpu);
+    if (this.params.testDevice) this.#testDevice(lines);
+    this.pseudoInstructions = new PseudoInstructions(this, 'pseudoInstructions', () => this.cpu);
     const m5 = { base: asPhysAddr(MMIO.m5ops.start), pseudoInstructions: this.pseudoInstructions };
     this.#device(new M5Window(this, 'm5Window', m5));
   }
@@ -191,12 +225,40 @@ export class PcBoard extends SimObject {
   override initState(): void {
     if (this.#start === undefined)
       throw new FatalError(`${this.path}: nothing to execute: boot an image or restore a checkpoint`);
-    applyBootState(this.cpu.modifyState(RegClass.all), this.#start);
+    const context = this.cpu.modifyState(RegClass.all);
+    applyBootState(context, this.#start);
+    // Simulated, the local APIC knows by itself; in the host's kernel it is as the context says.
+    const { BSP, DEFAULT_ADDRESS, ENABLE } = ApicBase;
+    context.set(OFFSET.apicBase, BigInt(DEFAULT_ADDRESS + ENABLE + BSP));
+  }
+
+  /** The CPU that executes the processor's thread at present. */
+  get cpu(): ProcessorCpu {
+    return this.cpus.find(({ isSwitchedOut }) => !isSwitchedOut) ?? panic(this.path, 'no CPU executes');
+  }
+
+  /** The CPU that was executing when the checkpoint was taken has the port to the bus. */
+  override restored(): void {
+    const { cpu, cpus } = this;
+    const bound = cpus.find(({ dataPort }) => dataPort.isBound);
+    if (bound !== undefined && bound !== cpu) cpu.dataPort.takeOverFrom(bound.dataPort);
   }
 
   /** After a restore the thread's status says whether the processor runs. */
   override startup(): void {
     if (this.#start !== undefined) this.cpu.activateContext();
+  }
+
+  /** The processor, as its interrupt controller sees it, whichever CPU executes. */
+  #executingCpu(): InterruptedCpu {
+    const board = this;
+    return {
+      wakeup: () => board.cpu.wakeup(),
+      readTsc: () => board.cpu.readTsc(),
+      get tscHz() {
+        return board.cpu.tscHz;
+      },
+    };
   }
 
   /** The 8259s and the I/O APIC, both of which hear of every ISA interrupt, and the processor's local APIC. */
@@ -227,7 +289,7 @@ export class PcBoard extends SimObject {
   }
 
   /** PIT, RTC and HPET. In legacy replacement mode the HPET has the interrupts of the other two. */
-  #timers({ irq, gsi }: InterruptLines, startTime: number | undefined): void {
+  #timers({ irq, gsi }: InterruptLines, startTime: number): void {
     const pit = this.#device(new Pit8254(this, 'pit'));
     const [low, high] = this.memory.regions;
     const rtc = this.#device(
@@ -278,6 +340,19 @@ export class PcBoard extends SimObject {
     return new ResetControl(this, 'resetControl', reset);
   }
 
+  #testDevice({ irq, gsi }: InterruptLines): void {
+    const { registers, lines, memory } = TEST_DEVICE;
+    const testDevice = this.#device(
+      new PcTestdev(this, 'testDevice', {
+        registerPort: registers.start,
+        linePort: lines.start,
+        memoryBase: memory.start,
+        ram: this.memory,
+      }),
+    );
+    for (const [n, line] of testDevice.lines.entries()) line.connect(n < ISA_INTERRUPTS ? irq(n) : gsi(n));
+  }
+
   /** Puts a device on the I/O bus. */
   #device<D extends PioDevice>(device: D): D {
     this.#iobus.addMemSidePort().bind(device.pio);
@@ -294,23 +369,21 @@ export class PcBoard extends SimObject {
       hpetCapabilities: (HPET_REGISTERS.capabilities.reset | ((HPET_TIMERS - 1) << 8)) >>> 0,
       softOffType: SOFT_OFF_TYPE,
       centuryRegister: CENTURY_REGISTER,
+      hasTestDevice: this.params.testDevice,
     });
   }
 
   /** The machine that a checkpoint is of: restoring it into another one is refused. */
   #machineCell() {
+    const { memorySize, irqchip, testDevice } = this.params;
     return customCell(
-      () => ({ memorySize: this.params.memorySize, irqchip: this.params.irqchip }),
+      () => ({ memorySize, irqchip, testDevice }),
       (saved) => {
-        const { memorySize, irqchip } = restoredParams(saved);
-        if (memorySize !== this.params.memorySize)
-          throw new StateError(
-            `a machine with ${memorySize} bytes of RAM, this one has ${this.params.memorySize}`,
-          );
-        if (irqchip !== this.params.irqchip)
-          throw new StateError(
-            `a machine with irqchip ${irqchip}, this one has irqchip ${this.params.irqchip}`,
-          );
+        const was = restoredParams(saved);
+        if (was.memorySize !== memorySize)
+          throw new StateError(`a machine with ${was.memorySize} bytes of RAM, this one has ${memorySize}`);
+        if (was.irqchip !== irqchip)
+          throw new StateError(`a machine with irqchip ${was.irqchip}, this one has irqchip ${irqchip}`);
       },
     );
   }
@@ -318,8 +391,8 @@ export class PcBoard extends SimObject {
 
 /** What the board of a checkpoint was built with. @throws StateError if `saved` is something else */
 export function restoredParams(saved: Json): SavedPcParams {
-  const { memorySize = null, irqchip = null } = asRecord(saved);
+  const { memorySize = null, irqchip = null, testDevice = false } = asRecord(saved);
   const where = IRQCHIPS.find((choice) => choice === irqchip);
   if (where === undefined) throw new StateError('no irqchip');
-  return { memorySize: decodeNumber(memorySize), irqchip: where };
+  return { memorySize: decodeNumber(memorySize), irqchip: where, testDevice: testDevice === true };
 }

@@ -19,8 +19,10 @@ import {
   MMIO,
   type Place,
   PORTS,
+  pciPorts,
   RSDP_ADDRESS,
   ramSpans,
+  TEST_DEVICE,
 } from './pc-map.ts';
 
 /** What the board knows beyond the map. */
@@ -35,6 +37,7 @@ export interface PcFacts {
   readonly softOffType: number;
   /** Index of the century's byte in CMOS. */
   readonly centuryRegister: number;
+  readonly hasTestDevice: boolean;
 }
 
 /** PM timer's width, and what 0xcf9 takes for a hard reset. */
@@ -52,7 +55,8 @@ export function pcLayout(facts: PcFacts): PcLayout {
   const acpi: AcpiLayout = { rsdpAddress: RSDP_ADDRESS, tables, facs, machine: pcTables(facts) };
   // What PCI devices may claim is nobody's yet: reserved, operating systems would not give it to them.
   const { pci: _, ...windows } = MMIO;
-  const claims = [FIRMWARE.biosArea, ...Object.values(windows)].map(reserved);
+  const testDevice = facts.hasTestDevice ? [TEST_DEVICE.memory] : [];
+  const claims = [FIRMWARE.biosArea, ...Object.values(windows), ...testDevice].map(reserved);
   return { ram, claims, ebda: FIRMWARE.ebda, acpi };
 }
 
@@ -96,7 +100,7 @@ function pcTables(facts: PcFacts): PcTables {
     pci: {
       lastBus: 0xff,
       configPorts: { start: PORTS.pciAddress.start, sizeBytes: 8 },
-      ioWindows: [PORTS.pci],
+      ioWindows: [pciPorts(facts.hasTestDevice)],
       memoryWindows: [MMIO.pci],
       routes: [],
     },

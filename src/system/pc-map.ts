@@ -74,8 +74,25 @@ export const PORTS = {
   pci: at(0x1000, 0xf000, 'PCI: whatever base address registers claim'),
 } as const satisfies Record<string, Place>;
 
+/** The device for test kernels, on a board that has it: from 0x1000 on, PCI has the ports after it. */
+export const TEST_DEVICE = {
+  registers: at(0xe0, 12, 'test device: a register, flush of a page, the register again'),
+  lines: at(0x2000, 24, 'test device: interrupt lines 0–23'),
+  memory: at(0xff00_0000, 64 * KIB, 'test device: memory that is reached by exits only'),
+} as const satisfies Record<string, Place>;
+
+/** I/O ports that base address registers of PCI can claim. */
+export function pciPorts(hasTestDevice: boolean): Place {
+  const { start, sizeBytes, what } = PORTS.pci;
+  const first = hasTestDevice ? 0x3000 : start;
+  return at(first, start + sizeBytes - first, what);
+}
+
 /** ISA interrupts. Each arrives at the 8259s and at the I/O APIC. */
 export const IRQS = { pit: 0, keyboard: 1, com2: 3, com1: 4, rtc: 8, sci: 9, mouse: 12 } as const;
+
+/** As many as the two 8259s have. */
+export const ISA_INTERRUPTS = 16;
 
 /** Whose they are, for the documentation. */
 export const IRQ_TEXTS: Readonly<Record<keyof typeof IRQS, string>> = {

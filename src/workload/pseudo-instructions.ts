@@ -67,10 +67,10 @@ const ROWS: Readonly<Record<number, Row>> = {
 };
 
 export class PseudoInstructions extends SimObject {
-  readonly #cpu: BaseCpu<X86ThreadContext>;
+  readonly #cpu: () => BaseCpu<X86ThreadContext>;
 
-  /** @param cpu whose registers hold the arguments */
-  constructor(parent: SimObject, name: string, cpu: BaseCpu<X86ThreadContext>) {
+  /** @param cpu that executes now: its registers hold the arguments */
+  constructor(parent: SimObject, name: string, cpu: () => BaseCpu<X86ThreadContext>) {
     super(parent, name);
     this.#cpu = cpu;
   }
@@ -79,7 +79,7 @@ export class PseudoInstructions extends SimObject {
   call(fn: number): bigint | undefined {
     const row = ROWS[fn];
     if (row === undefined) return undefined;
-    const context = this.#cpu.readState(RegClass.general);
+    const context = this.#cpu().readState(RegClass.general);
     const args = ARGUMENTS.map((register) => context.gpr(register));
     if (this.debug.PseudoInst) this.trace('PseudoInst', `${row.name}(${args.join(', ')})`);
     return row.execute(this, args) ?? 0n;

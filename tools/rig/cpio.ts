@@ -78,7 +78,11 @@ export class CpioArchive {
 }
 
 /** Names in an archive have no leading slash. */
-const nameOf = (path: string): string => posix.normalize(path).replace(/^\/+|\/+$/g, '').replace(/^\.$/, '');
+const nameOf = (path: string): string =>
+  posix
+    .normalize(path)
+    .replace(/^\/+|\/+$/g, '')
+    .replace(/^\.$/, '');
 
 const padding = (length: number): Buffer => Buffer.alloc(-length & 3);
 

@@ -2,9 +2,8 @@
 // test file gets a process of its own, so that a crash of Node costs one file, and is told from a failed test.
 
 import { spawn } from 'node:child_process';
-import { openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { existsSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
-import { detectFlavour } from '../../src/host/probe.ts';
 import type { Tally } from '../test-reporter.ts';
 import { encodeMessage, type FileResult, type Job, type Message } from './protocol.ts';
 
@@ -100,7 +99,7 @@ function readTally(): Tally {
 
 const job = JSON.parse(readFileSync(JOB_FILE, 'utf8')) as Job;
 const uptimeSeconds = Number.parseFloat(readFileSync('/proc/uptime', 'utf8'));
-send({ type: 'ready', flavour: 'svm', uptimeSeconds });
+send({ type: 'ready', hasKvm: existsSync('/dev/kvm'), uptimeSeconds });
 if (job.type === 'tests') {
   for (const file of job.files) {
     const { signal } = await runFile(file, 1, job);

@@ -17,8 +17,8 @@ export interface FileResult {
 
 /** A message of the agent. */
 export type Message =
-  /** The agent runs; `flavour` is that of the rig's KVM. */
-  | { readonly type: 'ready'; readonly flavour: string; readonly uptimeSeconds: number }
+  /** The agent runs, so many seconds after the kernel's start. */
+  | { readonly type: 'ready'; readonly hasKvm: boolean; readonly uptimeSeconds: number }
   /** A test file's process starts, for the `attempt`th time. */
   | { readonly type: 'start'; readonly file: string; readonly attempt: number }
   /** Output of the running process; bytes as the characters of the same codes. */
@@ -51,7 +51,10 @@ export class MessageReader {
   push(piece: Uint8Array): Message[] {
     const lines = (this.#rest + this.#decoder.decode(piece, { stream: true })).split('\n');
     this.#rest = lines.pop() ?? '';
-    return lines.map((line) => line.replace(/\r$/, '')).filter((line) => line !== '').map(parseLine);
+    return lines
+      .map((line) => line.replace(/\r$/, ''))
+      .filter((line) => line !== '')
+      .map(parseLine);
   }
 }
 

@@ -58,6 +58,7 @@ export const MSRS: readonly MsrDescription[] = [
   { index: 0xc000_0084, name: 'FMASK' },
   { index: 0xc000_0102, name: 'KERNEL_GS_BASE' },
   { index: 0xc000_0103, name: 'TSC_AUX' },
+  { index: 0x4b56_4d01, name: 'KVM_SYSTEM_TIME_NEW' },
 ];
 
 /** Numbers of MSRs that the simulator itself reads or writes. */
@@ -76,6 +77,9 @@ export const MsrIndex = {
   FMASK: 0xc000_0084,
   KERNEL_GS_BASE: 0xc000_0102,
   TSC_AUX: 0xc000_0103,
+  /** Linux Documentation/virt/kvm/x86/msr.rst. */
+  KVM_WALL_CLOCK_NEW: 0x4b56_4d00,
+  KVM_SYSTEM_TIME_NEW: 0x4b56_4d01,
 } as const;
 
 /** Indices of MSRs that are fields of their own in the thread context. */

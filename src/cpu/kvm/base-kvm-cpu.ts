@@ -123,6 +123,7 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu>
   /** What was restored is newer than anything KVM holds. */
   override restored(): void {
     this.#registers.tcIsNewer();
+    this.eventQueue.mark(this.#idleSince);
   }
 
   /** The vCPU; there is one from startup on. */
@@ -220,6 +221,7 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu>
     super.takeOverFrom(old);
     this.#port.port.takeOverFrom(old.dataPort);
     this.#registers.tcIsNewer();
+    this.eventQueue.mark(this.#idleSince);
     if (this.thread.status !== 'halted') this.#storeDirty(true);
   }
 
@@ -239,12 +241,18 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu>
   /**
    * An access of the instruction that left the guest, at an address that a device or memory answers: atomic or timing,
    * as the system's memory mode says. KVM retires the instruction at the next entry.
-   * @param data what is written; or where KVM expects what is read, and finds it at the next entry
+   * @param data has from `at` on what is written; or is where KVM expects what is read, and finds it at the next entry
    * @returns how long it takes; 0 in timing mode, where the CPU waits for the answers
    */
-  protected access(address: PhysAddr, data: Uint8Array, isWrite: boolean): Ticks {
+  protected access(
+    address: PhysAddr,
+    data: Uint8Array,
+    at: number,
+    sizeBytes: number,
+    isWrite: boolean,
+  ): Ticks {
     this.#owesCompletion = true;
-    return this.#port.access(address, data, isWrite);
+    return this.#port.access(address, data, at, sizeBytes, isWrite);
   }
 
   /** Nobody answers: the guest reads ones. */
@@ -408,7 +416,7 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu>
     if (this.debug.KvmIO)
       this.trace('KvmIO', `MMIO ${isWrite ? 'write' : 'read'} of ${len} bytes at 0x${physAddr.toString(16)}`);
     const address = this.translateAccess(physAddr as PhysAddr);
-    const delay = this.access(address, mmio.data.subarray(0, len), isWrite);
+    const delay = this.access(address, mmio.data, 0, len, isWrite);
     this.served('RunningServiceCompletion');
     return delay;
   }

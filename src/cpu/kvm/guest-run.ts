@@ -70,7 +70,7 @@ export class GuestRun {
 
   /** Whether the guest must not execute anything more before an instruction event has been served. */
   get isInstructionEventDue(): boolean {
-    return this.#distance === 0;
+    return this.#counters !== undefined && this.#distance === 0;
   }
 
   /** @throws FatalError if there is an instruction event and nobody counts */
@@ -106,8 +106,11 @@ export class GuestRun {
     const nowMs = this.#root.hostClock();
     const sliceNs = slice.remainingNs(nowMs);
     const awaitedNs = time.nsFromTicks(Math.max(ticks, this.#resolutionTicks));
-    this.#counters?.limitInstructions(this.#distance);
-    this.#counters?.start();
+    const counters = this.#counters;
+    if (counters !== undefined) {
+      counters.limitInstructions(this.#distance);
+      counters.start();
+    }
     this.#finishEntry(runner.run(Math.min(awaitedNs, sliceNs), nowMs * NS_PER_MS));
     slice.spentUntil(nowMs + runner.elapsedNs / NS_PER_MS);
     const hostCycles = this.#hostCycles();

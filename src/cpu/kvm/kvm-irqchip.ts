@@ -20,7 +20,7 @@ import type { IrqRoute, KvmVmFd } from '../../host/kvm/vm.ts';
 import type { PinSink } from '../../sim/pin.ts';
 import { SimObject } from '../../sim/sim-object.ts';
 import { asRecord, customCell, type Json } from '../../sim/state.ts';
-import { panic } from '../../sim/trouble.ts';
+import { fatal, panic } from '../../sim/trouble.ts';
 import {
   ioApicFromKvm,
   ioApicToKvm,
@@ -57,6 +57,15 @@ const TIMER_INPUT = 2;
 /** LVT LINT1 (SDM vol. 3 figure 10-8), as an index of 32-bit registers 16 bytes apart. */
 const LVT_LINT1 = 0x36;
 const LVT_MASKED = 0x1_0000;
+/**
+ * What a PC's firmware leaves in the local APIC of its boot processor, by the same index: software enable in the spurious
+ * vector register, the 8259's interrupt at LINT0, NMI at LINT1 ("virtual wire mode": MultiProcessor Specification §3.6.2.2).
+ */
+const VIRTUAL_WIRE = [
+  [0x0f, 0x1ff],
+  [0x35, 0x8700],
+  [0x36, 0x8400],
+] as const;
 const LVT_MODE = 0x700;
 const LVT_MODE_NMI = 0x400;
 
@@ -68,6 +77,8 @@ export class KvmIrqchip extends SimObject implements InKernelApics {
   /** Restored, and not in the kernel yet. */
   #owed: Omit<IrqchipState, 'localApics'> | undefined;
   readonly #owedLocalApics = new Map<number, LocalApicState>();
+  /** Nothing was restored. */
+  #isFresh = false;
 
   constructor(parent: SimObject, name: string, owner: IrqchipOwner) {
     super(parent, name);
@@ -104,10 +115,21 @@ export class KvmIrqchip extends SimObject implements InKernelApics {
     },
   };
 
+  override initState(): void {
+    this.#isFresh = true;
+  }
+
   // ---- its CPUs ----
 
   vcpuCreated(apicId: number, vcpu: X86Vcpu): void {
+    if (this.#vcpus.has(apicId))
+      fatal(
+        this.path,
+        'a second CPU for the same processor: each brings its own local APIC along, so that CPUs cannot be switched; ' +
+          'use the simulated interrupt controllers',
+      );
     this.#vcpus.set(apicId, vcpu);
+    if (this.#isFresh && this.#vcpus.size === 1) this.#initBootProcessor(apicId);
   }
 
   owesLocalApic(apicId: number): boolean {
@@ -126,12 +148,12 @@ export class KvmIrqchip extends SimObject implements InKernelApics {
 
   /** What the controllers hold: the system is drained. */
   readState(): IrqchipState {
-    const pics = PICS.map((chip) => picFromKvm(this.#read(chip))) as [PicState, PicState];
-    const ids = [...this.#vcpus.keys()];
+    const readPics = () => PICS.map((chip) => picFromKvm(this.#read(chip))) as [PicState, PicState];
+    const ids = new Set([...this.#owedLocalApics.keys(), ...this.#vcpus.keys()]);
     return {
-      pics: this.#owed?.pics ?? pics,
+      pics: this.#owed?.pics ?? readPics(),
       ioApic: this.#owed?.ioApic ?? ioApicFromKvm(this.#read(KvmIrqchipId.IOAPIC)),
-      localApics: new Map(ids.map((id) => [id, this.localApic(id)])),
+      localApics: new Map([...ids].map((id) => [id, this.localApic(id)])),
     };
   }
 
@@ -149,6 +171,12 @@ export class KvmIrqchip extends SimObject implements InKernelApics {
     const buffer = new Uint8Array(KvmLapicState.size);
     vcpu.getLapic(buffer);
     return localApicFromKvm(buffer);
+  }
+
+  #initBootProcessor(apicId: number): void {
+    const state = this.localApic(apicId);
+    for (const [register, value] of VIRTUAL_WIRE) state.registers[register] = value;
+    this.#owedLocalApics.set(apicId, state);
   }
 
   #made(vm: IrqchipVm): void {

@@ -56,6 +56,12 @@ export class KvmVm extends SimObject implements X86VcpuSource {
     if (this.#vm !== undefined) this.#setMsrExits(this.#vm, refused);
   }
 
+  /** Sets the clock that KVM offers to its guests, in nanoseconds; there is a vCPU. */
+  setClock(ns: bigint): void {
+    if (this.#vm === undefined) panic(this.path, 'the clock of a machine that is not there yet');
+    this.#vm.setClock(ns);
+  }
+
   /**
    * The machine gets the kernel's interrupt controllers.
    * @param whenMade is called with the machine once they exist; vCPUs come later

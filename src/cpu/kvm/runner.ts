@@ -35,6 +35,10 @@ export type EntryEnd = 'exit' | 'signal' | 'cancelled';
 /** Letters in the mailbox: a bit mask that other threads set before they kick. */
 export const Mail = { Kick: 1 } as const;
 
+/** Bits of the mailbox that are no letters: the thread is in the guest or about to enter it; a signal was sent to it. */
+const IN_GUEST = 1 << 30;
+const SIGNALLED = 1 << 29;
+
 /** The owner of a runner, asked right before each entry. */
 export interface RunnerClient {
   /**
@@ -104,7 +108,10 @@ export class VcpuRunner {
 
   /** Gets the vCPU out of the guest, or makes its next entry look into the mailbox. Any thread may call it. */
   kick(letters: number = Mail.Kick): void {
-    Atomics.or(this.#mailbox, 0, letters | Mail.Kick);
+    const before = Atomics.or(this.#mailbox, 0, letters | Mail.Kick);
+    // Outside the guest the letter is enough: the next entry finds it.
+    if ((before & IN_GUEST) === 0) return;
+    Atomics.or(this.#mailbox, 0, SIGNALLED);
     this.#signal.raise();
   }
 
@@ -122,13 +129,14 @@ export class VcpuRunner {
   #enter(startNs: number, deadlineNs: number, half: boolean): EntryEnd {
     this.#vcpu.run.setImmediateExit(false);
     // Only a timer that has fired or a kick can have left a signal; both are visible before the system call that asks.
-    const fired = this.#armedForNs <= startNs;
-    if (fired || Atomics.load(this.#mailbox, 0) !== 0) {
-      if (fired) this.#armedForNs = Number.POSITIVE_INFINITY;
-      this.#signal.discardPending();
-    }
+    const isKicked = (Atomics.load(this.#mailbox, 0) & SIGNALLED) !== 0;
+    if (this.#armedForNs <= startNs || isKicked) this.#discardSignal(startNs);
     this.elapsedNs = 0;
-    if (!this.#client.beforeEntry(Atomics.exchange(this.#mailbox, 0, 0))) return 'cancelled';
+    const letters = Atomics.exchange(this.#mailbox, 0, IN_GUEST) & ~SIGNALLED;
+    if (!this.#client.beforeEntry(letters)) {
+      Atomics.and(this.#mailbox, 0, ~IN_GUEST);
+      return 'cancelled';
+    }
     if (half) this.#vcpu.run.setImmediateExit(true);
     else if (this.#timer.onlyInGuest) this.#timer.arm(deadlineNs - startNs);
     else if (deadlineNs < this.#armedForNs) {
@@ -137,12 +145,18 @@ export class VcpuRunner {
     }
     const errno = this.#vcpu.enter();
     const endNs = this.#now();
+    Atomics.and(this.#mailbox, 0, ~IN_GUEST);
     if (this.#timer.onlyInGuest && !half) this.#timer.disarm();
     this.elapsedNs = endNs - startNs;
     if (errno === 0) return 'exit';
     // EINTR. The signal is still pending: KVM does not consume what ended its run.
-    this.#signal.discardPending();
-    if (this.#armedForNs <= endNs) this.#armedForNs = Number.POSITIVE_INFINITY;
+    this.#discardSignal(endNs);
     return 'signal';
+  }
+
+  /** A signal that is taken off may be the timer's, which fires even while we ask: then nothing is armed any more. */
+  #discardSignal(nowNs: number): void {
+    if (this.#signal.discardPending() || this.#armedForNs <= nowNs)
+      this.#armedForNs = Number.POSITIVE_INFINITY;
   }
 }

@@ -47,7 +47,7 @@ export class KvmCpuStateMachine {
 
   /** Changes the state; a transition that the table does not list is a panic that names both states. */
   to(next: KvmCpuState): void {
-    if (!LEGAL_TRANSITIONS[this.#state].includes(next)) {
+    if (LEGAL_TRANSITIONS[this.#state].indexOf(next) < 0) {
       panic(this.#path, `illegal KVM CPU state transition ${this.#state} -> ${next}`);
     }
     this.#state = next;

@@ -11,6 +11,13 @@ export const SERIAL_FORMS = "'stdio', 'null', 'tcp:PORT', 'tcp:PORT,wait' or a f
 /** Whether a specification means the terminal. */
 export const isInteractive = (specification: string): boolean => specification === 'stdio';
 
+/** The file that a specification names, '' where a name is missing; undefined if it is something else. */
+export function fileOf(specification: string): string | undefined {
+  if (specification === 'stdio' || specification === 'null' || specification.startsWith('tcp:'))
+    return undefined;
+  return specification.startsWith('file:') ? specification.slice('file:'.length) : specification;
+}
+
 /**
  * Opens what a specification names (see {@link SERIAL_FORMS}); `file:NAME` is a file whatever its name is.
  * @param terminal what `stdio` means
@@ -25,7 +32,7 @@ export async function openBackend(
   if (specification === 'stdio') return new TerminalBackend(terminal);
   if (specification === 'null') return new NullBackend();
   if (specification.startsWith('tcp:')) return openTcp(specification);
-  const path = specification.startsWith('file:') ? specification.slice('file:'.length) : specification;
+  const path = fileOf(specification) ?? '';
   if (path === '') throw new FatalError(`a serial line is ${SERIAL_FORMS}, not '${specification}'`);
   return new FileBackend(path, options);
 }

@@ -21,16 +21,21 @@ export interface CpuidEntry {
 
 /** Entries a list may have: KVM_MAX_CPUID_ENTRIES. */
 const MAX_ENTRIES = 256;
+/** No leaf: the last one that a processor can have is cfff_ffffh. */
+const UNTOUCHED = 0xffff_ffff;
 const WORDS = KvmCpuidEntry2.size / 4;
 const HEAD_WORDS = KvmCpuid2.size / 4;
 
 /** Reads a list by an ioctl that fills it. */
 export function cpuidFromKvm(fd: number, request: number, name: string): CpuidEntry[] {
-  const list = new Uint32Array(HEAD_WORDS + MAX_ENTRIES * WORDS);
+  const list = new Uint32Array(HEAD_WORDS + MAX_ENTRIES * WORDS).fill(UNTOUCHED);
   list[0] = MAX_ENTRIES;
+  list[1] = 0;
   ioctl(fd, request, list, name);
-  return Array.from({ length: list[0]! }, (_, i) => {
-    const at = HEAD_WORDS + i * WORDS;
+  // Linux before 6.3 does not say how many entries KVM_GET_CPUID2 gives: those that it left alone are none.
+  const starts = Array.from({ length: list[0]! }, (_, i) => HEAD_WORDS + i * WORDS);
+  const end = starts.findIndex((at) => list[at] === UNTOUCHED && list[at + 1] === UNTOUCHED);
+  return starts.slice(0, end < 0 ? undefined : end).map((at) => {
     const [leaf, index, flags, eax, ebx, ecx, edx] = list.subarray(at, at + 7);
     return { function: leaf!, index: index!, flags: flags!, eax: eax!, ebx: ebx!, ecx: ecx!, edx: edx! };
   });

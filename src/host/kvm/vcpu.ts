@@ -127,6 +127,11 @@ const RUN_REMEDIES: Remedies = {
   ENOEXEC: 'the vCPU has not been initialized',
 };
 
+const INTERRUPT_REMEDIES: Remedies = {
+  EEXIST: 'an interrupt is queued already',
+  ENXIO: 'the VM has an in-kernel irqchip: use its lines',
+};
+
 /** A vCPU's file descriptor and its shared pages. */
 export class KvmVcpuFd implements X86Vcpu {
   readonly id: number;
@@ -137,6 +142,8 @@ export class KvmVcpuFd implements X86Vcpu {
   readonly #mappingBytes: number;
   readonly #getXsave: number;
   readonly #ioctl: IoctlFunction;
+  readonly #interruptArgument = new Uint32Array(KvmInterrupt.size >> 2);
+  readonly #interruptAddress: Pointer = addressOf(this.#interruptArgument);
   #isOpen = true;
 
   constructor(fd: number, id: number, facts: VcpuFacts) {
@@ -284,13 +291,10 @@ export class KvmVcpuFd implements X86Vcpu {
     };
   }
 
+  // Hot path: no allocation.
   interrupt(vector: number): void {
-    const argument = new DataView(new ArrayBuffer(KvmInterrupt.size));
-    argument.setUint32(KvmInterrupt.at.irq, vector, true);
-    this.#call(KvmIoctl.INTERRUPT, argument, 'KVM_INTERRUPT', {
-      EEXIST: 'an interrupt is queued already',
-      ENXIO: 'the VM has an in-kernel irqchip: use its lines',
-    });
+    this.#interruptArgument[KvmInterrupt.at.irq >> 2] = vector;
+    this.#call(KvmIoctl.INTERRUPT, this.#interruptAddress, 'KVM_INTERRUPT', INTERRUPT_REMEDIES);
   }
 
   nmi(): void {

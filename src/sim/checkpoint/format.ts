@@ -1,20 +1,30 @@
 /**
  * The layout of a checkpoint, a directory:
  *
- *   manifest.json               written last: format, version, tick, and size and SHA-256 of every other file
+ *   manifest.json               written last: format, version, tick, and a record of every other file
  *   objects/board.cpu.json      one section per SimObject: { "type": class, "state": { cell: … } }
  *   blobs/board.ram.data.bin    big state: raw bytes with holes, page-aligned, so that it can be mapped
+ *
+ * A section's record has its size and SHA-256. A blob's has the pages that are stored, too, as `0-2,7`, and its SHA-256 is
+ * that of these pages' bytes followed by that list: what a file of mostly zeros costs is what it holds.
  */
 import { createHash } from 'node:crypto';
-import { closeSync, openSync, readSync } from 'node:fs';
 
 export const MANIFEST = 'manifest.json';
 export const FORMAT = 'hypertick-checkpoint';
 /** Raised when the meaning of a file changes; there is no reading of other versions. */
-export const VERSION = 1;
+export const VERSION = 2;
 
-export interface FileRecord {
+export interface SectionRecord {
   readonly sizeBytes: number;
+  /** As `sha256sum` prints it. */
+  readonly sha256: string;
+}
+
+export interface BlobRecord {
+  readonly sizeBytes: number;
+  /** The pages of 4 KiB that are stored, ascending, as `0-2,7`. All others are zero. */
+  readonly pages: string;
   readonly sha256: string;
 }
 
@@ -22,7 +32,8 @@ export interface Manifest {
   readonly format: typeof FORMAT;
   readonly version: typeof VERSION;
   readonly tick: string;
-  readonly files: Readonly<Record<string, FileRecord>>;
+  readonly sections: Readonly<Record<string, SectionRecord>>;
+  readonly blobs: Readonly<Record<string, BlobRecord>>;
 }
 
 export function sectionFile(path: string): string {
@@ -33,19 +44,8 @@ export function blobFile(path: string, cell: string): string {
   return `blobs/${path}.${cell}.bin`;
 }
 
-const HASH_CHUNK_BYTES = 1 << 20;
-
-/** SHA-256 of a file in hexadecimal, as `sha256sum` prints it. */
-export function hashFile(path: string): string {
-  const hash = createHash('sha256');
-  const chunk = new Uint8Array(HASH_CHUNK_BYTES);
-  const fd = openSync(path, 'r');
-  try {
-    for (let length = readSync(fd, chunk); length > 0; length = readSync(fd, chunk)) {
-      hash.update(chunk.subarray(0, length));
-    }
-  } finally {
-    closeSync(fd);
-  }
-  return hash.digest('hex');
+/** What the manifest says of a section with this text. */
+export function recordOf(text: string | Uint8Array): SectionRecord {
+  const bytes = typeof text === 'string' ? Buffer.from(text) : text;
+  return { sizeBytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
 }

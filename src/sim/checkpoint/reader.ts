@@ -7,7 +7,19 @@ import { join } from 'node:path';
 import type { SimObject } from '../sim-object.ts';
 import { asRecord, isJsonArray, type Json, StateError } from '../state.ts';
 import { FatalError } from '../trouble.ts';
-import { blobFile, FORMAT, hashFile, MANIFEST, type Manifest, sectionFile, VERSION } from './format.ts';
+import { BlobReader } from './blob.ts';
+import {
+  type BlobRecord,
+  blobFile,
+  FORMAT,
+  MANIFEST,
+  type Manifest,
+  recordOf,
+  sectionFile,
+  VERSION,
+} from './format.ts';
+
+type SavedState = Readonly<Record<string, Json>>;
 
 /**
  * Restores the state of a tree that was constructed as when it was saved.
@@ -15,27 +27,21 @@ import { blobFile, FORMAT, hashFile, MANIFEST, type Manifest, sectionFile, VERSI
  */
 export function restoreCheckpoint(root: SimObject, directory: string): void {
   const manifest = readManifest(directory);
-  const sections = new Map<SimObject, Readonly<Record<string, Json>>>();
-  const expected = new Set<string>();
-  for (const object of root.descendants()) {
-    const file = sectionFile(object.path);
-    expected.add(file);
-    for (const name of object.blobCells.keys()) expected.add(blobFile(object.path, name));
-  }
-  compareNames(directory, expected, Object.keys(manifest.files));
-  for (const [file, record] of Object.entries(manifest.files)) checkFile(directory, file, record);
-  for (const object of root.descendants()) sections.set(object, readSection(directory, object));
-  for (const [object, state] of sections) restoreObject(directory, object, state);
+  compareNames(directory, root, manifest);
+  const states = new Map<SimObject, SavedState>();
+  for (const object of root.descendants()) states.set(object, readSection(directory, manifest, object));
+  checkBlobs(directory, manifest);
+  for (const [object, state] of states) restoreObject(directory, manifest, object, state);
 }
 
 /**
  * The saved state of one object, as it is in the checkpoint: for whoever has to know it before there are objects.
  * @throws FatalError in one line if there is no such checkpoint, or no such object in it
  */
-export function readSavedState(directory: string, path: string): Readonly<Record<string, Json>> {
-  const { files } = readManifest(directory);
+export function readSavedState(directory: string, path: string): SavedState {
+  const { sections } = readManifest(directory);
   const file = sectionFile(path);
-  if (!Object.hasOwn(files, file)) refuse(directory, `it is of a system without ${path}`);
+  if (!Object.hasOwn(sections, file)) refuse(directory, `it is of a system without ${path}`);
   const { state } = parseJson(directory, file);
   return state !== undefined && isObject(state) ? state : refuse(directory, `${file} has no state`);
 }
@@ -54,43 +60,43 @@ function readManifest(directory: string): Manifest {
       `written in version ${found} of the format, this hypertick reads ${VERSION}: take it anew`,
     );
   }
-  const files = manifest.files;
-  const isRecord = (value: Json) =>
+  const { sections, blobs } = manifest;
+  const isSection = (value: Json) =>
     isObject(value) && typeof value.sizeBytes === 'number' && typeof value.sha256 === 'string';
-  if (files === undefined || !isObject(files) || !Object.values(files).every(isRecord)) {
+  const isBlob = (value: Json) => isSection(value) && typeof asRecord(value).pages === 'string';
+  if (!areAll(sections, isSection) || !areAll(blobs, isBlob))
     refuse(directory, `${MANIFEST} is damaged: take the checkpoint anew`);
-  }
   return manifest as unknown as Manifest;
+}
+
+function areAll(records: Json | undefined, isRecord: (value: Json) => boolean): boolean {
+  return records !== undefined && isObject(records) && Object.values(records).every(isRecord);
 }
 
 function isObject(value: Json): value is { readonly [key: string]: Json } {
   return typeof value === 'object' && value !== null && !isJsonArray(value);
 }
 
-function compareNames(directory: string, expected: ReadonlySet<string>, found: readonly string[]): void {
-  for (const file of expected) {
-    if (!found.includes(file)) refuse(directory, `has no ${file}: it is of a system without that object`);
+function compareNames(directory: string, root: SimObject, { sections, blobs }: Manifest): void {
+  const expected = new Set<string>();
+  for (const object of root.descendants()) {
+    expected.add(sectionFile(object.path));
+    for (const name of object.blobCells.keys()) expected.add(blobFile(object.path, name));
   }
-  for (const file of found) {
-    if (!expected.has(file)) refuse(directory, `has ${file}, but this system has no such object`);
-  }
+  const found = new Set([...Object.keys(sections), ...Object.keys(blobs)]);
+  for (const file of expected.difference(found))
+    refuse(directory, `has no ${file}: it is of a system without that object`);
+  for (const file of found.difference(expected))
+    refuse(directory, `has ${file}, but this system has no such object`);
 }
 
-function checkFile(directory: string, file: string, record: Manifest['files'][string]): void {
-  const path = join(directory, file);
-  try {
-    const { size } = statSync(path);
-    if (size !== record.sizeBytes)
-      refuse(directory, `${file} has ${size} bytes instead of ${record.sizeBytes}`);
-    if (hashFile(path) !== record.sha256) refuse(directory, `${file} is damaged (SHA-256 differs)`);
-  } catch (error) {
-    refuseUnreadable(directory, file, error);
-  }
-}
-
-function readSection(directory: string, object: SimObject): Readonly<Record<string, Json>> {
+function readSection(directory: string, { sections }: Manifest, object: SimObject): SavedState {
   const file = sectionFile(object.path);
-  const { type, state } = parseJson(directory, file);
+  const bytes = readBytes(directory, file);
+  const record = sections[file]!;
+  checkSize(directory, file, bytes.length, record.sizeBytes);
+  if (recordOf(bytes).sha256 !== record.sha256) refuseDamaged(directory, file);
+  const { type, state } = parse(directory, file, bytes);
   const wanted = object.stateType;
   if (type !== wanted) refuse(directory, `${object.path} was ${JSON.stringify(type)} and is now ${wanted}`);
   if (state === undefined || !isObject(state)) refuse(directory, `${file} has no state`);
@@ -103,7 +109,14 @@ function readSection(directory: string, object: SimObject): Readonly<Record<stri
   return state;
 }
 
-function restoreObject(directory: string, object: SimObject, state: Readonly<Record<string, Json>>): void {
+function checkBlobs(directory: string, { blobs }: Manifest): void {
+  for (const [file, record] of Object.entries(blobs)) {
+    const isIntact = withBlob(directory, file, record, (reader) => reader.isIntact());
+    if (!isIntact) refuseDamaged(directory, file);
+  }
+}
+
+function restoreObject(directory: string, { blobs }: Manifest, object: SimObject, state: SavedState): void {
   if (object.debug.Checkpoint) object.trace('Checkpoint', 'restore');
   for (const [name, cell] of object.stateCells) {
     try {
@@ -114,27 +127,58 @@ function restoreObject(directory: string, object: SimObject, state: Readonly<Rec
     }
   }
   for (const [name, cell] of object.blobCells) {
-    const path = join(directory, blobFile(object.path, name));
-    const { size } = statSync(path);
-    if (size !== cell.sizeBytes) {
-      refuse(directory, `${object.path}: '${name}' had ${size} bytes and has now ${cell.sizeBytes}`);
-    }
-    const fd = openSync(path, 'r');
-    try {
-      cell.restoreBlob(fd, path);
-    } finally {
-      closeSync(fd);
-    }
+    const file = blobFile(object.path, name);
+    const record = blobs[file]!;
+    if (record.sizeBytes !== cell.sizeBytes)
+      refuse(
+        directory,
+        `${object.path}: '${name}' had ${record.sizeBytes} bytes and has now ${cell.sizeBytes}`,
+      );
+    withBlob(directory, file, record, (reader) => cell.restoreBlob(reader));
   }
 }
 
-function parseJson(directory: string, file: string): { readonly [key: string]: Json } {
+function withBlob<T>(directory: string, file: string, record: BlobRecord, use: (reader: BlobReader) => T): T {
+  const path = join(directory, file);
   try {
-    return asRecord(JSON.parse(readFileSync(join(directory, file), 'utf8')) as Json);
-  } catch (error) {
-    if (error instanceof SyntaxError || error instanceof StateError) {
-      refuse(directory, `${file} is damaged (${error.message})`, error);
+    checkSize(directory, file, statSync(path).size, record.sizeBytes);
+    const fd = openSync(path, 'r');
+    try {
+      return use(new BlobReader(fd, record));
+    } finally {
+      closeSync(fd);
     }
+  } catch (error) {
+    if (error instanceof RangeError) return refuse(directory, `${file} is damaged (${error.message})`, error);
+    return refuseUnreadable(directory, file, error);
+  }
+}
+
+function checkSize(directory: string, file: string, sizeBytes: number, wanted: number): void {
+  if (sizeBytes !== wanted) refuse(directory, `${file} has ${sizeBytes} bytes instead of ${wanted}`);
+}
+
+function refuseDamaged(directory: string, file: string): never {
+  return refuse(directory, `${file} is damaged (SHA-256 differs)`);
+}
+
+function parseJson(directory: string, file: string): SavedState {
+  return parse(directory, file, readBytes(directory, file));
+}
+
+function parse(directory: string, file: string, bytes: Buffer): SavedState {
+  try {
+    return asRecord(JSON.parse(bytes.toString()) as Json);
+  } catch (error) {
+    if (!(error instanceof SyntaxError || error instanceof StateError)) throw error;
+    return refuse(directory, `${file} is damaged (${error.message})`, error);
+  }
+}
+
+function readBytes(directory: string, file: string): Buffer {
+  try {
+    return readFileSync(join(directory, file));
+  } catch (error) {
     return refuseUnreadable(directory, file, error);
   }
 }

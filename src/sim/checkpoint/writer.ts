@@ -18,14 +18,17 @@ import {
 import { dirname, join, resolve } from 'node:path';
 import { makeDirectory } from '../make-directory.ts';
 import type { SimObject } from '../sim-object.ts';
+import type { BlobCell } from '../state.ts';
 import { FatalError } from '../trouble.ts';
+import { BlobWriter } from './blob.ts';
 import {
+  type BlobRecord,
   blobFile,
-  type FileRecord,
   FORMAT,
-  hashFile,
   MANIFEST,
   type Manifest,
+  recordOf,
+  type SectionRecord,
   sectionFile,
   VERSION,
 } from './format.ts';
@@ -64,35 +67,46 @@ export function refuseForeign(directory: string): void {
 
 function writeDraft(root: SimObject, draft: string): void {
   for (const folder of ['objects', 'blobs']) makeDirectory(join(draft, folder));
-  const files: Record<string, FileRecord> = {};
-  const record = (file: string) => {
-    const path = join(draft, file);
-    files[file] = { sizeBytes: statSync(path).size, sha256: hashFile(path) };
-  };
+  const sections: Record<string, SectionRecord> = {};
+  const blobs: Record<string, BlobRecord> = {};
   for (const object of root.descendants()) {
     if (object.debug.Checkpoint) object.trace('Checkpoint', 'save');
     const section = sectionFile(object.path);
-    writeSynced(join(draft, section), serializeState(object));
-    record(section);
+    const text = serializeState(object);
+    writeFileSync(join(draft, section), text, { flag: 'wx' });
+    sections[section] = recordOf(text);
     for (const [name, cell] of object.blobCells) {
       const file = blobFile(object.path, name);
-      withFile(join(draft, file), 'wx+', (fd) => {
-        ftruncateSync(fd, cell.sizeBytes);
-        cell.saveBlob(fd);
-        fsyncSync(fd);
-      });
-      record(file);
+      blobs[file] = writeBlob(join(draft, file), cell);
     }
   }
-  for (const folder of ['objects', 'blobs', '.']) syncDirectory(join(draft, folder));
-  const manifest: Manifest = { format: FORMAT, version: VERSION, tick: String(root.curTick), files };
-  writeSynced(join(draft, MANIFEST), `${JSON.stringify(manifest, null, 1)}\n`);
-  syncDirectory(draft);
+  // All together: the first call makes the disk take nearly all of them, the others find little left to do.
+  for (const file of [...Object.keys(sections), ...Object.keys(blobs), 'objects', 'blobs', '.'])
+    synchronize(join(draft, file));
+  const manifest: Manifest = {
+    format: FORMAT,
+    version: VERSION,
+    tick: String(root.curTick),
+    sections,
+    blobs,
+  };
+  writeFileSync(join(draft, MANIFEST), `${JSON.stringify(manifest, null, 1)}\n`, { flag: 'wx' });
+  synchronize(join(draft, MANIFEST));
+  synchronize(draft);
 }
 
 function serializeState(object: SimObject): string {
   const state = Object.fromEntries([...object.stateCells].map(([name, cell]) => [name, cell.save()]));
   return `${JSON.stringify({ type: object.stateType, state }, null, 1)}\n`;
+}
+
+function writeBlob(path: string, cell: BlobCell): BlobRecord {
+  return withFile(path, 'wx+', (fd) => {
+    ftruncateSync(fd, cell.sizeBytes);
+    const writer = new BlobWriter(fd, cell.sizeBytes);
+    cell.saveBlob(writer);
+    return writer.finish();
+  });
 }
 
 /** rename(2) does not replace a directory that is not empty: the old one steps aside first. */
@@ -105,24 +119,18 @@ function replace(target: string, draft: string, retired: string): void {
     if (hadOld) renameSync(retired, target);
     throw error;
   }
-  syncDirectory(dirname(target));
+  synchronize(dirname(target));
 }
 
-function writeSynced(path: string, text: string): void {
-  withFile(path, 'wx', (fd) => {
-    writeFileSync(fd, text);
-    fsyncSync(fd);
-  });
-}
-
-function syncDirectory(path: string): void {
+/** Waits until a file, or the list of a directory's files, is on the disk. */
+function synchronize(path: string): void {
   withFile(path, 'r', fsyncSync);
 }
 
-function withFile(path: string, flags: string, use: (fd: number) => void): void {
+function withFile<T>(path: string, flags: string, use: (fd: number) => T): T {
   const fd = openSync(path, flags);
   try {
-    use(fd);
+    return use(fd);
   } finally {
     closeSync(fd);
   }

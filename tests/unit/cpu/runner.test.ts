@@ -161,3 +161,28 @@ test('closing disarms the timer and drops a pending signal', () => {
   assert.equal(vcpu.time.armedFor, Number.POSITIVE_INFINITY);
   assert.equal(vcpu.signal.pending, false);
 });
+
+/** The time is up, and the timer fires, in the moment in which a kick's signal is taken off. */
+function timerFiresDuringDiscard(vcpu: FakeVcpu, ns: number): void {
+  const { signal } = vcpu;
+  const discard = signal.discardPending.bind(signal);
+  signal.discardPending = () => {
+    signal.discardPending = discard;
+    vcpu.time.advance(ns);
+    return discard();
+  };
+}
+
+test('a timer whose signal is taken off with that of a kick before the entry is armed again', () => {
+  const { vcpu, runner: r } = runner();
+  let armedFor = 0;
+  vcpu.script.push(halt, (v) => {
+    armedFor = v.time.armedFor;
+    return halt(v);
+  });
+  r.run(1000);
+  r.kick();
+  timerFiresDuringDiscard(vcpu, 1000);
+  r.run(5000);
+  assert.ok(Number.isFinite(armedFor), 'else the guest would run for ever');
+});

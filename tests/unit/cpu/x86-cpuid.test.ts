@@ -98,6 +98,14 @@ test('KVM’s own leaves and the hypervisor bit are shown on demand', () => {
   assert.ok(featuresOf(named(shown)).includes('hypervisor'));
 });
 
+test('the paravirtual clock shows the hypervisor bit, KVM’s signature, the clock, and nothing else of KVM', () => {
+  const shown = guest({ kvmClock: true });
+  assert.equal(find(shown, 1).ecx >>> 31, 1);
+  assert.deepEqual(find(shown, 0x4000_0000), find([...HOST], 0x4000_0000));
+  const { eax, ebx, ecx, edx } = find(shown, 0x4000_0001);
+  assert.deepEqual([eax, ebx, ecx, edx], [0x0100_000a, 0, 0, 0]);
+});
+
 test('one processor: APIC id 0, one thread, caches of its own', () => {
   const entries = guest();
   assert.equal(find(entries, 1).ebx, 0x0001_0800);

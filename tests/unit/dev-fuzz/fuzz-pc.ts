@@ -16,6 +16,7 @@ import { Hpet } from '../../../src/dev/x86/hpet.ts';
 import { LegacySwitch } from '../../../src/dev/x86/hpet-legacy-switch.ts';
 import { I8042 } from '../../../src/dev/x86/i8042.ts';
 import { M5Window } from '../../../src/dev/x86/m5-window.ts';
+import { PcTestdev } from '../../../src/dev/x86/pc-testdev.ts';
 import { PciHost } from '../../../src/dev/x86/pci-host.ts';
 import { Pic8259Pair } from '../../../src/dev/x86/pic8259.ts';
 import { Pit8254 } from '../../../src/dev/x86/pit8254.ts';
@@ -85,6 +86,14 @@ export class FuzzPc implements Requestor {
     i8042.mouseInterrupt.connect(irq(12));
     const power = new AcpiPm(root, 'power');
     power.sci.connect(irq(9));
+    const testDevice = new PcTestdev(root, 'testDevice', {
+      registerPort: 0xe0,
+      linePort: 0x2000,
+      memoryBase: 0xff00_0000,
+      ram: { contains: () => false, dropSecondaryMappings: () => {} },
+    });
+    // Lines that nobody else drives.
+    for (const n of [10, 11]) testDevice.lines[n]!.connect(irq(n));
     this.devices = [
       pic,
       ioApic,
@@ -98,6 +107,7 @@ export class FuzzPc implements Requestor {
       power,
       new PciHost(root, 'pciHost', new ResetControl(root, 'resetControl', () => {})),
       new PostPort(root, 'post'),
+      testDevice,
       new TestExit(root, 'testExit', { base: portAddress(0xf4) }),
       new M5Window(root, 'm5Window', { pseudoInstructions: { call: (fn) => BigInt(fn) } }),
       new NoDevice(root, 'nobody', { ranges: [AddrRange.ofSize(portAddress(0x500), 16)] }),

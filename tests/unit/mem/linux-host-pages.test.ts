@@ -54,3 +54,26 @@ test('dropping secondary mappings keeps contents, and the mapping stays writable
   m.writeU8(asPhysAddr(0x3000), 1);
   assert.equal(mappingOf(address).split('\n', 1)[0], before);
 });
+
+test('what was touched is found, and little else', () => {
+  const hostPages = hostPagesIfAvailable()!;
+  const m = new PhysicalMemory(new Root(), 'ram', { ranges: [{ start: 0, sizeBytes: 64 * MIB }], hostPages });
+  m.writeU8(asPhysAddr(9 * MIB), 1);
+  m.writeU8(asPhysAddr(64 * MIB - 1), 2);
+  m.fill(asPhysAddr(20 * MIB), 4 * MIB, 3);
+  m.discard(asPhysAddr(20 * MIB), 4 * MIB);
+  const found = new Map<number, number>();
+  let sizeBytes = 0;
+  m.forTouched(asPhysAddr(0), 64 * MIB, (pa, bytes) => {
+    sizeBytes += bytes.length;
+    for (let i = 0; i < bytes.length; i++) if (bytes[i] !== 0) found.set(pa + i, bytes[i]!);
+  });
+  assert.deepEqual(
+    [...found],
+    [
+      [9 * MIB, 1],
+      [64 * MIB - 1, 2],
+    ],
+  );
+  assert.ok(sizeBytes <= 4 * MIB, `two pages, huge ones at most; found ${sizeBytes} bytes`);
+});

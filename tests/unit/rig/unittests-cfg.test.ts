@@ -70,6 +70,7 @@ test('the last -m counts, in MiB or GiB', () => {
 for (const [status, output, expected] of [
   [1, 'PASS: a\r\nSUMMARY: 12 tests\r\n', 'PASS 12'],
   [1, 'no summary at all', 'PASS'],
+  [1, '\r\n', 'not started'],
   [3, 'SUMMARY: 12 tests, 2 unexpected failures\n', 'FAIL 2/12'],
   [3, 'SUMMARY: 12 tests, 1 unexpected failures, 3 skipped\n', 'FAIL 1/12'],
   [77, 'SUMMARY: 1 tests, 1 skipped\n', 'SKIP'],

@@ -1,5 +1,6 @@
 /** Checkpoints: the round trip, the files, atomic replacement, and everything that can be wrong with one. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import {
   appendFileSync,
   cpSync,
@@ -10,12 +11,14 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { hashFile, VERSION } from '../../../src/sim/checkpoint/format.ts';
+import { BlobWriter } from '../../../src/sim/checkpoint/blob.ts';
+import { recordOf, VERSION } from '../../../src/sim/checkpoint/format.ts';
 import { restoreCheckpoint } from '../../../src/sim/checkpoint/reader.ts';
 import { saveCheckpoint } from '../../../src/sim/checkpoint/writer.ts';
 import { Root } from '../../../src/sim/root.ts';
@@ -116,20 +119,23 @@ test('zero pages of memory take no space, and the file is page-aligned and compl
   assert.ok(blocks * 512 <= 1 << 20, `${blocks * 512} bytes on disk`);
 });
 
-test('the manifest lists size and SHA-256 of every file', async () => {
+test('the manifest records every file: sections by their SHA-256, blobs by the pages that they have', async () => {
   const directory = await saved('manifest');
-  const manifest = JSON.parse(readFileSync(join(directory, 'manifest.json'), 'utf8'));
-  assert.equal(manifest.version, VERSION);
-  assert.equal(manifest.tick, '1000');
-  const files = Object.keys(manifest.files).sort();
-  assert.deepEqual(files, [
-    'blobs/memory.data.bin',
-    'objects/a.json',
-    'objects/b.json',
-    'objects/memory.json',
-    'objects/root.json',
-  ]);
-  for (const file of files) assert.equal(manifest.files[file].sha256, hashFile(join(directory, file)));
+  const read = (file: string) => readFileSync(join(directory, file));
+  const { version, tick, sections, blobs } = JSON.parse(read('manifest.json').toString());
+  assert.equal(version, VERSION);
+  assert.equal(tick, '1000');
+  const files = ['objects/a.json', 'objects/b.json', 'objects/memory.json', 'objects/root.json'];
+  assert.deepEqual(Object.keys(sections).sort(), files);
+  for (const file of files) assert.deepEqual(sections[file], recordOf(read(file)));
+  const memory = read('blobs/memory.data.bin');
+  const pages = '1-2,255';
+  const sha256 = createHash('sha256')
+    .update(memory.subarray(4096, 3 * 4096))
+    .update(memory.subarray(255 * 4096))
+    .update(pages)
+    .digest('hex');
+  assert.deepEqual(blobs, { 'blobs/memory.data.bin': { sizeBytes: memory.length, pages, sha256 } });
 });
 
 test('a checkpoint replaces one of the same name and leaves nothing beside it', async () => {
@@ -182,15 +188,45 @@ test('whatever is wrong with a checkpoint is said in one line, before any object
   const good = await saved('good');
   const edit = (file: string, change: (text: string) => string) => (directory: string) =>
     writeFileSync(join(directory, file), change(readFileSync(join(directory, file), 'utf8')));
+  const poke = (file: string, at: number, value: number) => (directory: string) => {
+    const bytes = readFileSync(join(directory, file));
+    bytes[at] = value;
+    writeFileSync(join(directory, file), bytes);
+  };
   const cases: [RegExp, (directory: string) => void][] = [
     [/no manifest.json there/, (d) => rmSync(d, { recursive: true })],
     [/no manifest.json there/, (d) => rmSync(join(d, 'manifest.json'))],
     [/manifest.json is damaged/, edit('manifest.json', (text) => text.slice(0, 50))],
     [/is not of a hypertick checkpoint/, edit('manifest.json', () => '{}')],
-    [/manifest.json is damaged/, edit('manifest.json', (text) => text.replace('"files"', '"filez"'))],
+    [/manifest.json is damaged/, edit('manifest.json', (text) => text.replace('"blobs"', '"blobz"'))],
+    [/manifest.json is damaged/, edit('manifest.json', (text) => text.replace('"pages"', '"pagez"'))],
     [
-      /written in version 99 .* reads 1/,
-      edit('manifest.json', (text) => text.replace('"version": 1', '"version": 99')),
+      /written in version 1 .* reads 2: take it anew/,
+      edit('manifest.json', (text) => text.replace('"version": 2', '"version": 1')),
+    ],
+    [/memory.data.bin is damaged \(SHA-256/, poke('blobs/memory.data.bin', 8191, 3)],
+    // The same bytes at another place; too far; backwards; no list at all.
+    [
+      /memory.data.bin is damaged \(SHA-256/,
+      edit('manifest.json', (text) => text.replace('1-2,255', '1-2,254')),
+    ],
+    [/memory.data.bin is damaged \(SHA-256/, edit('manifest.json', (text) => text.replace('1-2,255', '1-2'))],
+    [
+      /memory.data.bin is damaged \(pages '256'\)/,
+      edit('manifest.json', (text) => text.replace('2,255', '2,256')),
+    ],
+    [
+      /memory.data.bin is damaged \(pages '1'\)/,
+      edit('manifest.json', (text) => text.replace('2,255', '2,1')),
+    ],
+    [
+      /memory.data.bin is damaged \(pages '3-2'\)/,
+      edit('manifest.json', (text) => text.replace('1-2', '3-2')),
+    ],
+    [/memory.data.bin is damaged \(pages '-2'\)/, edit('manifest.json', (text) => text.replace('1-2', '-2'))],
+    [
+      /memory.data.bin has 8192 bytes instead of/,
+      (d) => truncateSync(join(d, 'blobs/memory.data.bin'), 8192),
     ],
     [/objects\/a.json is damaged \(SHA-256/, edit('objects/a.json', (text) => text.replace('11', '12'))],
     [/objects\/a.json has \d+ bytes instead of/, (d) => appendFileSync(join(d, 'objects/a.json'), ' ')],
@@ -213,6 +249,25 @@ test('whatever is wrong with a checkpoint is said in one line, before any object
     );
     assert.deepEqual(allState(root), before);
   }
+});
+
+test('what lies in a hole is not read: a copy that fills holes with anything restores the same', async () => {
+  const directory = await saved('holes');
+  const file = join(directory, 'blobs/memory.data.bin');
+  const bytes = readFileSync(file);
+  const expected = new Uint8Array(bytes);
+  bytes.fill(0xee, 100 * 4096, 200 * 4096);
+  writeFileSync(file, bytes);
+  const { root, memory } = machine();
+  memory.bytes.fill(0xff);
+  restoreCheckpoint(root, directory);
+  assert.deepEqual(memory.bytes, expected);
+});
+
+test('a blob is written in ascending whole pages', () => {
+  const writer = new BlobWriter(-1, 3 * 4096);
+  assert.throws(() => writer.write(100, new Uint8Array(4096)), RangeError);
+  assert.throws(() => writer.write(4096, new Uint8Array(3 * 4096)), RangeError);
 });
 
 test('a checkpoint of another system is refused, naming the difference', async () => {

@@ -1,6 +1,5 @@
 /** A small machine for the tests of drain, checkpoint and run: tickers that count, and memory. */
 
-import { readFully, writeSparse } from '../../../src/sim/checkpoint/blob.ts';
 import { SimEvent } from '../../../src/sim/event-queue.ts';
 import { Root, type RootOptions } from '../../../src/sim/root.ts';
 import { type DrainAnswer, SimObject } from '../../../src/sim/sim-object.ts';
@@ -71,8 +70,11 @@ export class TestMemory extends SimObject {
     this.bytes = bytes;
     const cell: BlobCell = {
       sizeBytes,
-      saveBlob: (fd) => writeSparse(fd, bytes),
-      restoreBlob: (fd) => readFully(fd, bytes),
+      saveBlob: (into) => into.write(0, bytes),
+      restoreBlob: (from) => {
+        bytes.fill(0);
+        from.read((offset, stored) => bytes.set(stored, offset));
+      },
     };
     this.blob('data', cell);
   }

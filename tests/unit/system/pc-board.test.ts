@@ -8,7 +8,7 @@ import { IO_SPACE_BASE, PCI_CONFIG_BASE } from '../../../src/arch/x86/address-sp
 import { Gpr } from '../../../src/arch/x86/registers.ts';
 import { RegClass } from '../../../src/arch/x86/thread-context.ts';
 import { hex } from '../../../src/mem/addr.ts';
-import { MMIO, PORTS } from '../../../src/system/pc-map.ts';
+import { MMIO, PORTS, pciPorts, TEST_DEVICE } from '../../../src/system/pc-map.ts';
 import { buildMemoryMap, type Span } from '../../../src/workload/boot/index.ts';
 import { DOCUMENT, renderMachine } from '../../../tools/machine-map.ts';
 import { scratchDirectory } from '../../support/hypertick.ts';
@@ -51,13 +51,19 @@ describe('the map', () => {
     // One of the bytes of the PCI configuration address.
     const { resetControl: _, ...ports } = PORTS;
     const { kvm: __, ...windows } = MMIO;
-    const answered = testBoard().board.devices.flatMap((device) => [...device.addrRanges()]);
-    const between = (from: number, to: number) =>
-      answered
-        .filter(({ start }) => start >= from && start < to)
-        .map(({ start, sizeBytes }) => ({ start: start - from, sizeBytes }));
-    assert.deepEqual(joined(between(IO_SPACE_BASE, PCI_CONFIG_BASE)), joined(Object.values(ports)));
-    assert.deepEqual(joined(between(0, IO_SPACE_BASE)), joined(Object.values(windows)));
+    const { registers, lines, memory } = TEST_DEVICE;
+    for (const [testDevice, portSpans, memorySpans] of [
+      [false, ports, windows],
+      [true, { ...ports, pci: pciPorts(true), registers, lines }, { ...windows, memory }],
+    ] as const) {
+      const answered = testBoard({ testDevice }).board.devices.flatMap((device) => [...device.addrRanges()]);
+      const between = (from: number, to: number) =>
+        answered
+          .filter(({ start }) => start >= from && start < to)
+          .map(({ start, sizeBytes }) => ({ start: start - from, sizeBytes }));
+      assert.deepEqual(joined(between(IO_SPACE_BASE, PCI_CONFIG_BASE)), joined(Object.values(portSpans)));
+      assert.deepEqual(joined(between(0, IO_SPACE_BASE)), joined(Object.values(memorySpans)));
+    }
   });
 
   test('nobody: ones, and writes vanish', () => {
@@ -139,6 +145,38 @@ describe('interrupts', () => {
     assert.equal(machine.interrupts.hasExternal, false);
     await machine.until(6);
     assert.equal(machine.interrupts.takeExternal(), 0x66);
+  });
+});
+
+describe('the test device', () => {
+  test('interrupts by the I/O APIC as other devices do, ISA lines and those beyond', () => {
+    const machine = testBoard({ testDevice: true });
+    machine.out(0x21, 0xff);
+    for (const [line, vector] of [
+      [14, 0x55],
+      [20, 0x66],
+    ] as const) {
+      machine.store(0xfec0_0000, 0x10 + 2 * line);
+      machine.store(0xfec0_0010, vector);
+      machine.out(0x2000 + line, 1);
+      assert.equal(machine.interrupts.takeExternal(), vector);
+    }
+  });
+
+  test('is part of what a checkpoint is of', async (t) => {
+    const directory = `${scratchDirectory(t)}/cpt`;
+    const first = testBoard({ testDevice: true });
+    first.spin();
+    first.out(0xe0, 0x1234_5678, 4);
+    await first.until(1);
+    await first.simulator.checkpoint(directory);
+    assert.throws(
+      () => testBoard().simulator.restore(directory),
+      /board.testDevice.*this system has no such object/,
+    );
+    const second = testBoard({ testDevice: true });
+    second.simulator.restore(directory);
+    assert.equal(second.in(0xe0, 4), 0x1234_5678);
   });
 });
 

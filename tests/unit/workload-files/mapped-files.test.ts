@@ -32,7 +32,13 @@ class MappingGuest extends Guest {
   constructor(directory: string) {
     const ram = new PhysicalMemory(new Root(), 'ram', {
       ranges: [{ start: 0, sizeBytes: RAM_BYTES }],
-      hostPages: { addressOf, adviseHugePages() {}, discard() {}, dropSecondaryMappings() {} },
+      hostPages: {
+        addressOf,
+        adviseHugePages() {},
+        discard() {},
+        dropSecondaryMappings() {},
+        touched: () => [],
+      },
     });
     const space = new AddressSpace({
       memory: ram,

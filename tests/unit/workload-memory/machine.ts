@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { AddrRange } from '../../../src/mem/addr.ts';
-import type { HostPages } from '../../../src/mem/host-pages.ts';
+import type { HostPages, HostSpan } from '../../../src/mem/host-pages.ts';
 import { PhysicalMemory } from '../../../src/mem/physical-memory.ts';
 import { Root } from '../../../src/sim/root.ts';
 import {
@@ -42,6 +42,9 @@ class FakeHost implements HostPages {
   }
   dropSecondaryMappings(address: bigint, sizeBytes: number): void {
     for (let at = 0; at < sizeBytes; at += PAGE) this.dropped.add(Number(address - HOST_BASE) + at);
+  }
+  touched(address: bigint, sizeBytes: number): readonly HostSpan[] {
+    return [{ address, sizeBytes }];
   }
   span(pointer: bigint, length: number): Uint8Array {
     const offset = Number(pointer - HOST_BASE);

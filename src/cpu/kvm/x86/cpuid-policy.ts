@@ -10,6 +10,7 @@ import {
 import { XSAVE_HELD } from '../../../arch/x86/xsave.ts';
 import { KvmCpuidFlag } from '../../../host/kvm/abi-x86.ts';
 import type { CpuidEntry } from '../../../host/kvm/vcpu.ts';
+import { KVM_CLOCK_FEATURES } from './paravirtual-clock.ts';
 
 export interface CpuidPolicy {
   /** APIC id of the processor, and how many there are in the machine. */
@@ -19,6 +20,10 @@ export interface CpuidPolicy {
   readonly apicMsrs: boolean;
   /** Show that there is a hypervisor, and KVM's paravirtual interfaces. */
   readonly showHypervisor: boolean;
+  /** Show KVM's clock, and nothing else of KVM's. */
+  readonly kvmClock?: boolean;
+  /** The TSC runs at one pace whatever the processor does: it is moved along with simulated time. */
+  readonly invariantTsc?: boolean;
   /** Frequency of the TSC. */
   readonly tscKhz: number;
   /** Frequency of the local APIC's timer, if known: leaf 15H promises that it is the core crystal's. */
@@ -75,6 +80,10 @@ const HIDDEN = [
 
 const FIRST_HYPERVISOR_LEAF = 0x4000_0000;
 const LAST_HYPERVISOR_LEAF = 0x4fff_ffff;
+/** AMD's APM vol. 3 E.4.6: of all TSCs that do not stop, Linux believes only in those that say so. */
+const POWER_MANAGEMENT = 0x8000_0007;
+const INVARIANT_TSC = 1 << 8;
+const KVM_FEATURES = 0x4000_0001;
 const HTT = 1 << 28;
 
 type Leaf = CpuidEntry & { readonly leaf: number; readonly subleaf: number };
@@ -95,17 +104,22 @@ function unnamed({ function: leaf, index, flags, eax, ebx, ecx, edx }: CpuidEntr
  */
 export function guestCpuid(supported: readonly CpuidEntry[], policy: CpuidPolicy): CpuidEntry[] {
   const hidden = [...HIDDEN];
-  if (!policy.showHypervisor) hidden.push('hypervisor');
+  if (!showsKvm(policy)) hidden.push('hypervisor');
   if (!policy.apicMsrs) hidden.push('x2apic', 'tsc_deadline');
   const cut = withoutFeatures(named(supported), hidden) as Leaf[];
   return cut
-    .filter(
-      ({ leaf }) => policy.showHypervisor || leaf < FIRST_HYPERVISOR_LEAF || leaf > LAST_HYPERVISOR_LEAF,
-    )
+    .filter(({ leaf }) => showsKvm(policy) || leaf < FIRST_HYPERVISOR_LEAF || leaf > LAST_HYPERVISOR_LEAF)
     .filter(({ leaf, subleaf }) => !isTopology(leaf) && !(leaf === 0xd && subleaf >= 2 && !isHeld(subleaf)))
     .map((entry) => unnamed(LEAVES[entry.leaf]?.(entry, policy) ?? entry))
     .concat(topology(supported, policy))
     .sort((a, b) => a.function - b.function || a.index - b.index);
+}
+
+function showsKvm({
+  showHypervisor,
+  kvmClock = false,
+}: Pick<CpuidPolicy, 'showHypervisor' | 'kvmClock'>): boolean {
+  return showHypervisor || kvmClock;
 }
 
 function isHeld(component: number): boolean {
@@ -117,14 +131,18 @@ const none = { eax: 0, ebx: 0, ecx: 0, edx: 0 };
 /** Leaves that are the machine's and not the host's. */
 const LEAVES: Readonly<Record<number, (entry: CpuidEntry, policy: CpuidPolicy) => CpuidEntry>> = {
   // Initial APIC id, processors in the package, CLFLUSH size; x2APIC and deadline timer are the local APIC's.
-  1: (entry, { apicId, cpuCount, apicMsrs }) => ({
+  1: (entry, { apicId, cpuCount, apicMsrs, ...policy }) => ({
     ...entry,
     ebx: (entry.ebx & 0xffff) | (Math.min(cpuCount, 255) << 16) | (apicId << 24),
-    ecx: apicMsrs ? entry.ecx | X2APIC | TSC_DEADLINE : entry.ecx,
+    ecx: entry.ecx | (apicMsrs ? X2APIC | TSC_DEADLINE : 0) | (showsKvm(policy) ? HYPERVISOR : 0),
     edx: cpuCount > 1 ? entry.edx | HTT : entry.edx & ~HTT,
   }),
   // Caches: the last level is everybody's, the others are each core's own.
   4: (entry, { cpuCount }) => shareCache(entry, cpuCount, ((cpuCount - 1) & 0x3f) << 26),
+  [KVM_FEATURES]: (entry, { showHypervisor }) =>
+    showHypervisor ? entry : { ...entry, ...none, eax: entry.eax & KVM_CLOCK_FEATURES },
+  [POWER_MANAGEMENT]: (entry, { invariantTsc = false }) =>
+    invariantTsc ? { ...entry, edx: entry.edx | INVARIANT_TSC } : entry,
   2147483677: (entry, { cpuCount }) => shareCache(entry, cpuCount, 0),
   // Always-running APIC timer, and no sensors.
   6: (entry) => ({ ...entry, ...none, eax: ARAT }),
@@ -147,6 +165,8 @@ const LEAVES: Readonly<Record<number, (entry: CpuidEntry, policy: CpuidPolicy) =
 };
 
 const X2APIC = 1 << 21;
+/** KVM leaves this bit to its user. */
+const HYPERVISOR = 1 << 31;
 const TSC_DEADLINE = 1 << 24;
 const ARAT = 4;
 const LAST_LEVEL = 3;

@@ -15,6 +15,7 @@ import { HostError } from '../../../host/errors.ts';
 import { MsrRefusedError, type X86Vcpu } from '../../../host/kvm/vcpu.ts';
 import type { EventQueue } from '../../../sim/event-queue.ts';
 import { TICKS_PER_SECOND } from '../../../sim/tick.ts';
+import type { ParavirtualClock } from './paravirtual-clock.ts';
 
 export const TSC_POLICIES = ['simulated', 'host'] as const;
 export type TscPolicy = (typeof TSC_POLICIES)[number];
@@ -33,9 +34,12 @@ export interface GuestTscOptions {
   /** Drift up to which nothing is done, in ns. */
   readonly driftNs: number;
   readonly warn: (message: string) => void;
+  /** Runs with the counter, and is set when the counter is moved. */
+  readonly clock?: ParavirtualClock | undefined;
 }
 
 const NS_PER_SECOND = 1e9;
+const TICKS_PER_NS = 1000;
 /** How long a good extrapolation is trusted: clocks that are disciplined deviate by up to 500 ppm. */
 const EXTRAPOLATION_NS = 50e6;
 /** So many good ones make trust. */
@@ -46,6 +50,9 @@ const EPOCH_TICKS = 1e15;
 const FAR_SECONDS = 8;
 const TSC_MSR = Uint32Array.of(MsrIndex.TSC);
 const ADJUST_MSR = Uint32Array.of(MsrIndex.TSC_ADJUST);
+
+/** A counter that is ahead is held if it would gain more than this part of the bound. */
+const HOLD_FRACTION = 10;
 
 /** How the counter can be moved. */
 type Mover = 'offset' | 'msr' | 'none';
@@ -68,6 +75,10 @@ export class GuestTsc {
   /** The most that the guest can have seen. */
   #seenCycles = Number.NEGATIVE_INFINITY;
   #shown: bigint | undefined;
+  /** When the guest was left last, by the host's clock. */
+  #exitNs = Number.NaN;
+  /** The vCPU's TSC offset, once it has been moved. Nobody else moves it. */
+  #offset: bigint | undefined;
 
   constructor(options: GuestTscOptions) {
     this.#options = options;
@@ -140,22 +151,26 @@ export class GuestTsc {
   beforeEntry(): void {
     if (this.#policy === 'host') return;
     const here = this.#inGuest(this.#freshNow());
-    const wanted = Math.max(this.#simulated(), this.#seenCycles);
-    if (Math.abs(wanted - here) > this.#boundCycles) this.#moveTo(wanted, here);
+    const simulated = this.#simulated();
+    if (Math.abs(here - simulated) <= this.#boundCycles) return;
+    // Ahead of simulated time it can only be held: where it was when the guest was left.
+    const wanted = Math.max(simulated, this.#seenCycles);
+    if (Math.abs(wanted - here) > this.#boundCycles / HOLD_FRACTION) this.#moveTo(wanted, here);
   }
 
   /** After each entry. Hot path. */
   afterEntry(): void {
     if (this.#policy === 'host') return;
-    const seen = this.#inGuest(this.#freshNow());
-    if (seen > this.#seenCycles) this.#seenCycles = seen;
+    this.#exitNs = this.#freshNow();
+    this.#seenCycles = this.#inGuest(this.#exitNs);
   }
 
   /** From now on the counter goes on from `value`. */
   #begin(value: bigint): void {
     this.#calibrate();
     this.#seenCycles = Number.NEGATIVE_INFINITY;
-    this.#moveTo(Number(value - this.#epoch), this.#inGuest(this.#options.now()));
+    const atLeast = Number(value - this.#epoch) + this.#doubtNs * this.#hostCyclesPerNs;
+    this.#moveTo(atLeast, this.#inGuest(this.#options.now()));
     this.#setEpoch(value);
   }
 
@@ -203,6 +218,8 @@ export class GuestTsc {
     this.#knownAtNs = from;
     this.#knownCycles = cycles;
     this.#doubtNs = to - from;
+    // This estimate may be too high by other than the one before, by which the guest was held.
+    this.#seenCycles += this.#doubtNs * this.#hostCyclesPerNs;
   }
 
   get #boundCycles(): number {
@@ -214,21 +231,31 @@ export class GuestTsc {
   }
 
   /**
-   * Moves the counter to a value, or a little beyond it: never below.
+   * Moves the counter by the difference of two estimates.
    * @param here what it shows now, at most
    */
   #moveTo(wanted: number, here: number): void {
     this.#mover ??= this.#findMover();
-    const cycles = Math.ceil(wanted - here + this.#doubtNs * this.#hostCyclesPerNs);
+    const cycles = Math.ceil(wanted - here);
     const { vcpu } = this.#options;
     if (this.#mover === 'none') return;
     if (this.#mover === 'offset') {
-      vcpu.setTscOffset(vcpu.getTscOffset() + BigInt(cycles));
+      this.#offset = (this.#offset ?? vcpu.getTscOffset()) + BigInt(cycles);
+      vcpu.setTscOffset(this.#offset);
       this.#knownCycles += cycles;
-      return;
+    } else {
+      this.#writeMsr(this.#readMsr() + BigInt(cycles));
+      this.#calibrate();
     }
-    this.#writeMsr(this.#readMsr() + BigInt(cycles));
-    this.#calibrate();
+    this.#setClock();
+  }
+
+  #setClock(): void {
+    const { clock, queue, now } = this.#options;
+    if (clock === undefined) return;
+    const nowNs = now();
+    const leadNs = (this.#inGuest(nowNs) - this.#simulated()) / this.#hostCyclesPerNs;
+    clock.set(Number(queue.curTick) / TICKS_PER_NS + leadNs, nowNs, this.#exitNs);
   }
 
   /** In two steps, neither of which is taken for the old value. */

@@ -8,7 +8,13 @@ import type { PhysAddr } from '../../../mem/addr.ts';
 import type { Ticks } from '../../../sim/tick.ts';
 
 /** Reads or writes one element; returns how long it takes. */
-export type AccessPort = (address: PhysAddr, data: Uint8Array, isWrite: boolean) => Ticks;
+export type AccessPort = (
+  address: PhysAddr,
+  data: Uint8Array,
+  at: number,
+  sizeBytes: number,
+  isWrite: boolean,
+) => Ticks;
 
 /**
  * Serves a port exit.
@@ -20,7 +26,7 @@ export function serveLegacyIo(io: IoFields, bytes: Uint8Array, access: AccessPor
   const address = portAddress(port);
   let delay = 0;
   for (let at = dataOffset; at < dataOffset + size * count; at += size) {
-    delay += access(address, bytes.subarray(at, at + size), isOut);
+    delay += access(address, bytes, at, size, isOut);
   }
   return delay as Ticks;
 }

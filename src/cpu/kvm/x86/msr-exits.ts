@@ -7,7 +7,8 @@ import { KvmCap } from '../../../host/kvm/abi.ts';
 import { KvmMsrFilterFlag } from '../../../host/kvm/abi-x86.ts';
 import type { MsrFields } from '../../../host/kvm/run.ts';
 import type { MsrFilterRange } from '../../../host/kvm/vm.ts';
-import type { GuestTsc } from './guest-tsc.ts';
+import type { GuestTsc, TscPolicy } from './guest-tsc.ts';
+import type { ParavirtualClock } from './paravirtual-clock.ts';
 import type { X86KvmCpuWiring, X86KvmFacts } from './x86-kvm-params.ts';
 
 /** MSRs of x2APIC mode (SDM vol. 3 table 10-6). KVM cannot filter them: without its APIC they leave the guest as invalid. */
@@ -24,8 +25,26 @@ export const SIMULATED_TSC_MSRS: readonly MsrFilterRange[] = [
   { flags: WRITE, first: MsrIndex.TSC, count: 1 },
   { flags: WRITE, first: MsrIndex.TSC_ADJUST, count: 1 },
 ];
+/** Date and time of the paravirtual clock come from the simulated machine. */
+export const WALL_CLOCK_MSRS: readonly MsrFilterRange[] = [
+  { flags: WRITE, first: MsrIndex.KVM_WALL_CLOCK_NEW, count: 1 },
+];
+
 function isOfApic(index: number): boolean {
   return (index >= X2APIC_FIRST && index <= X2APIC_LAST) || index === MsrIndex.TSC_DEADLINE;
+}
+
+/** All accesses that are to leave a full-system guest of this machine. */
+export function exitedMsrs(
+  { interrupts }: X86KvmCpuWiring,
+  tsc: TscPolicy,
+  clock: ParavirtualClock | undefined,
+): MsrFilterRange[] {
+  return [
+    ...(interrupts === undefined ? [] : SIMULATED_APIC_MSRS),
+    ...(tsc === 'simulated' ? SIMULATED_TSC_MSRS : []),
+    ...(clock === undefined ? [] : WALL_CLOCK_MSRS),
+  ];
 }
 
 /** Whether this KVM hands refused and unknown MSRs to user space. */
@@ -42,6 +61,7 @@ export function reachesApicMsrs({ kvm, irqchip, interrupts, exitOnMsrs }: X86Kvm
 export class MsrExits {
   readonly #controller: InterruptController | undefined;
   readonly #tsc: () => GuestTsc;
+  readonly #clock: ParavirtualClock | undefined;
   readonly #report: (text: string) => void;
   readonly #reported = new Set<number>();
 
@@ -49,10 +69,12 @@ export class MsrExits {
   constructor(
     controller: InterruptController | undefined,
     tsc: () => GuestTsc,
+    clock: ParavirtualClock | undefined,
     report: (text: string) => void,
   ) {
     this.#controller = controller;
     this.#tsc = tsc;
+    this.#clock = clock;
     this.#report = report;
   }
 
@@ -74,6 +96,7 @@ export class MsrExits {
 
   #write(index: number, value: bigint): boolean {
     if (isOfApic(index)) return this.#controller?.writeMsr(index, value) ?? false;
+    if (index === MsrIndex.KVM_WALL_CLOCK_NEW) return this.#clock?.writeWallClock(value) ?? false;
     if (index === MsrIndex.TSC) this.#tsc().write(value);
     else if (index !== MsrIndex.TSC_ADJUST || !this.#tsc().writeAdjust(value)) return false;
     this.#controller?.tscChanged?.();

@@ -32,13 +32,8 @@ import { GuestCpuid } from './guest-cpuid.ts';
 import { GuestTsc, type TscPolicy } from './guest-tsc.ts';
 import { InterruptDelivery, isHalfDelivered } from './interrupt-delivery.ts';
 import { type AccessPort, serveLegacyIo } from './legacy-io.ts';
-import {
-  hasMsrExits,
-  MsrExits,
-  reachesApicMsrs,
-  SIMULATED_APIC_MSRS,
-  SIMULATED_TSC_MSRS,
-} from './msr-exits.ts';
+import { exitedMsrs, hasMsrExits, MsrExits, reachesApicMsrs } from './msr-exits.ts';
+import { makeParavirtualClock, type ParavirtualClock } from './paravirtual-clock.ts';
 import { X86StateTransfer } from './state-transfer.ts';
 import { UserEntry } from './user-entry.ts';
 import { type UserFeatures, userFeatures } from './user-features.ts';
@@ -66,11 +61,13 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
   #user: UserEntry | undefined;
   #delivery: InterruptDelivery | undefined;
   #tsc: GuestTsc | undefined;
+  readonly #clock: ParavirtualClock | undefined;
   #isDraining = false;
-  readonly #accessPort: AccessPort = (address, data, isWrite) => this.access(address, data, isWrite);
+  readonly #accessPort: AccessPort = (address, data, at, sizeBytes, isWrite) =>
+    this.access(address, data, at, sizeBytes, isWrite);
 
   constructor(parent: SimObject, name: string, wiring: X86KvmCpuWiring, params: X86KvmCpuParams = {}) {
-    const { useXSave, tsc, tscDrift, showHypervisor, apicId, cpuCount, ...base } = params;
+    const { useXSave, tsc, tscDrift, kvmClock, showHypervisor, apicId, cpuCount, ...base } = params;
     const parts = {
       createVcpu: () => this.#createVcpu(),
       attach: (vcpu: X86Vcpu, wants: HostWants) =>
@@ -80,12 +77,19 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
     super(parent, name, parts, RegClass.all, base);
     this.#wiring = wiring;
     this.#userFeatures = userFeatures(wiring.kvm.supportedCpuid);
-    const own = { useXSave, tsc, tscDrift, showHypervisor, apicId, cpuCount };
+    const own = { useXSave, tsc, tscDrift, kvmClock, showHypervisor, apicId, cpuCount };
     this.x86Params = resolveParams(this.path, X86_KVM_CPU_PARAMS, own);
+    this.#clock = makeParavirtualClock(wiring, {
+      isWanted: this.x86Params.kvmClock,
+      tsc: this.#tscPolicy,
+      hostFactor: this.params.hostFactor,
+    });
     this.#guestCpuid = new GuestCpuid(this.path, wiring.kvm.supportedCpuid, {
       apicId: this.x86Params.apicId,
       cpuCount: this.x86Params.cpuCount,
       showHypervisor: this.x86Params.showHypervisor,
+      kvmClock: this.#clock !== undefined,
+      invariantTsc: this.#tscPolicy === 'simulated',
       apicMsrs: reachesApicMsrs(wiring),
       ...(wiring.apicTimerKhz === undefined ? {} : { apicTimerKhz: wiring.apicTimerKhz }),
     });
@@ -93,6 +97,7 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
     this.#msrExits = new MsrExits(
       wiring.interrupts,
       () => this.#theTsc(),
+      this.#clock,
       (text) => this.trace('KvmIO', text),
     );
     this.#stub = wiring.stubBase === undefined ? undefined : new UserStub(wiring.memory, wiring.stubBase);
@@ -114,11 +119,8 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
 
   #createVcpu(): X86Vcpu {
     const wiring = this.#wiring;
-    if (this.os === undefined && hasMsrExits(wiring.kvm)) {
-      const ofApic = wiring.interrupts === undefined ? [] : SIMULATED_APIC_MSRS;
-      const ofTsc = this.#tscPolicy === 'simulated' ? SIMULATED_TSC_MSRS : [];
-      wiring.exitOnMsrs?.([...ofApic, ...ofTsc]);
-    }
+    if (this.os === undefined && hasMsrExits(wiring.kvm))
+      wiring.exitOnMsrs?.(exitedMsrs(wiring, this.#tscPolicy, this.#clock));
     return wiring.createVcpu();
   }
 
@@ -417,6 +419,7 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
       now: () => this.root.hostClock() * NS_PER_MS,
       driftNs: this.x86Params.tscDrift / TICKS_PER_NS,
       warn: (message) => this.warnOnce(message),
+      clock: this.#clock,
     });
   }
 

@@ -33,6 +33,10 @@ export const X86_KVM_CPU_PARAMS = declareParams({
     default: '50us',
     description: 'how far a simulated TSC may be off before it is re-based',
   }),
+  kvmClock: bool({
+    default: true,
+    description: "offer KVM's clock to guests that know it; it follows simulated time",
+  }),
   showHypervisor: bool({
     default: false,
     description: "let CPUID say that there is a hypervisor, and show KVM's own leaves",
@@ -77,6 +81,8 @@ export interface X86KvmCpuWiring {
   readonly localApic?: PhysAddr;
   /** Frequency of the local APIC's timer, for CPUID leaf 15H. */
   readonly apicTimerKhz?: number;
+  /** The clock of the virtual machine, and date and time at tick 0 in seconds since 1970: for the paravirtual clock. */
+  readonly clock?: { setClock(ns: bigint): void; readonly startSeconds: number };
   /** The interrupt controllers of the kernel, in place of `interrupts`. */
   readonly irqchip?: InKernelApics;
 }

@@ -4,6 +4,7 @@
 import { enableCompileCache } from 'node:module';
 import { homedir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
+import { leave } from '../host/leave.ts';
 import { makeDirectory } from '../sim/make-directory.ts';
 
 // Stripping types and compiling some 100 modules costs more than all the rest of the start-up. Without a directory that can
@@ -12,7 +13,7 @@ const cacheDirectory = process.env.NODE_COMPILE_CACHE ?? join(cacheHome(), 'hype
 if (canMake(cacheDirectory)) enableCompileCache(cacheDirectory);
 
 const { main } = await import('./command-line.ts');
-process.exit(await main(process.argv.slice(2)));
+leave(await main(process.argv.slice(2)));
 
 /** XDG Base Directory Specification: a relative path is to be ignored. */
 function cacheHome(): string {

@@ -6,16 +6,10 @@ import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { compile, median, printTable, ROOT, type Row } from './measure.ts';
 
-const ROOT = join(import.meta.dirname, '..');
 const HYPERTICK = join(ROOT, 'bin', 'hypertick');
 const RUNS = Number(process.argv[2] ?? 5);
-
-interface Row {
-  readonly what: string;
-  readonly result: string;
-  readonly aim: string;
-}
 
 /** Pure compute: static programs that make few system calls, by name. */
 const COMPUTE: Readonly<Record<string, readonly [string, ...string[]]>> = {
@@ -124,16 +118,6 @@ function timeOf(program: string, args: readonly string[], cwd: string): number {
   return (performance.now() - start) / 1000;
 }
 
-function compile(source: string, program: string): void {
-  execFileSync('cc', ['-O2', '-static', '-o', program, join(ROOT, source)]);
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
-
 const directory = mkdtempSync(join(tmpdir(), 'hypertick-bench-'));
 try {
   const rows = [
@@ -143,8 +127,7 @@ try {
     ...speedRows(directory, COMPUTE, '≥ 0.97'),
     ...speedRows(directory, INPUT_OUTPUT, ''),
   ];
-  console.log('| what | result | aim |\n| --- | --- | --- |');
-  for (const { what, result, aim } of rows) console.log(`| ${what} | ${result} | ${aim} |`);
+  printTable(rows);
 } finally {
   rmSync(directory, { recursive: true });
 }

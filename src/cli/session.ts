@@ -4,6 +4,7 @@
 
 import { constants } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { stateRecord } from '../arch/x86/dump.ts';
 import { RegClass } from '../arch/x86/thread-context.ts';
 import type { BaseCpu } from '../cpu/base-cpu.ts';
@@ -229,6 +230,8 @@ class Session<M extends Machine> {
       if (isLimit) return { status: ExitStatus.timedOut, cause: event.cause };
       if (event.cause === ExitCause.userInterrupt)
         return { status: 128 + constants.signals[this.#received ?? 'SIGINT'], cause: event.cause };
+      // A guest may ask for one thing after the other without end: signals and the console have their turn in between.
+      await nextTurn();
     }
   }
 

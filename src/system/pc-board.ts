@@ -264,7 +264,7 @@ export class PcBoard extends SimObject {
   /** The 8259s and the I/O APIC, both of which hear of every ISA interrupt, and the processor's local APIC. */
   #interruptControllers(): InterruptControllers {
     const bus = new ApicBus();
-    const pic = this.#device(new Pic8259Pair(this, 'pic'));
+    const pic = this.#device(new Pic8259Pair(this, 'pic', { biosVectors: true }));
     const ioApic = this.#device(new IoApic(this, 'ioApic', bus, { id: IO_APIC_ID }));
     const localApic = this.#device(
       new LocalApic(this, 'localApic', bus, pic, {

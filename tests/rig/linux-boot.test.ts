@@ -14,14 +14,15 @@ const KERNEL = '/boot/vmlinuz';
 const INITRD = '/boot/initrd';
 // XSETBV of a nested guest does not leave it under QEMU's software emulation: KVM does not learn of the new XCR0, and the
 // kernel finds CPUID leaf 0DH inconsistent. Without XSAVE the guest has no XCR0.
-const COMMAND_LINE = 'console=ttyS0 panic=-1 noxsave';
+const COMMAND_LINE = 'console=ttyS0 quiet panic=-1 noxsave';
 const PROMPT = 'guest# ';
 /** Everything takes some hundred times as long in here. */
 const PATIENCE_MS = 240_000;
 
-/** What a kernel says when its clocks or interrupts are not as they should be. */
+/** What a kernel says when its clocks or interrupts are not as they should be, for grep -E. */
 const COMPLAINTS =
-  /unstable|lost|calibration (failed|not)|unable to calibrate|could not calculate|interrupt took|watchdog: |skew|spurious|nobody cared|doesn't work|stuck|backwards|WARNING:|BUG:|Oops|Call Trace/i;
+  'unstable|lost|calibration (failed|not)|unable to calibrate|could not calculate|interrupt took|watchdog: |skew|spurious|' +
+  'nobody cared|doesn.t work|stuck|backwards|WARNING:|BUG:|Oops|Call Trace';
 /** The same kernel says this under `qemu-system-x86_64 -accel kvm` in the rig, too. */
 const UNDER_QEMU_TOO = [
   'Unstable clock detected, switching default tracing clock to "global"',
@@ -70,10 +71,12 @@ class Machine {
     return status;
   }
 
-  get complaints(): string[] {
-    return this.log
-      .split('\n')
-      .filter((line) => /^\[ *\d+\.\d+\]/.test(line) && COMPLAINTS.test(line))
+  /** What the kernel has complained about, by its log. */
+  async complaints(): Promise<string[]> {
+    const found = await this.shell(`dmesg | grep -iE "${COMPLAINTS}"`);
+    return found
+      .split(/\r?\n/)
+      .filter((line) => /^\[ *\d+\.\d+\]/.test(line))
       .filter((line) => !UNDER_QEMU_TOO.some((known) => line.includes(known)));
   }
 }
@@ -92,16 +95,16 @@ async function useShell(machine: Machine): Promise<void> {
 test('a Debian kernel boots to a shell, is saved in mid-boot on the way, restored, and powered off', async () => {
   const saved = join(scratch, 'saved');
   const kernel = ['--initrd', INITRD, '--append', COMMAND_LINE, KERNEL];
-  const first = new Machine(['--checkpoint-at', '3s', saved, ...kernel]);
+  const first = new Machine(['--checkpoint-at', '2s', saved, ...kernel]);
+  await first.waitFor(PROMPT);
+  assert.ok(existsSync(join(saved, 'manifest.json')), 'it was saved before the shell was there');
   await useShell(first);
+  assert.deepEqual(await first.complaints(), []);
   assert.equal(await first.powerOff(), 0, first.log.slice(-2000));
-  assert.ok(existsSync(join(saved, 'manifest.json')), 'there is a checkpoint');
-  assert.deepEqual(first.complaints, []);
 
   const second = new Machine(['--restore', saved]);
   await useShell(second);
+  assert.match(second.log, /BusyBox/, 'the shell starts behind the restore');
+  assert.deepEqual(await second.complaints(), []);
   assert.equal(await second.powerOff(), 0, second.log.slice(-2000));
-  assert.ok(!second.log.includes('Linux version'), 'it was saved behind the beginning');
-  assert.match(second.log, /Run \/init as init process|BusyBox/, 'and in front of the shell');
-  assert.deepEqual(second.complaints, []);
 });

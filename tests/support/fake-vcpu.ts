@@ -88,7 +88,7 @@ export class FakeVcpu implements X86Vcpu {
   readonly xsaveSizeBytes = 4096;
   readonly run = new KvmRun(new Uint8Array(3 * 4096), 2);
   readonly entries: Entry[] = [];
-  readonly signal = new FakeSignal();
+  readonly signal: FakeSignal;
   readonly time: FakeTime;
   readonly script: Step[] = [];
   /** What entries do behind the end of the script; undefined: there must be none. */
@@ -106,8 +106,10 @@ export class FakeVcpu implements X86Vcpu {
   #tscOffsetByMsr = 0n;
   closed = false;
 
-  constructor(resolutionNs = 1) {
-    this.time = new FakeTime(this.signal, resolutionNs);
+  /** @param thread that runs this vCPU too; undefined: its own */
+  constructor(resolutionNs = 1, thread?: Pick<FakeVcpu, 'signal' | 'time'>) {
+    this.signal = thread?.signal ?? new FakeSignal();
+    this.time = thread?.time ?? new FakeTime(this.signal, resolutionNs);
   }
 
   // ---- for scripts ----
@@ -137,13 +139,14 @@ export class FakeVcpu implements X86Vcpu {
   portIn(port: number): number {
     return this.portAccess(port, KvmIo.IN);
   }
-  portAccess(port: number, direction: number): number {
+  /** `count` elements of a byte lie one behind the other in the second page. */
+  portAccess(port: number, direction: number, count = 1): number {
     const { io } = KvmExitLayouts;
     this.run.u8[KVM_RUN_EXIT_OFFSET + io.at.direction] = direction;
     this.run.view.setBigUint64(KVM_RUN_EXIT_OFFSET + io.at.data_offset, 4096n, true);
     this.run.u8[KVM_RUN_EXIT_OFFSET + io.at.size] = 1;
     this.run.view.setUint16(KVM_RUN_EXIT_OFFSET + io.at.port, port, true);
-    this.run.view.setUint32(KVM_RUN_EXIT_OFFSET + io.at.count, 1, true);
+    this.run.view.setUint32(KVM_RUN_EXIT_OFFSET + io.at.count, count, true);
     return this.exit(KvmExitReason.IO);
   }
   /** An access to memory-mapped I/O; what is read is found in `run.mmio.data` afterwards. */

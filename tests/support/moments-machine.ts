@@ -3,7 +3,6 @@
 // memory-mapped I/O, timer interrupts and HLT go on all the time.
 
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { KvmCpuState } from '../../src/cpu/kvm/state.ts';
 import { X86KvmCpu } from '../../src/cpu/kvm/x86/x86-kvm-cpu.ts';
 import { MemoryBackend } from '../../src/dev/serial/char-backend.ts';
@@ -12,15 +11,15 @@ import { Simulator } from '../../src/sim/simulator.ts';
 import { asTick } from '../../src/sim/tick.ts';
 import { kvmProcessor } from '../../src/system/kvm-processor.ts';
 import { PcBoard, type PcBoardOptions } from '../../src/system/pc-board.ts';
-import { ROOT } from './hypertick.ts';
+import { expectedText, imageOf } from './metal.ts';
 
-const METAL = join(ROOT, 'tests', 'guests', 'metal');
-const IMAGE = readFileSync(join(METAL, 'images', 'checkpoint.elf'));
+const GUEST = { image: 'checkpoint' };
+const IMAGE = readFileSync(imageOf(GUEST));
 /** The first line that is not waited for. */
-const LAST_LINE = /^round 40: .*\n/m;
+const LAST_LINE = /^round 20: .*\n/m;
 
 /** What the guest prints when nobody disturbs it, and what it has to print when somebody does. */
-export const EXPECTED = upToLastLine(readFileSync(join(METAL, 'expected', 'checkpoint.txt'), 'latin1'));
+export const EXPECTED = upToLastLine(expectedText(GUEST));
 
 const LIMIT = asTick(3_600_000_000_000_000n);
 const IS_ENOUGH = 'the guest has printed enough';

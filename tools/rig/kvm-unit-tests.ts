@@ -67,7 +67,7 @@ interface Result {
 /** As the tests' own runner does it (x86/run). */
 function runQemu(run: Run): Result {
   return capture(run, 'qemu-system-x86_64', [
-    ...['-machine', 'accel=kvm', '-nodefaults', '-no-reboot', '-display', 'none', '-serial', 'stdio'],
+    ...['-accel', 'kvm', '-nodefaults', '-no-reboot', '-display', 'none', '-serial', 'stdio'],
     ...[
       '-device',
       'pc-testdev',

@@ -26,6 +26,9 @@ export interface IoApicState {
   readonly redirection: Uint32Array;
 }
 
+/** Vectors of IRQ 0 and IRQ 8 as a PC's BIOS leaves them (IBM PC/AT Technical Reference, interrupt vector list). */
+export const BIOS_VECTORS = { master: 0x08, slave: 0x70 } as const;
+
 /** One 8259A: register names as in its data sheet; `elcr` is the edge/level register (port 0x4d0 / 0x4d1). */
 export interface PicState {
   readonly lastIrr: number;

@@ -1,13 +1,10 @@
 // BaseKvmCpu: the ISA-independent KVM CPU. A tick event enters the guest until the next event of its queue is due, and
-// serves what made it come back; the states are in state.ts. gem5: src/cpu/kvm/base.cc.
+// serves what made it come back; states are in state.ts, registers in lazy-registers.ts. gem5: src/cpu/kvm/base.cc.
 //
 //   tick in Running, RunningServiceCompletion      tick in RunningService
 //     registers that the TC changed → KVM            the exit is served: delay, next state
 //     enter, at most until the next event
 //     everything in KVM is newer than the TC
-//
-// Register classes are synchronized lazily: `#tcDirty` must be written before an entry, `#kvmDirty` must be read before
-// anybody looks. A class is never in both.
 
 import { KvmExitReason } from '../../host/kvm/abi.ts';
 import type { PhysAddr } from '../../mem/addr.ts';
@@ -422,10 +419,7 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu>
   }
 
   #tryDrain(): void {
-    if (this.kvmState === 'Running' && this.isArchDrained()) this.#ticking.idle();
-    if (this.kvmState !== 'Idle') return;
-    this.readState(this.allClasses);
-    this.drainDone();
+    if (this.drain() === 'drained') this.drainDone();
   }
 
   /** To `next`, when all requests are answered. A thread that has stopped idles instead of running. */

@@ -3,6 +3,7 @@
 // KVM_CREATE_IRQCHIP, KVM_IRQ_LINE, KVM_GET_IRQCHIP, KVM_GET_LAPIC. A HLT stays in the kernel until an interrupt.
 
 import {
+  BIOS_VECTORS,
   IO_APIC_INPUTS,
   type IoApicState,
   type LocalApicState,
@@ -177,6 +178,11 @@ export class KvmIrqchip extends SimObject implements InKernelApics {
     const state = this.localApic(apicId);
     for (const [register, value] of VIRTUAL_WIRE) state.registers[register] = value;
     this.#owedLocalApics.set(apicId, state);
+    for (const [i, irqBase] of [BIOS_VECTORS.master, BIOS_VECTORS.slave].entries()) {
+      const buffer = this.#read(PICS[i]!);
+      picToKvm({ ...picFromKvm(buffer), irqBase }, buffer);
+      this.#vm?.setIrqchip(buffer);
+    }
   }
 
   #made(vm: IrqchipVm): void {

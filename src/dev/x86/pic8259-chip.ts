@@ -37,7 +37,8 @@ export class Pic8259Chip {
   readonly #isMaster: boolean;
   #state: MutableState;
 
-  constructor(isMaster: boolean) {
+  /** @param irqBase vector of input 0 until software says another */
+  constructor(isMaster: boolean, irqBase: number) {
     this.#isMaster = isMaster;
     this.#state = {
       lastIrr: 0,
@@ -45,7 +46,7 @@ export class Pic8259Chip {
       imr: 0,
       isr: 0,
       priorityAdd: 0,
-      irqBase: 0,
+      irqBase,
       readRegSelect: 0,
       poll: 0,
       specialMask: 0,

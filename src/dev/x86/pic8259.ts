@@ -7,11 +7,12 @@
  */
 
 import { portAddress } from '../../arch/x86/address-spaces.ts';
-import { type PicState, restorePic, savePic } from '../../arch/x86/interrupt-state.ts';
+import { BIOS_VECTORS, type PicState, restorePic, savePic } from '../../arch/x86/interrupt-state.ts';
+import { bool, declareParams, type ParamInputs } from '../../sim/params.ts';
 import { OutputPin, type PinSink } from '../../sim/pin.ts';
 import type { SimObject } from '../../sim/sim-object.ts';
 import { customCell, type StateCell } from '../../sim/state.ts';
-import { PIO_DEVICE_PARAMS, PioDevice, type PioDeviceParams } from '../pio-device.ts';
+import { PIO_DEVICE_PARAMS, PioDevice } from '../pio-device.ts';
 import { RegisterFile, reg } from '../register-file.ts';
 import { CASCADE, ICW1_SELECT, Pic8259Chip } from './pic8259-chip.ts';
 
@@ -24,6 +25,15 @@ export const ELCR_REGISTERS = {
   elcr1: reg({ at: 0, doc: 'IRQ 0–7: 1 is level-triggered' }),
   elcr2: reg({ at: 1, doc: 'IRQ 8–15: 1 is level-triggered' }),
 };
+
+const PARAMS = declareParams({
+  ...PIO_DEVICE_PARAMS,
+  biosVectors: bool({
+    default: false,
+    description: "IRQ 0 is vector 08H and IRQ 8 vector 70H from the start, as a PC's BIOS leaves them",
+  }),
+});
+export type Pic8259Params = ParamInputs<typeof PARAMS>;
 
 const MASTER_PORT = 0x20;
 const SLAVE_PORT = 0xa0;
@@ -40,12 +50,15 @@ export interface PicPairState {
 export class Pic8259Pair extends PioDevice {
   /** INT of the master: to the processor's INTR, or LINT0 of its local APIC. */
   readonly intr = new OutputPin();
-  readonly #master = new Pic8259Chip(true);
-  readonly #slave = new Pic8259Chip(false);
+  readonly #master: Pic8259Chip;
+  readonly #slave: Pic8259Chip;
 
-  constructor(parent: SimObject, name: string, given: PioDeviceParams = {}) {
+  constructor(parent: SimObject, name: string, given: Pic8259Params = {}) {
     super(parent, name);
-    this.pioLatency = this.resolveParams(PIO_DEVICE_PARAMS, given).pioLatency;
+    const { pioLatency, biosVectors } = this.resolveParams(PARAMS, given);
+    this.pioLatency = pioLatency;
+    this.#master = new Pic8259Chip(true, biosVectors ? BIOS_VECTORS.master : 0);
+    this.#slave = new Pic8259Chip(false, biosVectors ? BIOS_VECTORS.slave : 0);
     this.state('master', chipCell(this.#master));
     this.state('slave', chipCell(this.#slave));
     const ports = (chip: Pic8259Chip) =>

@@ -32,7 +32,7 @@ export function cpuidFromKvm(fd: number, request: number, name: string): CpuidEn
   list[0] = MAX_ENTRIES;
   list[1] = 0;
   ioctl(fd, request, list, name);
-  // Linux before 6.3 does not say how many entries KVM_GET_CPUID2 gives: those that it left alone are none.
+  // Linux 6.1 does not say how many entries KVM_GET_CPUID2 gives: those that it left alone are none.
   const starts = Array.from({ length: list[0]! }, (_, i) => HEAD_WORDS + i * WORDS);
   const end = starts.findIndex((at) => list[at] === UNTOUCHED && list[at + 1] === UNTOUCHED);
   return starts.slice(0, end < 0 ? undefined : end).map((at) => {

@@ -118,6 +118,20 @@ describe('interrupts', () => {
     assert.equal(machine.interrupts.takeExternal(), PIC_VECTORS);
   });
 
+  test('have the vectors of a PC’s BIOS until software says others: 08H and 70H', () => {
+    // The port of the test device that drives the input, and the masks of both chips that let nothing else through.
+    for (const { port, master, slave, vector } of [
+      { port: 0x2005, master: 0xdf, slave: 0xff, vector: 0x0d },
+      { port: 0x200b, master: 0xfb, slave: 0xf7, vector: 0x73 },
+    ]) {
+      const machine = testBoard({ testDevice: true });
+      machine.out(0x21, master);
+      machine.out(0xa1, slave);
+      machine.out(port, 1);
+      assert.equal(machine.interrupts.takeExternal(), vector);
+    }
+  });
+
   test('of COM1 reach it by input 4 of the I/O APIC', () => {
     const machine = testBoard();
     machine.out(0x21, 0xff);

@@ -349,7 +349,7 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
       case KvmExitReason.SHUTDOWN:
         return this.#user === undefined ? this.#end('triple fault') : this.#unserved();
       case KvmExitReason.SYSTEM_EVENT:
-        return this.#systemEvent();
+        return this.#end(systemEventCause(decodeExit(this.vcpu.run)));
       default:
         return this.#unserved();
     }
@@ -383,10 +383,6 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
     this.vcpu.run.view.setBigInt64(KVM_RUN_HYPERCALL_RET_OFFSET, HYPERCALL_UNKNOWN, true);
     this.served('RunningServiceCompletion');
     return ZERO_TICKS;
-  }
-
-  #systemEvent(): Ticks {
-    return this.#end(systemEventCause(decodeExit(this.vcpu.run)));
   }
 
   /** The machine has stopped: a cause for run(), not an error. */

@@ -25,7 +25,7 @@ const MOMENTS_PER_RUN = 100;
 const MOST_MOMENTS = 80;
 const FEWEST_MOMENTS = 50;
 /** On a host that is slow beyond measure (KVM under emulation) the moments end after this time of the host. */
-const PATIENCE_MS = 12_000;
+const PATIENCE_MS = 8_000;
 
 /** What is done to the machine at a moment; returns the machine that goes on. */
 type Disturbance = (machine: MomentsMachine) => Promise<MomentsMachine>;

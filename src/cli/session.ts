@@ -217,7 +217,10 @@ class Session<M extends Machine> {
   async #untilTheEnd(): Promise<Ending> {
     for (;;) {
       const [checkpoint] = this.#checkpoints;
-      const maxTick = earlier(this.#options.maxTick, checkpoint?.tick);
+      const { curTick } = this.#simulator.root;
+      const due = earlier(this.#options.maxTick, checkpoint?.tick);
+      // Draining for a checkpoint may have taken time, beyond what is due next.
+      const maxTick = due !== undefined && due < curTick ? curTick : due;
       const event = await this.#simulator.runUntilExit(maxTick === undefined ? {} : { maxTick });
       const isLimit = event.cause === ExitCause.limitReached;
       if (isLimit && checkpoint !== undefined && event.tick >= checkpoint.tick) {

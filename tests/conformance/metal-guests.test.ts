@@ -89,6 +89,7 @@ describe('each leg of a run goes on where the checkpoint of the one before was t
       const cwd = scratchDirectory(t);
       const texts: string[] = [];
       let status = STOPPED;
+      let said = '';
       for (const [leg, end] of LEGS.entries()) {
         if (status !== STOPPED) break;
         const restore = leg === 0 ? [] : ['--restore', `leg${leg - 1}`];
@@ -96,8 +97,9 @@ describe('each leg of a run goes on where the checkpoint of the one before was t
         const outcome = leg === 0 ? bootMetal(guest, cwd, options) : hypertick(['boot', ...options], { cwd });
         texts.push(textOf(outcome.stdout));
         status = outcome.status;
+        said = outcome.stderr;
       }
-      assert.equal(texts.join(''), expectedText(guest));
+      assert.equal(texts.join(''), expectedText(guest), said);
       assert.equal(status, expectedStatus(guest));
       assert.ok(texts.length > 2, 'the guest ended before it was interrupted twice');
     });

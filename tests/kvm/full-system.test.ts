@@ -82,11 +82,11 @@ describe('a whole machine', { skip: kvmIsMissing() }, () => {
 
   test('HLT with interrupts off stops the machine for good, and says so', async () => {
     const m = machine([...CLI, ...HLT]);
-    await m.run(10 * MS);
+    await m.run(300 * MS);
     assert.equal(m.cpu.isHaltedForGood, true);
     m.apic.vectors.push(VECTOR);
     m.cpu.wakeup();
-    await m.run(20 * MS);
+    await m.run(400 * MS);
     assert.equal(m.cpu.kvmState, 'Idle', 'an interrupt that the processor does not take wakes nobody');
   });
 

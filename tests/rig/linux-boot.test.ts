@@ -40,6 +40,7 @@ class Machine {
   constructor(args: readonly string[]) {
     const common = ['boot', '--cpu', 'kvm', '--outdir', join(scratch, 'out')];
     this.#child = spawn(HYPERTICK, [...common, ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
+    after(() => this.#child.kill('SIGKILL'));
     this.#child.stdout.setEncoding('utf8').on('data', (text: string) => {
       this.log += text;
     });

@@ -57,7 +57,7 @@ export function pcLayout(facts: PcFacts): PcLayout {
   const { pci: _, ...windows } = MMIO;
   const testDevice = facts.hasTestDevice ? [TEST_DEVICE.memory] : [];
   const claims = [FIRMWARE.biosArea, ...Object.values(windows), ...testDevice].map(reserved);
-  return { ram, claims, ebda: FIRMWARE.ebda, acpi };
+  return { ram, claims, ebda: FIRMWARE.ebda, hasBios: true, acpi };
 }
 
 function reserved(place: Place): Claim {

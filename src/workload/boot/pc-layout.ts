@@ -28,6 +28,8 @@ export interface PcLayout {
   readonly claims: readonly Claim[];
   /** Extended BIOS data area, in RAM, the last KiBs below 640 KiB. */
   readonly ebda: Span;
+  /** Whether a BIOS has F0000H–FFFFFH, reserved RAM: then handlers of real-mode interrupts are written there. */
+  readonly hasBios?: boolean;
   /** Where the ACPI tables go; without it no tables are written. */
   readonly acpi?: AcpiLayout;
 }

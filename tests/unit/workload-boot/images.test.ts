@@ -114,6 +114,20 @@ describe('a flat image', () => {
     assert.deepEqual(memory.slice(0x7c00, 512), bootSector());
   });
 
+  test('in real mode finds a handler for every vector: interrupts of devices are ended, the others return', () => {
+    const { memory } = boot(bootSector());
+    const handler = (vector: number) => {
+      const [offset, segment] = new Uint16Array(memory.slice(4 * vector, 4).slice().buffer);
+      return [...memory.slice(16 * segment! + offset!, 9)];
+    };
+    const [PUSH_AX, POP_AX, IRET, MOV_AL, OUT] = [0x50, 0x58, 0xcf, 0xb0, 0xe6];
+    for (const vector of [0x08, 0x0f])
+      assert.deepEqual(handler(vector).slice(0, 7), [PUSH_AX, MOV_AL, 0x20, OUT, 0x20, POP_AX, IRET]);
+    for (const vector of [0x70, 0x77])
+      assert.deepEqual(handler(vector), [PUSH_AX, MOV_AL, 0x20, OUT, 0xa0, OUT, 0x20, POP_AX, IRET]);
+    for (const vector of [0x00, 0x07, 0x10, 0x6f, 0x78, 0xff]) assert.equal(handler(vector)[0], IRET);
+  });
+
   test('otherwise starts at 1 MiB in protected mode', () => {
     for (const image of [pattern(512), pattern(100), pattern(513)]) {
       const { start, memory } = boot(image);

@@ -54,6 +54,7 @@ export const LAYOUT: PcLayout = {
     { start: 0xfee0_0000, sizeBytes: 0x1000, type: MemoryType.reserved, what: 'local APIC' },
   ],
   ebda: { start: 0x9_fc00, sizeBytes: 0x400 },
+  hasBios: true,
   acpi: { rsdpAddress: RSDP_ADDRESS, tables: TABLES, facs: FACS, machine: MACHINE },
 };
 

@@ -14,7 +14,7 @@ import { NoDevice } from '../dev/no-device.ts';
 import type { PioDevice } from '../dev/pio-device.ts';
 import { type CharBackend, NullBackend } from '../dev/serial/char-backend.ts';
 import { Uart16550 } from '../dev/serial/uart-16550.ts';
-import { AcpiPm } from '../dev/x86/acpi-pm.ts';
+import { AcpiPm, type SuspendToRam } from '../dev/x86/acpi-pm.ts';
 import { ApicBus, MsiWindow } from '../dev/x86/apic/apic-bus.ts';
 import { IoApic } from '../dev/x86/apic/io-apic.ts';
 import { LocalApic } from '../dev/x86/apic/local-apic.ts';
@@ -63,6 +63,7 @@ import {
   ramSpans,
   TEST_DEVICE,
 } from './pc-map.ts';
+import { suspendToRam } from './pc-suspend.ts';
 
 /** Where the interrupt controllers are: simulated, or in the host's kernel. */
 export const IRQCHIPS = ['simulated', 'kernel'] as const;
@@ -110,6 +111,7 @@ const IO_APIC_ID = 0;
 const APIC_BUS_HZ = 1e9;
 const HPET_TIMERS = 3;
 const SOFT_OFF_TYPE = 5;
+const SUSPEND_TYPE = 1;
 /** Byte of CMOS RAM that PCs keep the century in. */
 const CENTURY_REGISTER = 0x32;
 
@@ -123,6 +125,7 @@ interface InterruptLines {
 
 interface InterruptControllers extends InterruptLines {
   readonly localApic: LocalApic;
+  readonly bus: ApicBus;
 }
 
 export class PcBoard extends SimObject {
@@ -183,7 +186,9 @@ export class PcBoard extends SimObject {
         timerKhz: APIC_BUS_HZ / 1000,
       },
       startSeconds: Math.floor(startTime),
-      haltedForGood: () => this.root.exitSimLoop(PcExitCause.haltedForGood),
+      haltedForGood: () => {
+        if (!this.power.isAsleep) this.root.exitSimLoop(PcExitCause.haltedForGood);
+      },
     });
     this.cpus = [cpu, ...spares];
     cpu.dataPort.bind(membus.addCpuSidePort());
@@ -192,12 +197,18 @@ export class PcBoard extends SimObject {
     simulated?.localApic.connect(this.#executingCpu());
     const lines = simulated ?? this.#kernelLines(kernelInput);
 
-    this.#timers(lines, startTime);
-    this.serialPorts = [this.#serialPort(1, serial[0], lines), this.#serialPort(2, serial[1], lines)];
+    const sleepTypes = { s3SleepType: SUSPEND_TYPE, s5SleepType: SOFT_OFF_TYPE };
     this.power = this.#device(
-      new AcpiPm(this, 'power', { base: PORTS.pmEvent.start, s5SleepType: SOFT_OFF_TYPE }),
+      new AcpiPm(
+        this,
+        'power',
+        { base: PORTS.pmEvent.start, ...sleepTypes },
+        simulated && this.#suspendToRam(simulated),
+      ),
     );
     this.power.sci.connect(lines.irq(IRQS.sci));
+    this.#timers(lines, startTime);
+    this.serialPorts = [this.#serialPort(1, serial[0], lines), this.#serialPort(2, serial[1], lines)];
     this.#device(
       new PciHost(this, 'pciHost', this.#resets(lines), {
         memoryBase: MMIO.pci.start,
@@ -276,7 +287,7 @@ export class PcBoard extends SimObject {
     this.#device(new MsiWindow(this, 'msi', bus));
     pic.intr.connect(localApic.lint0);
     const irq = (n: number) => fanOut(pic.input(n), ioApic.input(GSI_OVERRIDES[n] ?? n));
-    return { localApic, irq, gsi: (n) => ioApic.input(n) };
+    return { localApic, bus, irq, gsi: (n) => ioApic.input(n) };
   }
 
   /** The controllers of the host's kernel know by themselves what is wired to both kinds. */
@@ -286,6 +297,17 @@ export class PcBoard extends SimObject {
         `${this.path}: irqchip kernel: only a KVM processor has its controllers in the kernel`,
       );
     return { irq: input, gsi: input };
+  }
+
+  #suspendToRam({ bus, localApic }: InterruptControllers): SuspendToRam {
+    const lost = (reason: string): void => {
+      this.root.trouble.warn(this.path, `woken from S3, but ${reason}: the machine is reset`);
+      this.root.exitSimLoop(PcExitCause.reset);
+    };
+    const { memory } = this;
+    const facs = (): number => this.layout.acpi!.facs.start;
+    const bootProcessor = { id: BOOT_PROCESSOR, localApic };
+    return suspendToRam({ bus, memory, facs, bootProcessor, lost });
   }
 
   /** PIT, RTC and HPET. In legacy replacement mode the HPET has the interrupts of the other two. */
@@ -311,7 +333,7 @@ export class PcBoard extends SimObject {
     const irq0 = new LegacySwitch(this, 'irq0', irq(IRQS.pit));
     const irq8 = new LegacySwitch(this, 'irq8', irq(IRQS.rtc));
     pit.out0.connect(irq0.device);
-    rtc.interrupt.connect(irq8.device);
+    rtc.interrupt.connect(fanOut(irq8.device, this.power.rtcAlarm));
     hpet.legacyIrq0.connect(irq0.hpet);
     hpet.legacyIrq8.connect(irq8.hpet);
     hpet.legacyReplacement.connect(fanOut(irq0.select, irq8.select));
@@ -367,6 +389,7 @@ export class PcBoard extends SimObject {
       apicIds: [BOOT_PROCESSOR],
       ioApicId: IO_APIC_ID,
       hpetCapabilities: (HPET_REGISTERS.capabilities.reset | ((HPET_TIMERS - 1) << 8)) >>> 0,
+      ...(this.params.irqchip === 'simulated' ? { suspendType: SUSPEND_TYPE } : {}),
       softOffType: SOFT_OFF_TYPE,
       centuryRegister: CENTURY_REGISTER,
       hasTestDevice: this.params.testDevice,

@@ -34,6 +34,8 @@ export interface PcFacts {
   /** The low half of the HPET's capability register. */
   readonly hpetCapabilities: number;
   /** SLP_TYP of soft-off. */
+  /** SLP_TYP of S3; undefined: the machine has none. */
+  readonly suspendType?: number;
   readonly softOffType: number;
   /** Index of the century's byte in CMOS. */
   readonly centuryRegister: number;
@@ -85,6 +87,7 @@ function pcTables(facts: PcFacts): PcTables {
       controlPort: PORTS.pmControl.start,
       timerPort: PORTS.pmTimer.start,
       timerBits: PM_TIMER_BITS,
+      ...(facts.suspendType === undefined ? {} : { suspendType: facts.suspendType }),
       softOffType: facts.softOffType,
       powerButton: true,
       reset: { port: PORTS.resetControl.start, value: HARD_RESET },

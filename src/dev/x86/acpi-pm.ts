@@ -5,6 +5,8 @@
  * There is no system management mode to come from: the machine is in ACPI mode from reset on, SCI_EN reads as one, and the
  * FADT's SMI_CMD has to be 0.
  *
+ * Asleep (S3, suspend to RAM), the RTC's alarm and the power button wake it (§4.8.2.4, §16.1.3).
+ *
  * The timer is computed when somebody looks; an event is scheduled only while its carry would interrupt.
  */
 import { portAddress } from '../../arch/x86/address-spaces.ts';
@@ -70,18 +72,32 @@ const PARAMS = declareParams({
   ...PIO_DEVICE_PARAMS,
   base: int({ default: 0x600, min: 0, max: 0xfff0, description: 'port of the PM1a event block' }),
   timerWidth: choice(['24bit', '32bit'], { default: '32bit', description: 'width of the PM timer' }),
+  s3SleepType: int({ default: 1, min: 0, max: 7, description: 'SLP_TYP of S3, as \\_S3 of the DSDT says' }),
   s5SleepType: int({ default: 5, min: 0, max: 7, description: 'SLP_TYP of S5, as \\_S5 of the DSDT says' }),
 });
 export type AcpiPmParams = ParamInputs<typeof PARAMS>;
+
+/** What is done with the processors in S3. */
+export interface SuspendToRam {
+  /** They stop executing. */
+  suspend(): void;
+  /** The first of them starts at the waking vector. */
+  resume(): void;
+}
 
 export class AcpiPm extends PioDevice {
   /** System control interrupt; level, usually IRQ 9. */
   readonly sci = new OutputPin();
   /** A rising edge is a press of the button. */
   readonly powerButton: PinSink;
+  /** The RTC's interrupt: while the machine is asleep, a rising edge wakes it if RTC_EN says so. */
+  readonly rtcAlarm: PinSink;
   readonly params: ParamValues<typeof PARAMS>;
   readonly #clock = new ExactClock(PM_TIMER_HZ);
   readonly #timerSpan: number;
+  readonly #suspendToRam: SuspendToRam | undefined;
+  readonly #isAsleep = this.state('isAsleep', booleanCell());
+  readonly #alarmLevel = this.state('alarmLevel', booleanCell());
   readonly #buttonLevel = this.state('buttonLevel', booleanCell());
   /** How often the timer's highest bit has changed, up to the last time that software cleared its status bit. */
   readonly #seenCarries = this.state('seenCarries', numberCell());
@@ -89,12 +105,15 @@ export class AcpiPm extends PioDevice {
   readonly #control: RegisterFile<typeof PM1A_CONTROL_REGISTERS>;
   readonly #carry: SimEvent;
 
-  constructor(parent: SimObject, name: string, given: AcpiPmParams = {}) {
+  /** @param suspendToRam undefined: the machine has no S3 */
+  constructor(parent: SimObject, name: string, given: AcpiPmParams = {}, suspendToRam?: SuspendToRam) {
     super(parent, name);
+    this.#suspendToRam = suspendToRam;
     this.params = this.resolveParams(PARAMS, given);
     this.pioLatency = this.params.pioLatency;
     this.#timerSpan = this.params.timerWidth === '24bit' ? 2 ** 24 : 2 ** 32;
     this.powerButton = { setLevel: (level) => this.#setButton(level) };
+    this.rtcAlarm = { setLevel: (level) => this.#setAlarm(level) };
     this.#carry = new SimEvent(`${this.path}.carry`, () => this.#update());
     this.state('carry', eventCell(this.eventQueue, this.#carry));
     this.#event = this.state('event', new RegisterFile(PM1A_EVENT_REGISTERS, this.#eventHooks()));
@@ -109,6 +128,11 @@ export class AcpiPm extends PioDevice {
     this.addBank(portAddress(base + PM1A_EVENT_OFFSET), this.#event);
     this.addBank(portAddress(base + PM1A_CONTROL_OFFSET), this.#control);
     this.addBank(portAddress(base + PM_TIMER_OFFSET), timer);
+  }
+
+  /** Whether the machine is in S3. */
+  get isAsleep(): boolean {
+    return this.#isAsleep.value;
   }
 
   override restored(): void {
@@ -151,9 +175,21 @@ export class AcpiPm extends PioDevice {
   }
 
   #sleep(type: number): void {
-    if (type === this.params.s5SleepType) this.root.exitSimLoop('ACPI power off');
-    else
+    if (type === this.params.s5SleepType) {
+      this.root.exitSimLoop('ACPI power off');
+    } else if (type === this.params.s3SleepType && this.#suspendToRam !== undefined) {
+      this.#isAsleep.value = true;
+      this.#suspendToRam.suspend();
+    } else {
       this.warnOnce(`sleep type ${type} is no state that this machine has; it stays awake`, `sleep ${type}`);
+    }
+  }
+
+  #wake(): void {
+    if (!this.#isAsleep.value) return;
+    this.#isAsleep.value = false;
+    this.#event.setField('status', 'wake', 1);
+    this.#suspendToRam?.resume();
   }
 
   #setButton(level: boolean): void {
@@ -161,6 +197,17 @@ export class AcpiPm extends PioDevice {
     this.#buttonLevel.value = level;
     if (!isPress) return;
     this.#event.setField('status', 'powerButton', 1);
+    this.#wake();
+    this.#update();
+  }
+
+  /** RTC_STS is for waking only: an operating system that is awake has the RTC's own interrupt. */
+  #setAlarm(level: boolean): void {
+    const isAlarm = level && !this.#alarmLevel.value;
+    this.#alarmLevel.value = level;
+    if (!isAlarm || !this.#isAsleep.value || this.#event.field('enable', 'rtc') === 0) return;
+    this.#event.setField('status', 'rtc', 1);
+    this.#wake();
     this.#update();
   }
 

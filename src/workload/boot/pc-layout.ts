@@ -94,7 +94,9 @@ export interface PowerTables {
   readonly controlPort: number;
   readonly timerPort: number;
   readonly timerBits: 24 | 32;
-  /** What SLP_TYPa must hold for soft-off when SLP_EN is written. */
+  /** What SLP_TYPa must hold for suspend to RAM (S3) when SLP_EN is written; undefined: there is no S3. */
+  readonly suspendType?: number;
+  /** The same for soft-off (S5). */
   readonly softOffType: number;
   /** Whether PM1 has a power button (PWRBTN_STS). */
   readonly powerButton: boolean;

@@ -1,7 +1,7 @@
 /** ACPI fixed hardware against ACPI 6.5 §4.8; reset control against the 82371SB data sheet, §2.5.6. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { AcpiPm, type AcpiPmParams } from '../../../src/dev/x86/acpi-pm.ts';
+import { AcpiPm, type AcpiPmParams, type SuspendToRam } from '../../../src/dev/x86/acpi-pm.ts';
 import { PciHost } from '../../../src/dev/x86/pci-host.ts';
 import { ResetControl } from '../../../src/dev/x86/reset-control.ts';
 import { Accessor, Probe, quietRoot, restoreAll, runTo, saveAll } from './pc-bench.ts';
@@ -14,9 +14,9 @@ const SECOND = 10n ** 12n;
 /** The first tick at which the timer shows a value. */
 const tickOf = (value: number) => (BigInt(value) * SECOND + 3_579_544n) / 3_579_545n;
 
-function bench(params: AcpiPmParams = {}) {
+function bench(params: AcpiPmParams = {}, suspendToRam?: SuspendToRam) {
   const root = quietRoot();
-  const power = new AcpiPm(root, 'power', params);
+  const power = new AcpiPm(root, 'power', params, suspendToRam);
   const sci = new Probe();
   power.sci.connect(sci);
   return { root, power, sci, io: new Accessor(power) };
@@ -104,6 +104,41 @@ test('SLP_EN with the sleep type of S5 powers off; other types do nothing', () =
   io.out(CONTROL, 0x2000 | (7 << 10), 2);
   runTo(root, 0n);
   assert.deepEqual(root.takeExit(), { cause: 'ACPI power off', code: 0, tick: 0n });
+});
+
+/** A machine with S3, SLP_TYP 1, that notes what becomes of its processors. */
+function sleeper() {
+  const log: string[] = [];
+  return { log, ...bench({}, { suspend: () => log.push('suspend'), resume: () => log.push('resume') }) };
+}
+const ENTER_S3 = 0x2400;
+const [WAK_STS, RTC, PWRBTN] = [0x8000, 0x400, 0x100];
+
+test('in S3 the alarm of the RTC wakes, if enabled', () => {
+  const { io, log, power } = sleeper();
+  const alarm = () => [true, false].forEach((level) => void power.rtcAlarm.setLevel(level));
+  io.out(ENABLE, RTC, 2);
+  alarm();
+  assert.equal(io.in(STATUS, 2), 0, 'awake it is the RTC’s own interrupt');
+  io.out(CONTROL, ENTER_S3, 2);
+  io.out(ENABLE, 0, 2);
+  alarm();
+  assert.deepEqual([log, power.isAsleep], [['suspend'], true], 'not enabled');
+  io.out(ENABLE, RTC, 2);
+  alarm();
+  alarm();
+  assert.deepEqual([log, power.isAsleep], [['suspend', 'resume'], false]);
+  assert.equal(io.in(STATUS, 2), WAK_STS | RTC);
+});
+
+test('in S3 the power button wakes, also behind a checkpoint', () => {
+  const one = sleeper();
+  one.io.out(CONTROL, ENTER_S3, 2);
+  const other = sleeper();
+  restoreAll(other.root, saveAll(one.root));
+  other.power.powerButton.setLevel(true);
+  assert.deepEqual(other.log, ['resume']);
+  assert.equal(other.io.in(STATUS, 2), WAK_STS | PWRBTN);
 });
 
 test('a checkpoint keeps the pending carry and the interrupt', () => {

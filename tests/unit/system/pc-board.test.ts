@@ -8,6 +8,7 @@ import { IO_SPACE_BASE, PCI_CONFIG_BASE } from '../../../src/arch/x86/address-sp
 import { Gpr } from '../../../src/arch/x86/registers.ts';
 import { RegClass } from '../../../src/arch/x86/thread-context.ts';
 import { hex } from '../../../src/mem/addr.ts';
+import { PcExitCause } from '../../../src/system/pc-board.ts';
 import { MMIO, PORTS, pciPorts, TEST_DEVICE } from '../../../src/system/pc-map.ts';
 import { buildMemoryMap, type Span } from '../../../src/workload/boot/index.ts';
 import { DOCUMENT, renderMachine } from '../../../tools/machine-map.ts';
@@ -210,6 +211,35 @@ describe('the end of the machine', () => {
       act(machine);
       assert.deepEqual(await machine.until(1), { cause, code, tick: 0n });
     });
+});
+
+describe('suspend to RAM', () => {
+  const WAKING_VECTOR = 12;
+  const asleep = (vector: number) => {
+    const machine = testBoard();
+    machine.store(machine.board.layout.acpi!.facs.start + WAKING_VECTOR, vector);
+    machine.out(0x604, 0x2400, 2);
+    assert.equal(machine.interrupts.hasInit, true);
+    machine.interrupts.takeInit();
+    assert.equal(machine.interrupts.hasStartup, false);
+    machine.board.power.powerButton.setLevel(true);
+    return machine;
+  };
+
+  test('INIT stops the processor; waking starts it at the vector in FACS', () => {
+    const { interrupts } = asleep(0x9_b000);
+    assert.equal(interrupts.hasStartup, true);
+    assert.equal(interrupts.takeStartup(), 0x9b);
+  });
+
+  test('with no vector to wake at, or none that a processor starts at, the machine is reset', async () => {
+    for (const vector of [0, 0x9_b010, 0x10_0000]) {
+      const machine = asleep(vector);
+      assert.equal(machine.interrupts.hasStartup, false);
+      machine.spin();
+      assert.equal((await machine.until(1)).cause, PcExitCause.reset);
+    }
+  });
 });
 
 describe('starting', () => {

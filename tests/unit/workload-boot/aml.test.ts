@@ -78,7 +78,8 @@ describe('DSDT', () => {
   const dsdt = parseDsdt(buildDsdt(MACHINE).subarray(36));
   const resourcesOf = (path: string) => dsdt.get(`${path}._CRS`) as Resource[];
 
-  test('says how to switch off', () => {
+  test('says how to suspend and how to switch off', () => {
+    assert.deepEqual(dsdt.get('\\_S3_'), [1, 1, 0, 0]);
     assert.deepEqual(dsdt.get('\\_S5_'), [5, 5, 0, 0]);
   });
 

@@ -27,6 +27,7 @@ export const MACHINE: PcTables = {
     controlPort: 0x604,
     timerPort: 0x608,
     timerBits: 32,
+    suspendType: 1,
     softOffType: 5,
     powerButton: true,
     reset: { port: 0xcf9, value: 6 },

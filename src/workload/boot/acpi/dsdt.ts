@@ -34,12 +34,17 @@ export function buildDsdt(machine: PcTables): Uint8Array {
     ...keyboardController(machine),
     ...(machine.hpet === undefined ? [] : [hpet(machine.hpet)]),
   ];
-  return buildTable('DSDT', REVISION, bytes(softOff(machine.power.softOffType), scope('\\_SB', ...devices)));
+  const { suspendType, softOffType } = machine.power;
+  const states = [
+    ...(suspendType === undefined ? [] : [sleepState('\\_S3', suspendType)]),
+    sleepState('\\_S5', softOffType),
+  ];
+  return buildTable('DSDT', REVISION, bytes(...states, scope('\\_SB', ...devices)));
 }
 
-/** \_S5: SLP_TYP of PM1a_CNT and PM1b_CNT for soft-off, two reserved elements. */
-function softOff(type: number): Aml {
-  return name('\\_S5', pack(integer(type), integer(type), integer(0), integer(0)));
+/** SLP_TYP of PM1a_CNT and PM1b_CNT for a sleep state, two reserved elements. */
+function sleepState(state: string, type: number): Aml {
+  return name(state, pack(integer(type), integer(type), integer(0), integer(0)));
 }
 
 /** A device with a plug-and-play identifier and fixed resources. */

@@ -92,7 +92,7 @@ function flags({ power }: PcTables): number {
     Flag.PROC_C1 |
     (power.powerButton ? 0 : Flag.NO_POWER_BUTTON) |
     Flag.NO_SLEEP_BUTTON |
-    Flag.NO_FIXED_RTC |
+    (power.suspendType === undefined ? Flag.NO_FIXED_RTC : 0) |
     (power.timerBits === 32 ? Flag.TIMER_32_BITS : 0) |
     Flag.RESET_REGISTER
   );

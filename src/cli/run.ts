@@ -53,6 +53,7 @@ const OPTIONS = {
   outdir: value('DIR', 'write stats.txt, stats.json and config.json there', text, undefined),
   'dump-state': SESSION_OPTIONS['dump-state'],
   summary: SESSION_OPTIONS.summary,
+  param: SESSION_OPTIONS.param,
   'debug-flags': SESSION_OPTIONS['debug-flags'],
   'debug-file': SESSION_OPTIONS['debug-file'],
 };

@@ -2,7 +2,7 @@
 
 import { parseTime } from '../sim/params.ts';
 import { asTick, MAX_TICK, type Tick } from '../sim/tick.ts';
-import { flag, integer, type OptionValues, text, value } from './options.ts';
+import { flag, integer, list, type OptionValues, text, value } from './options.ts';
 import type { SessionOptions } from './session.ts';
 
 const MAX_SEED = BigInt(Number.MAX_SAFE_INTEGER);
@@ -12,6 +12,11 @@ export const SESSION_OPTIONS = {
   'max-ticks': value('TICKS', 'stop at this tick, or time such as 10ms; status 124', parseTicks, undefined),
   'dump-state': value('FILE', 'write the final architectural state there, as JSON', text, undefined),
   summary: flag('print what the simulator saw to standard error at the end'),
+  param: list(
+    'ASSIGNMENT',
+    'set a parameter by its path, such as board.cpu.hostFactor=2 (paths and values: config.json)',
+    text,
+  ),
   'debug-flags': value('LIST', 'trace, for example Kvm,SyscallAll,-KvmIO', text, ''),
   'debug-file': value('FILE', 'where traces go (default: standard error)', text, undefined),
 };
@@ -25,6 +30,7 @@ export function sessionOptions(
     outdir: values.outdir,
     dumpState: values['dump-state'],
     maxTick: values['max-ticks'],
+    params: values.param,
     debugFlags: values['debug-flags'],
     debugFile: values['debug-file'],
   };

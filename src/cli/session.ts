@@ -35,6 +35,8 @@ export interface SessionOptions {
   /** File for the final architectural state. */
   readonly dumpState: string | undefined;
   readonly maxTick: Tick | undefined;
+  /** Parameters by path: `board.cpu.hostFactor=2`. */
+  readonly params?: readonly string[];
   readonly debugFlags: string;
   /** File for trace lines; undefined: standard error. */
   readonly debugFile: string | undefined;
@@ -142,6 +144,7 @@ class Session<M extends Machine> {
     this.#trace = trace;
     this.#checkpoints = [...(options.checkpoints ?? [])].sort((a, b) => (a.tick < b.tick ? -1 : 1));
     const root = new Root({
+      overrides: options.params ?? [],
       debugFlags: options.debugFlags,
       traceSink: trace === undefined ? (line) => sayRaw(`${line}\n`) : (line) => trace.writeLine(line),
       warnSink: say,
@@ -150,6 +153,7 @@ class Session<M extends Machine> {
     const isTracing = options.debugFlags !== '' && trace === undefined;
     this.#progress = isTracing || options.progress === false ? undefined : ProgressLine.onTerminal();
     this.#machine = build({ root, progress: this.#progress });
+    root.overrides.checkAllTaken();
     this.#simulator = new Simulator(root, { realTime: options.realTime ?? false });
   }
 

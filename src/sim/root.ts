@@ -7,6 +7,7 @@ import { applyDebugFlags, noDebugFlags } from './debug-flags.ts';
 import { DrainManager } from './drain.ts';
 import { EventQueue, Priority, SimEvent } from './event-queue.ts';
 import type { ExitEvent } from './exit-event.ts';
+import { ParamOverrides } from './param-overrides.ts';
 import type { ParamInputs, ParamValues } from './params.ts';
 import { declareParams, int } from './params.ts';
 import { RootStats } from './root-stats.ts';
@@ -25,6 +26,8 @@ export const ROOT_PARAMS = declareParams({
 
 /** What a simulation takes from its host. All have working defaults but none is hidden: pass your own. */
 export interface RootOptions extends ParamInputs<typeof ROOT_PARAMS> {
+  /** Parameters of objects by path, over those that their makers give: `board.cpu.hostFactor=2`. */
+  readonly overrides?: readonly string[];
   /** A list such as `Kvm,-KvmIO`. */
   readonly debugFlags?: string;
   /** Receives trace lines without line ends; default: standard error. */
@@ -53,6 +56,7 @@ export interface InstructionSource {
 
 export class Root extends SimObject {
   readonly params: ParamValues<typeof ROOT_PARAMS>;
+  readonly overrides: ParamOverrides;
   readonly drainManager: DrainManager;
   readonly trouble: Trouble;
   readonly slice: Slice;
@@ -70,6 +74,7 @@ export class Root extends SimObject {
   constructor(options: RootOptions = {}) {
     const queue = new EventQueue('root.eventQueue');
     super(null, 'root', { eventQueue: queue, debug: noDebugFlags() });
+    this.overrides = new ParamOverrides(options.overrides ?? []);
     this.params = this.resolveParams(ROOT_PARAMS, options.seed === undefined ? {} : { seed: options.seed });
     this.trouble = new Trouble(options.warnSink ?? toStandardError);
     this.#traceSink = options.traceSink ?? toStandardError;

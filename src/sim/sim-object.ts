@@ -99,10 +99,10 @@ export abstract class SimObject {
     for (const child of this.#children.values()) yield* child.descendants();
   }
 
-  /** Checks parameters and remembers them for `config.json`; call it in the constructor. */
+  /** Checks parameters, the user's own first, and keeps them for `config.json`. For constructors, once per declaration. */
   protected resolveParams<D extends ParamDeclarations>(declared: D, given: ParamInputs<D>): ParamValues<D> {
-    const values = resolveParams(this.path, declared, given);
-    this.#params = values;
+    const values = resolveParams(this.path, declared, this.root.overrides.over(this.path, declared, given));
+    this.#params = { ...this.#params, ...values };
     return values;
   }
 

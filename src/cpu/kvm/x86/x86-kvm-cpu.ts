@@ -19,7 +19,6 @@ import { KVM_RUN_HYPERCALL_RET_OFFSET } from '../../../host/kvm/run.ts';
 import type { X86Vcpu } from '../../../host/kvm/vcpu.ts';
 import type { PhysAddr } from '../../../mem/addr.ts';
 import type { ParamValues } from '../../../sim/params.ts';
-import { resolveParams } from '../../../sim/params.ts';
 import type { DrainAnswer, SimObject } from '../../../sim/sim-object.ts';
 import { clockPeriodTicks, type Ticks, ZERO_TICKS } from '../../../sim/tick.ts';
 import { fatal, panic } from '../../../sim/trouble.ts';
@@ -78,7 +77,7 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
     this.#wiring = wiring;
     this.#userFeatures = userFeatures(wiring.kvm.supportedCpuid);
     const own = { useXSave, tsc, tscDrift, kvmClock, showHypervisor, apicId, cpuCount };
-    this.x86Params = resolveParams(this.path, X86_KVM_CPU_PARAMS, own);
+    this.x86Params = this.resolveParams(X86_KVM_CPU_PARAMS, own);
     this.#clock = makeParavirtualClock(wiring, {
       isWanted: this.x86Params.kvmClock,
       tsc: this.#tscPolicy,

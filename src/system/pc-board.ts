@@ -299,15 +299,14 @@ export class PcBoard extends SimObject {
     return { irq: input, gsi: input };
   }
 
-  #suspendToRam({ bus, localApic }: InterruptControllers): SuspendToRam {
+  #suspendToRam({ bus }: InterruptControllers): SuspendToRam {
     const lost = (reason: string): void => {
       this.root.trouble.warn(this.path, `woken from S3, but ${reason}: the machine is reset`);
       this.root.exitSimLoop(PcExitCause.reset);
     };
     const { memory } = this;
     const facs = (): number => this.layout.acpi!.facs.start;
-    const bootProcessor = { id: BOOT_PROCESSOR, localApic };
-    return suspendToRam({ bus, memory, facs, bootProcessor, lost });
+    return suspendToRam({ bus, memory, facs, bootProcessor: BOOT_PROCESSOR, lost });
   }
 
   /** PIT, RTC and HPET. In legacy replacement mode the HPET has the interrupts of the other two. */

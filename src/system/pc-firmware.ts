@@ -33,9 +33,9 @@ export interface PcFacts {
   readonly ioApicId: number;
   /** The low half of the HPET's capability register. */
   readonly hpetCapabilities: number;
-  /** SLP_TYP of soft-off. */
   /** SLP_TYP of S3; undefined: the machine has none. */
   readonly suspendType?: number;
+  /** SLP_TYP of soft-off. */
   readonly softOffType: number;
   /** Index of the century's byte in CMOS. */
   readonly centuryRegister: number;

@@ -46,7 +46,7 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu>
   #guestRun: GuestRun | undefined;
   readonly #registers: LazyRegisters;
   readonly #idleSince = new TickMark();
-  #draining = false;
+  protected isDraining = false;
   #serving = false;
   /** The exit being served is an instruction that KVM retires at the next entry. */
   #owesCompletion = false;
@@ -89,15 +89,17 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu>
 
   override startup(): void {
     this.#port.verifyMemoryMode();
+    // A simulation that has been restored starts once more, with the vCPU that it has.
+    if (this.#vcpu !== undefined) {
+      this.#theRun().checkInstructionStops();
+      return;
+    }
     const vcpu = this.#parts.createVcpu();
     this.#vcpu = vcpu;
     const { usePerf, usePerfOverflow, hostFreq, hostFactor } = this.params;
-    const host = this.#parts.attach(vcpu, { usePerfOverflow });
-    const { systemInstructions } = this.#parts;
-    const instructionEvents = [
-      this.thread.instructionEvents,
-      ...(systemInstructions ? [systemInstructions] : []),
-    ];
+    const host = this.#parts.attach(vcpu, { usePerf, usePerfOverflow });
+    const { systemInstructions: system } = this.#parts;
+    const instructionEvents = [this.thread.instructionEvents, ...(system ? [system] : [])];
     const run = new GuestRun({ vcpu, host, cpu: this, usePerf, hostFreq, hostFactor, instructionEvents });
     this.#guestRun = run;
     if (this.debug.Kvm && !run.countsInstructions)
@@ -165,7 +167,7 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu>
     this.thread.status = 'active';
     this.stats.numCycles.inc(Math.floor(this.eventQueue.ticksSince(this.#idleSince) / this.#periodTicks));
     if (this.kvmState === 'RunningMmioPending') this.#ticking.whileWaiting(false);
-    if (!this.#draining && !this.isSwitchedOut && this.kvmState === 'Idle') this.#ticking.run();
+    if (!this.isDraining && !this.isSwitchedOut && this.kvmState === 'Idle') this.#ticking.run();
   }
 
   override suspendContext(): void {
@@ -184,10 +186,9 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu>
   }
 
   // ---- drain, switch ----
-
   override drain(): DrainAnswer {
     if (this.isSwitchedOut) return 'drained';
-    this.#draining = true;
+    this.isDraining = true;
     if (this.kvmState === 'Running' && this.isArchDrained()) this.#ticking.idle();
     if (this.kvmState !== 'Idle') return 'draining';
     this.readState(this.allClasses);
@@ -195,7 +196,7 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu>
   }
 
   override drainResume(): void {
-    this.#draining = false;
+    this.isDraining = false;
     if (this.isSwitchedOut) return;
     this.#port.verifyMemoryMode();
     if (this.thread.status === 'active' && this.kvmState === 'Idle') this.#ticking.run();
@@ -212,19 +213,20 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu>
     this.readState(this.allClasses);
   }
 
-  /** The state is written to KVM at once, so that what it refuses is refused here. */
+  /** The state is written to KVM at once: what it takes by ioctl and refuses is refused here. */
   override takeOverFrom(old: BaseCpu<TC>): void {
     this.#mustBeDrained('switched in');
     super.takeOverFrom(old);
     this.#port.port.takeOverFrom(old.dataPort);
     this.#registers.tcIsNewer();
     this.eventQueue.mark(this.#idleSince);
+    this.#guestRun?.checkInstructionStops();
     if (this.thread.status !== 'halted') this.#storeDirty(true);
   }
 
   // ---- the tick ----
 
-  /** Asked by the runner: nothing of KVM's is written before this. */
+  /** Asked by the runner, with the registers written: the last that happens in front of the guest. */
   beforeEntry(_letters: number): boolean {
     this.deliverInterrupts();
     return this.kvmState !== 'Idle';
@@ -265,7 +267,7 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu>
   allAnswered(): void {
     if (this.kvmState !== 'RunningMmioPending') return;
     this.#ticking.answered();
-    if (this.#draining) this.#tryDrain();
+    if (this.isDraining) this.#tryDrain();
   }
 
   /**
@@ -276,7 +278,7 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu>
     const { slice, eventQueues } = this.root;
     for (;;) {
       const delay = this.#step();
-      if (this.#draining) this.#tryDrain();
+      if (this.isDraining) this.#tryDrain();
       // A service that suspended and woke the thread has scheduled the tick already.
       if (this.kvmState === 'RunningMmioPending') this.#ticking.waitAtLeast(delay);
       if (!this.#ticking.needsTick || this.#ticking.isScheduled) return;
@@ -323,12 +325,11 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu>
       this.stats.numExitSignal.inc();
       this.#toWhenAnswered('Running');
     } else this.#ticking.to('RunningService');
-    if (debug.KvmRun)
-      this.trace(
-        'KvmRun',
-        `${run.endedBySignal ? 'signal' : `exit ${this.vcpu.run.exitReason}`} after ${delay} ticks`,
-      );
-    if (run.instructions > 0) run.serviceInstructionEvents();
+    if (debug.KvmRun) {
+      const end = run.endedBySignal ? 'signal' : `exit ${this.vcpu.run.exitReason}`;
+      this.trace('KvmRun', `${end} after ${delay} ticks`);
+    }
+    if (run.instructions > 0 || run.isInstructionEventDue) run.serviceInstructionEvents();
     return delay;
   }
 
@@ -361,7 +362,7 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu>
    */
   #ticksToRun(): number {
     if (this.thread.status !== 'active') return 0;
-    if (this.#draining) return this.kvmState === 'Running' && !this.isArchDrained() ? DRAIN_RUN_TICKS : 0;
+    if (this.isDraining) return this.kvmState === 'Running' && !this.isArchDrained() ? DRAIN_RUN_TICKS : 0;
     if (this.#theRun().isInstructionEventDue) return 0;
     return this.eventQueue.ticksToNext();
   }

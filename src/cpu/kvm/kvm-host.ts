@@ -16,7 +16,9 @@ export function attachVcpu(vcpu: X86Vcpu, warn: (message: string) => void, wants
   const signal = new ControlSignal();
   vcpu.setSignalMask(signal.entryMask());
   const frequencyHz = vcpu.getTscKhz() * 1000;
-  const { counters, whyNoCounters } = openCounters(signal, warn);
+  const { counters, whyNoCounters } = wants.usePerf
+    ? openCounters(signal, warn)
+    : { counters: undefined, whyNoCounters: 'usePerf is off' };
   if (wants.usePerfOverflow && counters === undefined)
     throw new FatalError(
       `usePerfOverflow: ${whyNoCounters}; leave the option out: a timer bounds the runs then`,

@@ -47,6 +47,8 @@ export interface HostParts {
 
 /** What the thread of a vCPU is to be equipped with. */
 export interface HostWants {
+  /** Count by hardware counters, if the host has them. */
+  readonly usePerf: boolean;
   /** Bound a run by an overflow of the cycle counter, not by a POSIX timer. */
   readonly usePerfOverflow: boolean;
 }

@@ -36,6 +36,8 @@ const events = {
 };
 const TMR_STS = 0x0001;
 const ENABLES = 0x0721;
+/** Power button and RTC. */
+const WAKES = 0x0500;
 
 export const PM1A_EVENT_REGISTERS = {
   status: reg({
@@ -90,7 +92,7 @@ export class AcpiPm extends PioDevice {
   readonly sci = new OutputPin();
   /** A rising edge is a press of the button. */
   readonly powerButton: PinSink;
-  /** The RTC's interrupt: while the machine is asleep, a rising edge wakes it if RTC_EN says so. */
+  /** The RTC's interrupt: a rising edge sets RTC_STS, and wakes the machine if RTC_EN says so. */
   readonly rtcAlarm: PinSink;
   readonly params: ParamValues<typeof PARAMS>;
   readonly #clock = new ExactClock(PM_TIMER_HZ);
@@ -180,6 +182,8 @@ export class AcpiPm extends PioDevice {
     } else if (type === this.params.s3SleepType && this.#suspendToRam !== undefined) {
       this.#isAsleep.value = true;
       this.#suspendToRam.suspend();
+      // What came between the last look and this write.
+      if ((this.#status & this.#event.get('enable') & WAKES) !== 0) this.#wake();
     } else {
       this.warnOnce(`sleep type ${type} is no state that this machine has; it stays awake`, `sleep ${type}`);
     }
@@ -201,13 +205,12 @@ export class AcpiPm extends PioDevice {
     this.#update();
   }
 
-  /** RTC_STS is for waking only: an operating system that is awake has the RTC's own interrupt. */
   #setAlarm(level: boolean): void {
     const isAlarm = level && !this.#alarmLevel.value;
     this.#alarmLevel.value = level;
-    if (!isAlarm || !this.#isAsleep.value || this.#event.field('enable', 'rtc') === 0) return;
+    if (!isAlarm) return;
     this.#event.setField('status', 'rtc', 1);
-    this.#wake();
+    if (this.#event.field('enable', 'rtc') !== 0) this.#wake();
     this.#update();
   }
 

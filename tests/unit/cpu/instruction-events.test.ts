@@ -83,10 +83,11 @@ test('other exits on the way do not move the stop', async () => {
   assert.equal(m.cpu.thread.instructionEvents.count, 1000);
 });
 
-test('a stop that is due lets KVM complete an instruction and execute nothing new', async () => {
+test('a stop that is due lets KVM complete an instruction, executes nothing new and is served', async () => {
   const m = countingMachine(0);
   m.at(0, () => m.cpu.scheduleInstStop(0, 'at once'));
-  await m.run(10_000_000);
+  const exit = await m.run(10_000_000);
+  assert.equal(exit.cause, 'at once');
   assert.ok(m.vcpu.entries.every(({ immediateExit }) => immediateExit));
 });
 

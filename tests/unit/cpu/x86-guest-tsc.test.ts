@@ -2,12 +2,14 @@
 // the bound, and that it never goes backwards. SDM vol. 3 §17.17.
 
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { MsrIndex } from '../../../src/arch/x86/msrs.ts';
 import { RegClass } from '../../../src/arch/x86/thread-context.ts';
-import { KvmCap, KvmExitReason } from '../../../src/host/kvm/abi.ts';
+import { KVM_RUN_EXIT_OFFSET, KvmCap, KvmExitLayouts, KvmExitReason } from '../../../src/host/kvm/abi.ts';
 import { type FakeFullSystemOptions, fakeFullSystem } from '../../support/fake-full-system.ts';
 import { FAKE_KVM, FakeVcpu, type Step } from '../../support/fake-vcpu.ts';
+import { scratchDirectory } from '../../support/hypertick.ts';
 
 const US = 1000;
 const TICKS_PER_US = 1e6;
@@ -198,4 +200,79 @@ test('a KVM that moves the TSC by no means leaves the host’s, and that is said
   assert.ok(seen[0]! >= 7_000_000_000_000n);
   assert.match(m.warnings.join(), /does not move the TSC/);
   assert.ok(m.cpu.readTsc() >= seen[1]!);
+});
+
+const haltFor: Step = (vcpu) => {
+  vcpu.time.advance(10 * US);
+  return vcpu.exit(KvmExitReason.HLT);
+};
+const SECOND = 1e12;
+
+test('a guest that sleeps beyond the epoch, or is at work when it ends, sees simulated time', async () => {
+  for (const wakeUp of [1001 * SECOND, 1000 * SECOND - 20 * TICKS_PER_US]) {
+    const seen: bigint[] = [];
+    const m = machine([haltFor, ...Array.from({ length: 6 }, () => reading(seen, 10 * US)), FakeVcpu.spin]);
+    m.at(wakeUp, () => m.cpu.activateContext());
+    await m.run(wakeUp + 200 * TICKS_PER_US);
+    assert.equal(seen.length, 12);
+    assertForwards(seen);
+    for (const [i, value] of seen.entries()) {
+      const simulated = wakeUp / 1000 + 10_000 * Math.ceil(i / 2);
+      assert.ok(Math.abs(Number(value) - simulated) < 50_000, `${value} instead of ${simulated}`);
+    }
+  }
+});
+
+test('drained in its sleep once more, the machine has the counter of that moment, and not of the first time', async () => {
+  const m = machine([reading([], 10 * US), haltFor]);
+  const counter = (): bigint => m.cpu.readState(RegClass.msr).msr(MsrIndex.TSC)!;
+  for (const seconds of [10, 60]) {
+    await m.run(seconds * SECOND);
+    await m.simulator.drain();
+    assert.equal(counter(), BigInt(seconds * 1e9));
+  }
+});
+
+/** A machine with KVM's clock; what it is set to goes to `sets`. */
+const withClock = (script: readonly Step[], sets: bigint[], prepare?: FakeFullSystemOptions['prepare']) =>
+  machine(script, {
+    wiring: { clock: { setClock: (ns) => sets.push(ns), startSeconds: 0 } },
+    ...(prepare === undefined ? {} : { prepare }),
+  });
+
+test('KVM’s clock goes on in simulated time behind a restore, whether the TSC can be moved or not', async (t) => {
+  const directory = join(scratchDirectory(t), 'saved');
+  const saved = withClock([reading([], 10 * US), haltFor, reading([], 10 * US), FakeVcpu.spin], []);
+  saved.at(10 * SECOND, () => saved.cpu.activateContext());
+  await saved.run(10 * SECOND + 50 * TICKS_PER_US);
+  await saved.simulator.checkpoint(directory);
+  const fixed = (vcpu: FakeVcpu): void => {
+    vcpu.tscOffset = undefined;
+    vcpu.tscMovesByMsr = false;
+  };
+  for (const prepare of [undefined, fixed]) {
+    const sets: bigint[] = [];
+    const restored = withClock([reading([], 10 * US), FakeVcpu.spin], sets, prepare);
+    restored.simulator.restore(directory);
+    await restored.run(10 * SECOND + 300 * TICKS_PER_US);
+    const clock = Number(sets.at(-1));
+    assert.ok(Math.abs(clock - 10e9) < 1e6, `${clock} ns at 10 s`);
+  }
+});
+
+test('a guest that writes its TSC does not move KVM’s clock', async () => {
+  const sets: bigint[] = [];
+  const write: Step = (vcpu) => {
+    const { at } = KvmExitLayouts.msr;
+    vcpu.time.advance(10 * US);
+    vcpu.run.view.setUint32(KVM_RUN_EXIT_OFFSET + at.index, MsrIndex.TSC, true);
+    vcpu.run.view.setBigUint64(KVM_RUN_EXIT_OFFSET + at.data, 3_600_000_000_000n, true);
+    return vcpu.exit(KvmExitReason.X86_WRMSR);
+  };
+  const m = withClock([reading([], 10 * US), write, reading([], 10 * US), FakeVcpu.spin], sets);
+  await m.run(300 * TICKS_PER_US);
+  assert.ok(
+    sets.every((ns) => ns < 1_000_000n),
+    sets.join(),
+  );
 });

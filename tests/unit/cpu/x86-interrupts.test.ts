@@ -6,10 +6,10 @@ import { test } from 'node:test';
 import { Activity, activityOf } from '../../../src/arch/x86/processor-reset.ts';
 import { Gpr, Rflags, Seg } from '../../../src/arch/x86/registers.ts';
 import { EVENT, OFFSET, RegClass } from '../../../src/arch/x86/thread-context.ts';
-import { KvmExitReason } from '../../../src/host/kvm/abi.ts';
+import { KVM_RUN_EXIT_OFFSET, KvmExitLayouts, KvmExitReason } from '../../../src/host/kvm/abi.ts';
 import { KvmSyncX86, KvmVcpuEventParts, KvmVcpuEvents } from '../../../src/host/kvm/abi-x86.ts';
 import { exitReady, fakeFullSystem, halt } from '../../support/fake-full-system.ts';
-import { FakeVcpu, type Step } from '../../support/fake-vcpu.ts';
+import { EINTR, FakeVcpu, type Step } from '../../support/fake-vcpu.ts';
 
 const WINDOW = KvmExitReason.IRQ_WINDOW_OPEN;
 const SIGNAL = KvmExitReason.INTR;
@@ -27,6 +27,9 @@ function watching(windows: boolean[], step: Step): Step {
 function enableInterrupts(m: ReturnType<typeof fakeFullSystem>): void {
   m.cpu.modifyState(RegClass.general).rflags = Rflags.FIXED | Rflags.IF;
 }
+
+/** IA32_X2APIC_APICID */
+const X2APIC_ID = 0x802;
 
 test('an external interrupt is injected when KVM is ready, and acknowledged once', async () => {
   const m = fakeFullSystem([exitReady(SIGNAL, true), FakeVcpu.spin]);
@@ -161,7 +164,31 @@ test('INIT resets what the manual says and parks the processor: the entry does n
   assert.equal(tc.rip, 0xfff0n);
   assert.equal(tc.u32[OFFSET.mxcsr >> 2], 0x1fc0, 'INIT leaves SSE alone');
   assert.equal(activityOf(tc), Activity.waitForSipi);
-  assert.equal(m.cpu.isHaltedForGood, false);
+  assert.equal(m.cpu.isHaltedForGood, true, 'nobody else is there to send STARTUP');
+});
+
+test('INIT comes behind the instruction that KVM still has to complete', async () => {
+  const readMsr: Step = (vcpu) => {
+    vcpu.time.advance(100);
+    vcpu.run.view.setUint32(KVM_RUN_EXIT_OFFSET + KvmExitLayouts.msr.at.index, X2APIC_ID, true);
+    return vcpu.exit(KvmExitReason.X86_RDMSR);
+  };
+  const m = fakeFullSystem([readMsr, () => EINTR, FakeVcpu.spin]);
+  m.apic.msrs.set(X2APIC_ID, 0n);
+  const { apic } = m;
+  const readAndInit = apic.readMsr.bind(apic);
+  apic.readMsr = (index) => {
+    apic.init = true;
+    return readAndInit(index);
+  };
+  await m.run(1_000_000);
+  assert.deepEqual(
+    m.vcpu.entries.map(({ immediateExit }) => immediateExit),
+    [false, true],
+    'the second entry completes RDMSR and executes nothing',
+  );
+  assert.deepEqual(apic.log, [`rdmsr 0x${X2APIC_ID.toString(16)}`, 'init']);
+  assert.equal(m.cpu.kvmState, 'Idle');
 });
 
 test('STARTUP starts a parked processor at its page; nothing else does', async () => {

@@ -7,7 +7,7 @@ import { describe, test } from 'node:test';
 import { IO_SPACE_BASE, PCI_CONFIG_BASE } from '../../../src/arch/x86/address-spaces.ts';
 import { Gpr } from '../../../src/arch/x86/registers.ts';
 import { RegClass } from '../../../src/arch/x86/thread-context.ts';
-import { hex } from '../../../src/mem/addr.ts';
+import { asPhysAddr, hex } from '../../../src/mem/addr.ts';
 import { PcExitCause } from '../../../src/system/pc-board.ts';
 import { MMIO, PORTS, pciPorts, TEST_DEVICE } from '../../../src/system/pc-map.ts';
 import { buildMemoryMap, type Span } from '../../../src/workload/boot/index.ts';
@@ -226,14 +226,25 @@ describe('suspend to RAM', () => {
     return machine;
   };
 
-  test('INIT stops the processor; waking starts it at the vector in FACS', () => {
-    const { interrupts } = asleep(0x9_b000);
+  test('INIT stops the processor; waking starts it at a jump to the vector in FACS', () => {
+    const { interrupts, board } = asleep(0x9_b234);
     assert.equal(interrupts.hasStartup, true);
-    assert.equal(interrupts.takeStartup(), 0x9b);
+    const jump = new Uint8Array(5);
+    board.memory.read(asPhysAddr(interrupts.takeStartup() << 12), jump);
+    assert.deepEqual([...jump], [0xea, 0x04, 0x00, 0x23, 0x9b], 'jmp 9b23:0004');
   });
 
-  test('with no vector to wake at, or none that a processor starts at, the machine is reset', async () => {
-    for (const vector of [0, 0x9_b010, 0x10_0000]) {
+  test('woken before it has come to rest, the processor starts all the same', () => {
+    const machine = testBoard();
+    machine.store(machine.board.layout.acpi!.facs.start + WAKING_VECTOR, 0x9_b000);
+    machine.out(0x604, 0x2400, 2);
+    machine.board.power.powerButton.setLevel(true);
+    machine.interrupts.takeInit();
+    assert.equal(machine.interrupts.hasStartup, true);
+  });
+
+  test('with no vector to wake at, or none in the reach of real mode, the machine is reset', async () => {
+    for (const vector of [0, 0x10_0000]) {
       const machine = asleep(vector);
       assert.equal(machine.interrupts.hasStartup, false);
       machine.spin();

@@ -143,19 +143,22 @@ export class GuestTsc {
     if (value === this.#shown) return;
     this.#shown = value;
     // The host's counter runs on; it must only not be behind what the guest has seen.
-    if (this.#policy === 'host' && this.read() >= value) return;
-    this.#begin(value);
+    if (this.#policy === 'host' && this.read() >= value) this.#setClock();
+    else this.#begin(value);
   }
 
   /** Before each entry. Hot path. */
   beforeEntry(): void {
     if (this.#policy === 'host') return;
-    const here = this.#inGuest(this.#freshNow());
+    // First: it may move the epoch on.
     const simulated = this.#simulated();
+    const here = this.#inGuest(this.#freshNow());
     if (Math.abs(here - simulated) <= this.#boundCycles) return;
     // Ahead of simulated time it can only be held: where it was when the guest was left.
     const wanted = Math.max(simulated, this.#seenCycles);
-    if (Math.abs(wanted - here) > this.#boundCycles / HOLD_FRACTION) this.#moveTo(wanted, here);
+    if (Math.abs(wanted - here) <= this.#boundCycles / HOLD_FRACTION) return;
+    this.#moveTo(wanted, here);
+    this.#setClock();
   }
 
   /** After each entry. Hot path. */
@@ -172,6 +175,7 @@ export class GuestTsc {
     const atLeast = Number(value - this.#epoch) + this.#doubtNs * this.#hostCyclesPerNs;
     this.#moveTo(atLeast, this.#inGuest(this.#options.now()));
     this.#setEpoch(value);
+    this.#setClock();
   }
 
   /** Simulated time since the epoch, in cycles. */
@@ -247,14 +251,16 @@ export class GuestTsc {
       this.#writeMsr(this.#readMsr() + BigInt(cycles));
       this.#calibrate();
     }
-    this.#setClock();
   }
 
+  /** The clock is as far ahead of simulated time as the counter is. One that cannot be moved is no measure of it. */
   #setClock(): void {
     const { clock, queue, now } = this.#options;
     if (clock === undefined) return;
+    const simulated = this.#simulated();
     const nowNs = now();
-    const leadNs = (this.#inGuest(nowNs) - this.#simulated()) / this.#hostCyclesPerNs;
+    const lead = this.#mover === 'none' ? 0 : this.#inGuest(nowNs) - simulated;
+    const leadNs = lead / this.#hostCyclesPerNs;
     clock.set(Number(queue.curTick) / TICKS_PER_NS + leadNs, nowNs, this.#exitNs);
   }
 

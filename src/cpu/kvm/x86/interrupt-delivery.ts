@@ -90,15 +90,17 @@ export class InterruptDelivery {
     if (!controller.isPending) return false;
     const tc = this.#cpu.readState(RegClass.general);
     if (activityOf(tc) === Activity.waitForSipi) return controller.hasStartup;
-    if (controller.hasInit || controller.hasNmi) return true;
+    if (controller.hasInit) return true;
+    if (controller.hasNmi && this.#cpu.readState(RegClass.events).u8[NMI_MASKED] === 0) return true;
     return controller.hasExternal && (tc.rflags & Rflags.IF) !== 0;
   }
 
   /**
    * Right before an entry. May suspend the thread, which cancels the entry. Hot path.
    * @param isDraining nothing new gets in: what is half delivered shall reach an instruction boundary
+   * @param owesCompletion KVM is in the middle of an instruction that has made an exit
    */
-  beforeEntry(isDraining: boolean): void {
+  beforeEntry(isDraining: boolean, owesCompletion = false): void {
     const controller = this.#controller;
     const { run } = this.#vcpu;
     this.#cr8InKvm = controller.cr8;
@@ -112,8 +114,11 @@ export class InterruptDelivery {
     }
     run.requestInterruptWindow = false;
     if (this.#isParked() || !controller.isPending) return;
-    if (controller.hasInit) this.#init();
-    else if (controller.hasNmi) this.#nmi();
+    if (controller.hasInit) {
+      // KVM would complete the instruction in the registers behind INIT: that comes first, in an entry of its own.
+      if (owesCompletion) run.setImmediateExit(true);
+      else this.#init();
+    } else if (controller.hasNmi) this.#nmi();
     else if (controller.hasExternal) this.#external();
     // STARTUP to a processor that does not wait for it is lost (SDM vol. 3 §8.4.4.1).
     else if (controller.hasStartup) controller.takeStartup();

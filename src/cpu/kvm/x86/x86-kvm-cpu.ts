@@ -61,7 +61,6 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
   #delivery: InterruptDelivery | undefined;
   #tsc: GuestTsc | undefined;
   readonly #clock: ParavirtualClock | undefined;
-  #isDraining = false;
   readonly #accessPort: AccessPort = (address, data, at, sizeBytes, isWrite) =>
     this.access(address, data, at, sizeBytes, isWrite);
 
@@ -124,7 +123,7 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
   }
 
   protected override setUpVcpu(vcpu: X86Vcpu): void {
-    const { kvm, irqchip } = this.#wiring;
+    const { kvm, irqchip, interrupts } = this.#wiring;
     const image = new Uint8Array(vcpu.xsaveSizeBytes);
     const tscKhz = this.#guestCpuid.giveTo(vcpu, {
       tscFactor: this.#tscPolicy === 'simulated' ? this.params.hostFactor : 1,
@@ -145,16 +144,11 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
     this.#transfer = transfer;
     this.#tsc = this.#makeTsc(vcpu, tscKhz);
     irqchip?.vcpuCreated(this.x86Params.apicId, vcpu);
-    const { interrupts } = this.#wiring;
     if (this.os === undefined) {
+      const { signature } = this.#guestCpuid;
+      const store = (classes: number): void => transfer.store(classes);
       if (interrupts !== undefined)
-        this.#delivery = new InterruptDelivery(
-          this,
-          vcpu,
-          interrupts,
-          this.#guestCpuid.signature,
-          (classes) => transfer.store(classes),
-        );
+        this.#delivery = new InterruptDelivery(this, vcpu, interrupts, signature, store);
       return;
     }
     const stub = this.#theStub();
@@ -188,9 +182,14 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
     return activityOf(this.context) !== Activity.active;
   }
 
-  /** HLT with interrupts off: nothing but an NMI or INIT, which no device here sends by itself, can end it. */
+  /**
+   * HLT with interrupts off, or INIT on the only processor, which nobody can send STARTUP. Devices that are wired to send an NMI
+   * are not thought of.
+   */
   get isHaltedForGood(): boolean {
-    if (!this.#isStopped || activityOf(this.context) !== Activity.halted) return false;
+    if (!this.#isStopped) return false;
+    if (activityOf(this.context) === Activity.waitForSipi)
+      return this.x86Params.cpuCount === 1 && !(this.#wiring.interrupts?.hasStartup ?? true);
     return (this.readState(RegClass.general).rflags & Rflags.IF) === 0;
   }
 
@@ -210,19 +209,22 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
   }
 
   protected override deliverInterrupts(): void {
-    this.#delivery?.beforeEntry(this.#isDraining);
+    this.#delivery?.beforeEntry(this.isDraining, this.kvmState === 'RunningServiceCompletion');
     this.#tsc?.beforeEntry();
   }
 
   // ---- drain, switch ----
 
   override drain(): DrainAnswer {
-    this.#isDraining = true;
-    return super.drain();
+    const answer = super.drain();
+    const isOurs = !this.isSwitchedOut && !(this.tcDirty & RegClass.msr);
+    // The counter has run on since the registers were read.
+    if (answer === 'drained' && isOurs && this.#tsc !== undefined)
+      this.context.setMsr(MsrIndex.TSC, this.#tsc.show());
+    return answer;
   }
 
   override drainResume(): void {
-    this.#isDraining = false;
     super.drainResume();
     // What came while nobody could be woken: during the drain, or before a restored system had a vCPU.
     if (!this.isSwitchedOut && this.#isStopped) this.wakeup();

@@ -17,7 +17,10 @@ export class MessageLatches {
   };
   readonly #isBootstrap: boolean;
 
-  /** @param isBootstrap the bootstrap processor does not wait for STARTUP after RESET and INIT */
+  /**
+   * @param isBootstrap the bootstrap processor does not wait for STARTUP after RESET. After INIT a real one would execute
+   *   the BIOS (SDM vol. 3A §8.4.2); there is none here, and it waits like the others
+   */
   constructor(isBootstrap: boolean) {
     this.#isBootstrap = isBootstrap;
   }
@@ -39,7 +42,7 @@ export class MessageLatches {
   /** RESET and INIT drop what is pending, but for a STARTUP that has followed the INIT already. */
   reset(init: boolean): void {
     this.cells.latches.value &= init ? Latch.Init | Latch.Startup : 0;
-    this.awaitsStartup = !this.#isBootstrap;
+    this.awaitsStartup = init || !this.#isBootstrap;
   }
 
   /** Ignored unless the processor waits for it: systems send two, of which the second finds it running. */
@@ -68,6 +71,6 @@ export class MessageLatches {
   /** A STARTUP that came before this INIT was for another start. */
   #beginInit(): void {
     this.clear(Latch.Startup);
-    this.cells.awaitsStartup.value = !this.#isBootstrap;
+    this.cells.awaitsStartup.value = true;
   }
 }

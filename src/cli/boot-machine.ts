@@ -1,5 +1,6 @@
 // What `boot` simulates: a PcBoard that boots an image or goes on from a checkpoint, and what its exit events mean.
 
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { dumpAll } from '../arch/x86/dump.ts';
 import { RegClass } from '../arch/x86/thread-context.ts';
@@ -49,6 +50,7 @@ export class BootMachine implements Machine {
     const { restore, plugs } = this.#options;
     plugs.quit = () => simulator.requestExit();
     if (restore !== undefined) simulator.restore(restore);
+    plugs.begin();
   }
 
   /** gem5's standard library answers the events of pseudo-instructions in the same way. */
@@ -69,7 +71,10 @@ export class BootMachine implements Machine {
       case PcExitCause.tripleFault:
         return this.#died(event, 'the processor shut down after a triple fault');
       case PcExitCause.haltedForGood:
-        return this.#died(event, 'the guest halted for good: HLT with interrupts off');
+        return this.#died(
+          event,
+          'the guest halted for good: HLT with interrupts off, or INIT without STARTUP',
+        );
       case ExitCause.queueEmpty:
         return this.#died(event, 'the guest halted for good: it waits for an interrupt that cannot come');
       case M5ExitCause.workBegin:
@@ -93,9 +98,14 @@ export class BootMachine implements Machine {
 
   /** The state of a guest that died, or that the processor could not go on with, is left for its author. */
   report({ failure }: Ending, attempt: Attempt): void {
+    // What the guest has said stands in front of what is said about it.
+    this.#options.plugs.flush();
     const how = this.#death ?? (failure instanceof FatalError ? failure.message : undefined);
-    if (how === undefined) return;
     const path = join(this.#options.outdir, 'crash.txt');
+    if (how === undefined) {
+      attempt(() => rmSync(path, { force: true }));
+      return;
+    }
     const isWritten = attempt(() => {
       writeOutput(
         path,

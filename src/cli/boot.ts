@@ -1,6 +1,6 @@
 // `hypertick boot`: a kernel or a bare-metal image on a simulated PC, with its serial port as the console.
 
-import { basename } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { MEMORY_MODES } from '../mem/memory-mode.ts';
 import { refuseForeign } from '../sim/checkpoint/writer.ts';
 import { FatalError } from '../sim/trouble.ts';
@@ -158,7 +158,19 @@ function checkFiles(values: Values, image: string | undefined, serial: readonly 
   };
   checkDistinct(values.outdir, outputs);
   const modules = values.module.map((argument) => moduleFile(argument).path);
+  checkCheckpoints(values);
   checkNotRead(outputs, { IMAGE: [image], '--initrd': [values.initrd], '--module': modules });
+}
+
+/** Two checkpoints of one run have directories of their own. */
+function checkCheckpoints(values: Values): void {
+  const taken = new Set<string>();
+  for (const { directory } of values['checkpoint-at']) {
+    const place = resolve(directory);
+    if (taken.has(place))
+      throw new FatalError(`--checkpoint-at: ${directory} is given twice; name another directory`);
+    taken.add(place);
+  }
 }
 
 function boardOf(values: Values): PcBoardOptions {
@@ -173,8 +185,9 @@ function boardOf(values: Values): PcBoardOptions {
 }
 
 /** Options that describe the machine, undefined where they were left out. */
-function machineGiven({ memory, irqchip, 'test-device': testDevice }: Values) {
-  return { memory, irqchip, 'test-device': testDevice || undefined };
+function machineGiven(values: Values) {
+  const { memory, irqchip, 'test-device': testDevice, 'start-time': startTime } = values;
+  return { memory, irqchip, 'test-device': testDevice || undefined, 'start-time': startTime };
 }
 
 /** What is booted; undefined if a checkpoint is restored. */
@@ -185,9 +198,10 @@ function imageOf(values: Values, operands: readonly string[]): BootImage | undef
       `boot takes one IMAGE, found also '${more[0]}'; a kernel's arguments go to --append`,
     );
   if (values.restore !== undefined) {
-    const given = (['initrd', 'append', 'mode', 'entry', 'load-address', 'start-time'] as const).find(
-      (name) => values[name] !== undefined,
-    );
+    const given =
+      (['initrd', 'append', 'mode', 'entry', 'load-address', 'start-time'] as const).find(
+        (name) => values[name] !== undefined,
+      ) ?? (values.module.length > 0 ? 'module' : values.kind === 'auto' ? undefined : 'kind');
     if (path !== undefined || given !== undefined)
       throw new FatalError(
         `--restore takes ${given === undefined ? 'no IMAGE' : `no --${given}`}: it goes on where the guest was`,

@@ -12,6 +12,7 @@ const OPTION_OF = {
   memorySize: 'memory',
   irqchip: 'irqchip',
   testDevice: 'test-device',
+  startTime: 'start-time',
 } as const satisfies Record<keyof SavedPcParams, string>;
 
 /**
@@ -28,8 +29,10 @@ export function machineOfCheckpoint(
     const wanted = given[option];
     const was = saved[param as keyof SavedPcParams];
     if (wanted === undefined || wanted === was) continue;
+    const has = typeof was === 'boolean' ? 'without it' : `with ${legible(was)}`;
+    const asked = typeof was === 'boolean' ? option : `${option} ${legible(wanted)}`;
     throw new FatalError(
-      `--${option} ${legible(wanted)}: the checkpoint ${directory} is of a machine with ${legible(was)}; leave the option out`,
+      `--${asked}: the checkpoint ${directory} is of a machine ${has}; leave the option out`,
     );
   }
   return saved;

@@ -58,6 +58,16 @@ export class SerialPlugs {
     return this.#usesConsole && isatty(STDIN);
   }
 
+  /** The machine is there: files that do not go on from a checkpoint begin anew. */
+  begin(): void {
+    for (const backend of this.#backends) backend.begin?.();
+  }
+
+  /** Sends what is in buffers. */
+  flush(): void {
+    for (const backend of this.#backends) backend.flush();
+  }
+
   /** Harmless to repeat. */
   close(): void {
     for (const backend of this.#backends) backend.close();

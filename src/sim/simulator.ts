@@ -33,6 +33,8 @@ const EVENTS_PER_LOOK = 64;
 /** What ended a slice: time for others, an exit event, a finished drain, nothing left to do, or nothing yet. */
 type SliceEnd = 'time' | 'exit' | 'drain' | 'idle' | 'early';
 
+const TICKS_PER_MS = 1_000_000_000n;
+
 interface SliceOptions {
   readonly stopAtExit: boolean;
   /** Holds simulated time back. */
@@ -49,6 +51,8 @@ export class Simulator {
   #phase: 'constructed' | 'restored' | 'started' = 'constructed';
   #isRunning = false;
   #isClosed = false;
+  /** How long the outside has been waited for at a tick, in milliseconds of the host. */
+  #waited = { tick: -1n, ms: 0 };
 
   /** Initializes all objects of the tree: it must be complete. */
   constructor(root: Root, options: SimulatorOptions = {}) {
@@ -209,7 +213,7 @@ export class Simulator {
         countdown = EVENTS_PER_LOOK;
       }
       const queue = queues.length === 1 ? queues[0]! : this.#earliest(queues);
-      if (queue.isEmpty || (queue.size === 1 && this.#limit.scheduled && this.#canWait())) return 'idle';
+      if (queue.isEmpty || this.#isOnlyLimitAhead(queue)) return 'idle';
       if (pacer !== undefined && pacer.waitMs() > 0) return 'early';
       queue.serviceOne();
     }
@@ -237,10 +241,27 @@ export class Simulator {
     return this.root.idleSources.some((source) => source.canWake());
   }
 
+  /**
+   * Nothing is scheduled but the limit of this run, and the outside may still change that. Waiting for the outside reaches the
+   * limit when it has taken as long as the simulated time to it.
+   */
+  #isOnlyLimitAhead(queue: EventQueue): boolean {
+    if (queue.size !== 1 || !this.#limit.scheduled || !this.#canWait()) return false;
+    if (this.#waited.tick !== queue.curTick) return true;
+    return BigInt(Math.floor(this.#waited.ms)) * TICKS_PER_MS < queue.whenOf(this.#limit) - queue.curTick;
+  }
+
   /** Nothing is scheduled: wait for the outside, without simulated time passing, or end. */
   async #idle(): Promise<void> {
-    if (this.#canWait()) await this.#waitForOutside(this.#idleWaitMs);
-    else this.#post(ExitCause.queueEmpty);
+    if (!this.#canWait()) {
+      this.#post(ExitCause.queueEmpty);
+      return;
+    }
+    const { curTick, hostClock } = this.root;
+    const begin = hostClock();
+    await this.#waitForOutside(this.#idleWaitMs);
+    const before = this.#waited.tick === curTick ? this.#waited.ms : 0;
+    this.#waited = { tick: curTick, ms: before + hostClock() - begin };
   }
 
   /** Waits up to `maxMs`, less if something comes in that the simulation waits for. */

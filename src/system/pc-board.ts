@@ -80,10 +80,10 @@ export const PC_BOARD_PARAMS = declareParams({
 });
 
 /** Parameters without which a checkpoint cannot be restored: they are saved in it. */
-export type SavedPcParams = Pick<
-  ParamValues<typeof PC_BOARD_PARAMS>,
-  'memorySize' | 'irqchip' | 'testDevice'
->;
+export interface SavedPcParams
+  extends Pick<ParamValues<typeof PC_BOARD_PARAMS>, 'memorySize' | 'irqchip' | 'testDevice'> {
+  readonly startTime: number;
+}
 
 export interface PcBoardOptions extends ParamInputs<typeof PC_BOARD_PARAMS> {
   /** What executes the instructions, such as `kvmProcessor({ hostFactor: 2 })`; default: as `cpu` says. */
@@ -154,13 +154,12 @@ export class PcBoard extends SimObject {
   ) {
     super(parent, name);
     this.params = this.resolveParams(PC_BOARD_PARAMS, given);
-    this.state('machine', this.#machineCell());
+    this.state('machine', this.#machineCell(startTime));
     this.devices = this.#devices;
-    const { memorySize } = this.params;
 
     const hostPages = hostPagesIfAvailable();
     this.memory = new PhysicalMemory(this, 'memory', {
-      ranges: ramSpans(Math.floor(memorySize / PAGE) * PAGE),
+      ranges: ramSpans(this.#ramBytes),
       ...(hostPages === undefined ? {} : { hostPages }),
     });
     const ram = new SimpleMemory(this, 'ram', this.memory);
@@ -381,10 +380,15 @@ export class PcBoard extends SimObject {
     return device;
   }
 
+  /** RAM is whole pages. */
+  get #ramBytes(): number {
+    return Math.floor(this.params.memorySize / PAGE) * PAGE;
+  }
+
   /** What loaders and firmware tables say of this machine. */
   get layout(): PcLayout {
     return pcLayout({
-      memorySizeBytes: this.params.memorySize,
+      memorySizeBytes: this.#ramBytes,
       apicIds: [BOOT_PROCESSOR],
       ioApicId: IO_APIC_ID,
       hpetCapabilities: (HPET_REGISTERS.capabilities.reset | ((HPET_TIMERS - 1) << 8)) >>> 0,
@@ -396,10 +400,10 @@ export class PcBoard extends SimObject {
   }
 
   /** The machine that a checkpoint is of: restoring it into another one is refused. */
-  #machineCell() {
+  #machineCell(startTime: number) {
     const { memorySize, irqchip, testDevice } = this.params;
     return customCell(
-      () => ({ memorySize, irqchip, testDevice }),
+      () => ({ memorySize, irqchip, testDevice, startTime }),
       (saved) => {
         const was = restoredParams(saved);
         if (was.memorySize !== memorySize)
@@ -413,8 +417,18 @@ export class PcBoard extends SimObject {
 
 /** What the board of a checkpoint was built with. @throws StateError if `saved` is something else */
 export function restoredParams(saved: Json): SavedPcParams {
-  const { memorySize = null, irqchip = null, testDevice = false } = asRecord(saved);
+  const {
+    memorySize = null,
+    irqchip = null,
+    testDevice = false,
+    startTime = DEFAULT_START_TIME,
+  } = asRecord(saved);
   const where = IRQCHIPS.find((choice) => choice === irqchip);
   if (where === undefined) throw new StateError('no irqchip');
-  return { memorySize: decodeNumber(memorySize), irqchip: where, testDevice: testDevice === true };
+  return {
+    memorySize: decodeNumber(memorySize),
+    irqchip: where,
+    testDevice: testDevice === true,
+    startTime: decodeNumber(startTime),
+  };
 }

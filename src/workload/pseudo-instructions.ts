@@ -7,6 +7,16 @@ import { RegClass, type X86ThreadContext } from '../arch/x86/thread-context.ts';
 import type { BaseCpu } from '../cpu/base-cpu.ts';
 import { Priority, SimEvent } from '../sim/event-queue.ts';
 import { SimObject } from '../sim/sim-object.ts';
+import {
+  asRecord,
+  customCell,
+  decodeNumber,
+  decodeString,
+  decodeTick,
+  isJsonArray,
+  type Json,
+  StateError,
+} from '../sim/state.ts';
 import type { Ticks } from '../sim/tick.ts';
 
 /** Causes of the exit events of pseudo-instructions, spelt as gem5 spells them. */
@@ -27,6 +37,19 @@ const ARGUMENTS = [Gpr.RDI, Gpr.RSI, Gpr.RDX, Gpr.RCX, Gpr.R8, Gpr.R9] as const;
 const TICKS_PER_NS = 1000n;
 /** What the guest asks for later than this comes at this distance: 2.5 simulated hours. */
 const MAX_DELAY_NS = BigInt(Number.MAX_SAFE_INTEGER) / TICKS_PER_NS;
+
+/** Closer together than this nothing is repeated: 20 µs, as for the timers of the machine. */
+const MIN_PERIOD_TICKS = 20_000_000 as Ticks;
+const MOST_PENDING = 64;
+
+const STATS_ACTIONS = ['reset', 'dump', 'dump and reset'] as const;
+type StatsAction = (typeof STATS_ACTIONS)[number];
+
+/** What is to be done later; `period` in ticks, 0: once. */
+type Request = { readonly period: number } & (
+  | { readonly does: 'exit'; readonly cause: string; readonly code: number }
+  | { readonly does: StatsAction }
+);
 
 type Execute = (self: PseudoInstructions, args: readonly bigint[]) => bigint | undefined;
 
@@ -51,11 +74,11 @@ const ROWS: Readonly<Record<number, Row>> = {
   },
   // The initial parameter of a run is 0, as it is in gem5 without an option.
   48: { name: 'init_param', execute: () => 0n },
-  64: { name: 'reset_stats', execute: (self, args) => self.statsAfter(args, { reset: true }) },
-  65: { name: 'dump_stats', execute: (self, args) => self.statsAfter(args, { dump: true }) },
+  64: { name: 'reset_stats', execute: (self, args) => self.statsAfter(args, 'reset') },
+  65: { name: 'dump_stats', execute: (self, args) => self.statsAfter(args, 'dump') },
   66: {
     name: 'dump_reset_stats',
-    execute: (self, args) => self.statsAfter(args, { dump: true, reset: true }),
+    execute: (self, args) => self.statsAfter(args, 'dump and reset'),
   },
   67: { name: 'checkpoint', execute: (self, args) => self.checkpointAfter(args) },
   // The file that a run hands to its guest is empty, as it is in gem5 without an option.
@@ -68,11 +91,19 @@ const ROWS: Readonly<Record<number, Row>> = {
 
 export class PseudoInstructions extends SimObject {
   readonly #cpu: () => BaseCpu<X86ThreadContext>;
+  readonly #pending = new Map<SimEvent, Request>();
 
   /** @param cpu that executes now: its registers hold the arguments */
   constructor(parent: SimObject, name: string, cpu: () => BaseCpu<X86ThreadContext>) {
     super(parent, name);
     this.#cpu = cpu;
+    this.state(
+      'pending',
+      customCell(
+        () => this.#savePending(),
+        (saved) => this.#restorePending(saved),
+      ),
+    );
   }
 
   /** Executes the pseudo-instruction with this number; returns the guest's result, undefined if there is none. */
@@ -87,34 +118,88 @@ export class PseudoInstructions extends SimObject {
 
   /** @internal Ends the simulation loop `delayNs` from now. */
   exitAfter(delayNs: bigint | undefined, cause: string, code = 0n): undefined {
-    this.root.exitSimLoop(cause, Number(BigInt.asIntN(32, code)), ticks(delayNs));
+    this.#later(delayNs, { does: 'exit', cause, code: Number(BigInt.asIntN(32, code)), period: 0 });
   }
 
   /** @internal Resets or dumps statistics after a delay, then once per period, both in nanoseconds. */
-  statsAfter(args: readonly bigint[], what: { dump?: boolean; reset?: boolean }): undefined {
-    this.#repeat(args, () => {
-      if (what.dump) this.root.statsControl.dump();
-      if (what.reset) this.root.statsControl.reset();
-    });
+  statsAfter([delayNs, periodNs]: readonly bigint[], what: StatsAction): undefined {
+    this.#later(delayNs, { does: what, period: this.#period(periodNs) });
   }
 
   /** @internal */
-  checkpointAfter(args: readonly bigint[]): undefined {
-    this.#repeat(args, () => this.root.exitSimLoop(M5ExitCause.checkpoint));
+  checkpointAfter([delayNs, periodNs]: readonly bigint[]): undefined {
+    const period = this.#period(periodNs);
+    this.#later(delayNs, { does: 'exit', cause: M5ExitCause.checkpoint, code: 0, period });
   }
 
-  #repeat([delayNs, periodNs]: readonly bigint[], action: () => void): void {
-    const period = ticks(periodNs);
+  /** A guest that asks for more than the host can do would never be served anything else. */
+  #period(ns: bigint | undefined): Ticks {
+    const period = ticks(ns);
+    if (period === 0 || period >= MIN_PERIOD_TICKS) return period;
+    this.warnOnce(`the guest wants something every ${ns} ns: it gets it every ${MIN_PERIOD_TICKS / 1e6} µs`);
+    return MIN_PERIOD_TICKS;
+  }
+
+  #later(delayNs: bigint | undefined, request: Request): void {
+    if (this.#pending.size >= MOST_PENDING) {
+      this.warnOnce(`the guest has asked for ${MOST_PENDING} things in the future: no more are taken`);
+      return;
+    }
+    this.eventQueue.schedule(this.#eventOf(request), ticks(delayNs));
+  }
+
+  /** The event that does what is asked for; from now on it is part of the state. */
+  #eventOf(request: Request): SimEvent {
     const event = new SimEvent(
       `${this.path}.later`,
       () => {
-        action();
-        if (period > 0) this.eventQueue.schedule(event, period);
+        this.#do(request);
+        if (request.period > 0) this.eventQueue.schedule(event, request.period as Ticks);
+        else this.#pending.delete(event);
       },
       Priority.SimExit,
     );
-    this.eventQueue.schedule(event, ticks(delayNs));
+    this.#pending.set(event, request);
+    return event;
   }
+
+  #do(request: Request): void {
+    const { statsControl } = this.root;
+    if (request.does === 'exit') {
+      this.root.postExit({ cause: request.cause, code: request.code, tick: this.curTick });
+      return;
+    }
+    if (request.does !== 'reset') statsControl.dump();
+    if (request.does !== 'dump') statsControl.reset();
+  }
+
+  #savePending(): Json {
+    return [...this.#pending].map(([event, request]) => ({
+      tick: String(this.eventQueue.whenOf(event)),
+      order: event.order,
+      ...request,
+    }));
+  }
+
+  #restorePending(saved: Json): void {
+    for (const event of this.#pending.keys()) this.eventQueue.deschedule(event);
+    this.#pending.clear();
+    if (!isJsonArray(saved)) throw new StateError('no list of requests');
+    for (const entry of saved) {
+      const { tick = null, order = null, ...rest } = asRecord(entry);
+      const event = this.#eventOf(requestFrom(rest));
+      this.eventQueue.restoreEvent(event, decodeTick(tick), decodeNumber(order));
+    }
+  }
+}
+
+function requestFrom(saved: { readonly [key: string]: Json }): Request {
+  const { does = null, cause = null, code = null, period = null } = saved;
+  const every = decodeNumber(period);
+  if (does === 'exit') return { does, cause: decodeString(cause), code: decodeNumber(code), period: every };
+  const action = STATS_ACTIONS.find((candidate) => candidate === does);
+  if (action === undefined) throw new StateError('a request that nobody knows');
+  return { does: action, period: every };
 }
 
 function ticks(ns = 0n): Ticks {

@@ -71,6 +71,10 @@ describe('refused before anything happens', { skip }, () => {
       ['spin', '--checkpoint-at', '1ms', 'spin/cpt'],
       /cannot write the checkpoint spin\/cpt: a file of that name is in the way$/,
     ],
+    'two checkpoints in one directory': [
+      ['spin', '--checkpoint-at', '1ms', 'cpt', '--checkpoint-at', '2ms', './cpt'],
+      /--checkpoint-at: \.\/cpt is given twice; name another directory$/,
+    ],
     'a checkpoint in place of the output directory': [
       ['spin', '--outdir', 'new/sub', '--checkpoint-at', '1ms', 'new'],
       /checkpoint new: it would replace the output directory new\/sub; name another directory$/,
@@ -127,6 +131,35 @@ describe('accepted', { skip }, () => {
     const { tick } = JSON.parse(readFileSync(join(cwd, 'cpt', 'manifest.json'), 'utf8'));
     assert.ok(BigInt(tick) >= 2_000_000_000n);
   });
+});
+
+test('a file of --serial keeps what is in it when the image is refused', { skip }, (t) => {
+  const cwd = scratch(t);
+  writeFileSync(join(cwd, 'log'), 'old');
+  assert.equal(boot(['spin', '--kind', 'elf', '--serial', 'log'], { cwd }).status, 126);
+  assert.equal(readFileSync(join(cwd, 'log'), 'utf8'), 'old');
+});
+
+test('a checkpoint keeps its machine: the start of its clock, and what cannot be changed behind it', {
+  skip,
+}, (t) => {
+  const cwd = scratch(t);
+  const start = ['--start-time', '2031-02-03', '--memory', '5000001'];
+  assert.equal(boot(['spin', ...start, '--checkpoint-at', '1ms', 'cpt'], { cwd }).status, 124);
+  const { machine } = JSON.parse(readFileSync(join(cwd, 'cpt', 'objects', 'board.json'), 'utf8')).state;
+  assert.equal(machine.startTime, Date.UTC(2031, 1, 3) / 1000);
+  for (const option of [
+    ['--module', 'spin'],
+    ['--kind', 'elf'],
+    ['--start-time', '2031-02-03'],
+  ]) {
+    const { stderr, status } = hypertick(['boot', '--restore', 'cpt', ...option], { cwd });
+    assert.match(stderr, new RegExp(`^hypertick: --restore takes no ${option[0]}: `));
+    assert.equal(status, 125);
+  }
+  const { stderr, status } = hypertick(['boot', '--restore', 'cpt', '--test-device'], { cwd });
+  assert.match(stderr, /^hypertick: --test-device: the checkpoint cpt is of a machine without it;/);
+  assert.equal(status, 125);
 });
 
 test('what the processor cannot go on with: one line, and its state in crash.txt', { skip }, (t) => {

@@ -78,6 +78,7 @@ export function fakeMachine(
     lines.flatMap((line) => (line.includes(': state ') ? [line.slice(line.indexOf(': state ') + 8)] : []));
   return {
     warnings,
+    lines,
     root,
     cpu,
     os,

@@ -123,7 +123,8 @@ export const METAL_GUESTS: readonly MetalGuest[] = [
     image: 'halted',
     notQemu: NO_REFERENCE,
     status: { hypertick: 122 },
-    message: /^hypertick: the guest halted for good: HLT with interrupts off; see out\/crash\.txt\n$/,
+    message:
+      /^hypertick: the guest halted for good: HLT with interrupts off, or INIT without STARTUP; see out\/crash\.txt\n$/,
   },
   ...['spin32', 'spin64'].map((image) => ({
     image,

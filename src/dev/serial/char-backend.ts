@@ -21,6 +21,8 @@ export interface CharBackend {
   write(byte: number): void;
   /** The next byte of input, {@link BREAK}, or {@link NO_INPUT}. */
   read(): number;
+  /** The machine that writes stands: until now nothing outside has changed. */
+  begin?(): void;
   /** Joins the back end to its device: once. */
   connect(receiver: CharReceiver): void;
   /** Whether input has come or can still come. */

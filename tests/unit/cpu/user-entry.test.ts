@@ -199,7 +199,7 @@ test('an address that no processor accepts is a #GP of the program, and is not e
   assert.equal(m.vcpu.entries[1]!.rip, CODE + 0x20);
 });
 
-test('exits that nothing serves end with one line that names them, and the state as a warning', async () => {
+test('exits that nothing serves end with one line that names them, and the state in the trace', async () => {
   for (const [reason, text] of [
     [KvmExitReason.SHUTDOWN, /shutdown/i],
     [KvmExitReason.FAIL_ENTRY, /entry failed/i],
@@ -211,7 +211,7 @@ test('exits that nothing serves end with one line that names them, and the state
       m.run(2_000_000),
       (error) => error instanceof FatalError && text.test(error.message),
     );
-    assert.match(m.warnings.join('\n'), /rip 0x/);
+    assert.match(m.lines.join('\n'), /rip 0x/);
   }
 });
 

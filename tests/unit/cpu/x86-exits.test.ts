@@ -169,7 +169,7 @@ async function failure(step: Step): Promise<string> {
     message = error instanceof FatalError ? error.message : '';
     return error instanceof FatalError;
   });
-  assert.match(m.warnings.join(), /state of the vCPU:\n-- integer/);
+  assert.match(m.lines.join(), /state of the vCPU:\n-- integer/);
   return message;
 }
 

@@ -81,16 +81,19 @@ test('a full buffer is sent at once, and close sends the rest, once', () => {
   assert.equal(backend.released, 1);
 });
 
-test('a file is there from the start, begins empty, and keeps its contents if asked to', (t) => {
+test('a file is there from the start, is emptied when the machine begins, and keeps its contents if asked to', (t) => {
   const path = join(directory(t), 'console');
   writeFileSync(path, 'old\n');
   const fresh = new FileBackend(path);
+  assert.equal(readFileSync(path, 'latin1'), 'old\n');
+  fresh.begin();
   assert.equal(readFileSync(path, 'latin1'), '');
   say(fresh, 'boot\xff\n');
   fresh.flush();
   assert.equal(readFileSync(path, 'latin1'), 'boot\xff\n');
   fresh.close();
   const more = new FileBackend(path, { append: true });
+  more.begin();
   say(more, 'again\n');
   more.close();
   assert.equal(readFileSync(path, 'latin1'), 'boot\xff\nagain\n');

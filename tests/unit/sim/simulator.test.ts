@@ -60,9 +60,25 @@ test('an idle simulation waits for its source without advancing time, even with 
       if (++waits === 3) root.exitSimLoop('woken');
     },
   });
-  const exit = await new Simulator(root).runUntilExit({ maxTick: asTick(5000n) });
+  const exit = await new Simulator(root).runUntilExit({ maxTick: asTick(10n ** 15n) });
   assert.deepEqual(exit, { cause: 'woken', code: 0, tick: 0n });
   assert.equal(waits, 3);
+});
+
+test('waiting reaches a tick limit when it has taken as long as the simulated time to it', async () => {
+  let hostMs = 0;
+  const root = new Root({ hostClock: () => hostMs });
+  let waits = 0;
+  root.addIdleSource({
+    canWake: () => true,
+    wait: () => {
+      waits++;
+      hostMs += 10;
+    },
+  });
+  const exit = await new Simulator(root).runUntilExit({ maxTick: asTick(45_000_000_000n) });
+  assert.deepEqual(exit, { cause: 'simulate() limit reached', code: 0, tick: 45_000_000_000n });
+  assert.equal(waits, 5, '45 ms in steps of 10');
 });
 
 test('an idle simulation whose sources cannot wake it runs to the tick limit', async () => {

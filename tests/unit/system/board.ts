@@ -58,7 +58,8 @@ class TestCpu extends BaseCpu implements InterruptedCpu {
 const SPIN = Uint8Array.of(0xeb, 0xfe);
 
 export function testBoard(options: PcBoardOptions = {}) {
-  const root = new Root({ warnSink: () => {}, hostMemory: () => 0 });
+  const warnings: string[] = [];
+  const root = new Root({ warnSink: (line) => warnings.push(line), hostMemory: () => 0 });
   const com1 = new MemoryBackend();
   // Without an end the machine would wait for what is typed.
   com1.end();
@@ -84,6 +85,7 @@ export function testBoard(options: PcBoardOptions = {}) {
     board,
     simulator,
     com1,
+    warnings,
     /** Of the local APIC. */
     interrupts: interrupts!,
     out: (port: number, value: number, size = 1) => access(Command.WriteReq, portAddress(port), size, value),

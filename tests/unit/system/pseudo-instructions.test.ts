@@ -2,10 +2,12 @@
 // (include/gem5/asm/generic/m5ops.h, src/sim/pseudo_inst.cc).
 
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { Gpr } from '../../../src/arch/x86/registers.ts';
 import { RegClass } from '../../../src/arch/x86/thread-context.ts';
 import type { StatSnapshot } from '../../../src/sim/stats/snapshot.ts';
+import { scratchDirectory } from '../../support/hypertick.ts';
 import { testBoard } from './board.ts';
 
 const ARGUMENTS = [Gpr.RDI, Gpr.RSI, Gpr.RDX, Gpr.RCX, Gpr.R8, Gpr.R9];
@@ -87,4 +89,39 @@ test('a delay beyond all time harms nobody', async () => {
   const { call, until } = await guest();
   call(0x21, 2n ** 64n - 1n);
   assert.equal((await until(1)).cause, 'simulate() limit reached');
+});
+
+test('what is asked for later goes through a checkpoint', async (t) => {
+  const { call, simulator } = await guest();
+  const directory = join(scratchDirectory(t), 'saved');
+  call(0x22, 2_000_000n, 9n);
+  call(0x43, 1_000_000n, 4_000_000n);
+  call(0x41, 3_000_000n);
+  await simulator.checkpoint(directory);
+  const other = testBoard();
+  const dumps: bigint[] = [];
+  other.simulator.stats.addOutput({ write: () => void dumps.push(other.root.curTick) });
+  other.simulator.restore(directory);
+  const seen: string[] = [];
+  for (let i = 0; i < 4; i++) {
+    const { cause, code, tick } = await other.until(6);
+    seen.push(`${cause} ${code} at ${tick / 1_000_000_000n} ms`);
+  }
+  assert.deepEqual(seen, [
+    'checkpoint 0 at 1 ms',
+    'm5_fail instruction encountered 9 at 2 ms',
+    'checkpoint 0 at 5 ms',
+    'simulate() limit reached 0 at 6 ms',
+  ]);
+  assert.deepEqual(dumps, [3_000_000_000n]);
+});
+
+test('nothing repeats more often than every 20 µs, and no more than 64 requests wait', async () => {
+  const { call, until, root, warnings } = await guest();
+  call(0x43, 0n, 1n);
+  await until(1);
+  assert.equal((await until(1)).tick, 20_000_000n);
+  for (let i = 0; i < 100; i++) call(0x41, 10_000_000n);
+  assert.equal(root.eventQueue.size, 64);
+  assert.equal(warnings.length, 2);
 });

@@ -96,7 +96,7 @@ export function reportExit(
     const bytes =
       exit.instruction.length > 0 ? exit.instruction : instructionBytes(vcpu, memory, tc.linearPc);
     const shown = bytes.length > 0 ? `bytes ${hexBytes(bytes)}` : 'whose bytes cannot be read';
-    return `this KVM cannot execute the instruction ${at}, ${shown}`;
+    return `this KVM cannot execute the instruction ${at}, ${shown}; 'hypertick doctor' says what KVM can do here`;
   }
   return `KVM exit that cannot be served ${at}: ${describeExit(exit)}`;
 }

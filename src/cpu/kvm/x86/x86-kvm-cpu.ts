@@ -396,11 +396,11 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
     return ZERO_TICKS;
   }
 
-  /** An exit that nothing serves: the state is shown, and the simulation ends. */
+  /** An exit that nothing serves ends the simulation. */
   #unserved(): never {
     const exit = decodeExit(this.vcpu.run);
     const tc = this.readState(RegClass.all);
-    this.root.trouble.warn(this.path, stateReport(tc));
+    if (this.debug.Kvm) this.trace('Kvm', stateReport(tc));
     return fatal(this.path, reportExit(exit, tc, this.vcpu, this.#wiring.memory, this.#stateOptions));
   }
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { dumpAll } from '../arch/x86/dump.ts';
 import { RegClass } from '../arch/x86/thread-context.ts';
 import { TEST_EXIT_CAUSE } from '../dev/x86/test-exit.ts';
+import { probeHost } from '../host/probe.ts';
 import { ExitCause, type ExitEvent } from '../sim/exit-event.ts';
 import { writeOutput } from '../sim/output-file.ts';
 import type { Simulator } from '../sim/simulator.ts';
@@ -30,6 +31,15 @@ export interface BootMachineOptions {
 /** The status of a guest that ended without giving one. The test-exit port gives odd ones only. */
 const GUEST_DIED = 122;
 
+/** Linux needs more of a processor than an emulator of kernel code has: it stops without a word. */
+function warnOfEmulation(): void {
+  const { kvm } = probeHost();
+  if (kvm.available && kvm.flavour === 'pvm')
+    say(
+      'warn: this KVM emulates kernel code, and not all of it: Linux does not come up here; see hypertick doctor',
+    );
+}
+
 export class BootMachine implements Machine {
   readonly board: PcBoard;
   readonly #options: BootMachineOptions;
@@ -39,7 +49,7 @@ export class BootMachine implements Machine {
   constructor({ root }: Surroundings, options: BootMachineOptions) {
     this.#options = options;
     this.board = new PcBoard(root, 'board', { ...options.board, serial: options.plugs.backends });
-    if (options.image !== undefined) this.board.boot(options.image);
+    if (options.image !== undefined && this.board.boot(options.image).kind === 'linux') warnOfEmulation();
   }
 
   get cpu() {

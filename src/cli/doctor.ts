@@ -72,6 +72,14 @@ function kvm({ kvm: found }: HostProbe): Finding {
     };
   }
   const text = `${found.path} works, ${FLAVOURS[found.flavour]}`;
+  if (found.flavour === 'pvm')
+    return {
+      subject: 'kvm',
+      verdict: 'limited',
+      text,
+      remedy:
+        'programs and small bare-metal images run, Linux does not boot: that takes a host with VT-x or AMD-V',
+    };
   return { subject: 'kvm', verdict: found.flavour === 'arm64' ? 'missing' : 'ok', text };
 }
 

@@ -83,7 +83,8 @@ function runQemu(run: Run): Result {
 
 function runHypertick(run: Run): Result {
   return capture(run, HYPERTICK, [
-    ...['boot', '--cpu', 'kvm', '--outdir', join(run.scratch, 'out'), '--memory', `${run.memoryMiB}MiB`],
+    ...['boot', '--cpu', 'kvm', '--start-time', 'now', '--outdir', join(run.scratch, 'out')],
+    ...['--memory', `${run.memoryMiB}MiB`],
     ...['--module', run.environment, '--append', run.args, '--test-device', ...run.bootOptions, run.image],
   ]);
 }

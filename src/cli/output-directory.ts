@@ -3,6 +3,7 @@
 
 import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, rmdirSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import { describeConfig } from '../sim/config.ts';
 import {
   attemptOutput,
   canonicalPath,
@@ -111,31 +112,9 @@ export function checkCheckpoint(directory: string, outdir: string | undefined): 
   }
 }
 
-/** config.json: every object of the tree with its class and checked parameters. */
+/** config.json: every object of the tree with its class and checked parameters, and what it executes. */
 export function writeConfiguration(directory: string, root: SimObject): void {
-  const json = JSON.stringify(
-    describe(root),
-    (_, value) => (typeof value === 'bigint' ? `${value}` : value),
-    1,
-  );
-  writeOutput(join(directory, 'config.json'), `${json}\n`);
-}
-
-interface ObjectDescription {
-  readonly type: string;
-  readonly path: string;
-  readonly params: Readonly<Record<string, unknown>>;
-  readonly children: Readonly<Record<string, ObjectDescription>>;
-}
-
-function describe(object: SimObject): ObjectDescription {
-  const children = [...object.children].map(([name, child]) => [name, describe(child)] as const);
-  return {
-    type: object.constructor.name,
-    path: object.path,
-    params: object.resolvedParams,
-    children: Object.fromEntries(children),
-  };
+  writeOutput(join(directory, 'config.json'), `${JSON.stringify(describeConfig(root), undefined, 1)}\n`);
 }
 
 /** mkdir -p. The recursive mkdirSync of Node 26.10 never returns where a parent refuses children, as /proc does. */

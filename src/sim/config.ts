@@ -19,5 +19,6 @@ export function describeConfig(object: SimObject): Json {
 function toJson(value: unknown): Json {
   if (typeof value === 'number') return encodeNumber(value);
   if (typeof value === 'string' || typeof value === 'boolean') return value;
+  if (Array.isArray(value)) return value.map(toJson);
   return value === undefined ? null : String(value);
 }

@@ -88,7 +88,7 @@ export abstract class SimObject {
     return this.constructor.name;
   }
 
-  /** The checked parameters, for `config.json`. */
+  /** The checked parameters and what {@link addToConfig} adds, for `config.json`. */
   get resolvedParams(): Readonly<Record<string, unknown>> {
     return this.#params;
   }
@@ -104,6 +104,11 @@ export abstract class SimObject {
     const values = resolveParams(this.path, declared, this.root.overrides.over(this.path, declared, given));
     this.#params = { ...this.#params, ...values };
     return values;
+  }
+
+  /** Adds to `config.json` what an object has been told beside its parameters: the program that it executes. */
+  protected addToConfig(values: Readonly<Record<string, unknown>>): void {
+    this.#params = { ...this.#params, ...values };
   }
 
   /** Declares a piece of state: `readonly #count = this.state('count', numberCell())`. */

@@ -229,6 +229,8 @@ export class PcBoard extends SimObject {
    */
   boot(request: Omit<BootRequest, 'memory' | 'layout'>): BootStart {
     this.#start = loadBoot({ ...request, memory: this.memory, layout: this.layout });
+    const { name: image, commandLine = '' } = request;
+    this.addToConfig({ image, imageKind: this.#start.kind, commandLine });
     return this.#start;
   }
 

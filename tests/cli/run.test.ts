@@ -121,6 +121,8 @@ describe('options', { skip }, () => {
     assert.deepEqual(readdirSync(join(cwd, 'a/b')).sort(), ['config.json', 'stats.json', 'stats.txt']);
     const config = JSON.parse(readFileSync(join(cwd, 'a/b/config.json'), 'utf8'));
     assert.equal(config.children.system.params.memorySize, 2 ** 30);
+    const { executable, cmd } = config.children.system.children.process.params;
+    assert.deepEqual([executable, cmd], ['/bin/true', ['/bin/true']]);
     assert.equal(JSON.parse(readFileSync(join(cwd, 'a/b/stats.json'), 'utf8')).length, 1);
   });
 

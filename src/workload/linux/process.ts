@@ -100,6 +100,7 @@ export class LinuxProcess extends SimObject implements UserModeOs {
     this.cpu = cpu;
     this.executablePath = executablePath;
     this.args = options.args;
+    this.addToConfig({ executable: executablePath, cmd: options.args });
     this.environment = options.environment;
     this.credentials = new Identity(options.credentials ?? hostCredentials());
     this.random = SeededRandom.fromSeed(this.root.params.seed);

@@ -52,8 +52,9 @@ export function loadBoot(request: BootRequest): BootStart {
   checkTexts(request);
   const kind = kindOf(image, request);
   if (request.flat !== undefined && kind !== 'flat') {
+    const remedy = request.kind === kind ? '' : '; the kind flat takes it as one';
     throw new FatalError(
-      `${request.name}: load address, entry point and mode are for flat images, not ${kind}`,
+      `${request.name}: load address, entry point and mode are for flat images, this is ${kind}${remedy}`,
     );
   }
   const map = buildMemoryMap(request.layout);
@@ -70,9 +71,8 @@ export function loadBoot(request: BootRequest): BootStart {
   return { ...state, kind, description, placements: plan.placements };
 }
 
-function kindOf(image: ImageBytes, { kind = 'auto', flat }: BootRequest): ImageKind {
-  if (kind !== 'auto') return kind;
-  return flat === undefined ? recognize(image, () => parseBareElf(image)) : 'flat';
+function kindOf(image: ImageBytes, { kind = 'auto' }: BootRequest): ImageKind {
+  return kind === 'auto' ? recognize(image, () => parseBareElf(image)) : kind;
 }
 
 function load(

@@ -185,7 +185,18 @@ describe('what an image cannot be given is refused', () => {
   const cases: [string, Uint8Array, Options, RegExp][] = [
     ['a command line', elf(), { commandLine: 'x' }, /no way to hand over command line/],
     ['an initrd', pattern(9), { initrd: pattern(3) }, /no way to hand over initrd/],
-    ['a load address', bzImage(), { kind: 'linux', flat: { address: 0 } }, /are for flat images, not linux/],
+    [
+      'a load address',
+      bzImage(),
+      { kind: 'linux', flat: { address: 0 } },
+      /are for flat images, this is linux$/,
+    ],
+    [
+      'a load address, unasked',
+      elf(),
+      { flat: { address: 0 } },
+      /, this is elf; the kind flat takes it as one$/,
+    ],
     ['a NUL byte', bzImage(), { commandLine: 'a\0b' }, /a NUL byte in a name or command line/],
   ];
   for (const [what, image, options, message] of cases) {

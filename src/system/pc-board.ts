@@ -18,6 +18,7 @@ import { AcpiPm, type SuspendToRam } from '../dev/x86/acpi-pm.ts';
 import { ApicBus, MsiWindow } from '../dev/x86/apic/apic-bus.ts';
 import { IoApic } from '../dev/x86/apic/io-apic.ts';
 import { LocalApic } from '../dev/x86/apic/local-apic.ts';
+import { Cmos } from '../dev/x86/cmos.ts';
 import { HPET_REGISTERS, Hpet } from '../dev/x86/hpet.ts';
 import { LegacySwitch } from '../dev/x86/hpet-legacy-switch.ts';
 import { I8042 } from '../dev/x86/i8042.ts';
@@ -112,8 +113,6 @@ const APIC_BUS_HZ = 1e9;
 const HPET_TIMERS = 3;
 const SOFT_OFF_TYPE = 5;
 const SUSPEND_TYPE = 1;
-/** Byte of CMOS RAM that PCs keep the century in. */
-const CENTURY_REGISTER = 0x32;
 
 /** Where the devices' interrupts arrive. */
 interface InterruptLines {
@@ -396,7 +395,7 @@ export class PcBoard extends SimObject {
       hpetCapabilities: (HPET_REGISTERS.capabilities.reset | ((HPET_TIMERS - 1) << 8)) >>> 0,
       ...(this.params.irqchip === 'simulated' ? { suspendType: SUSPEND_TYPE } : {}),
       softOffType: SOFT_OFF_TYPE,
-      centuryRegister: CENTURY_REGISTER,
+      centuryRegister: Cmos.century,
       hasTestDevice: this.params.testDevice,
     });
   }

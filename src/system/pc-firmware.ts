@@ -2,6 +2,7 @@
  * What a PcBoard tells its guest about itself, in place of firmware: the memory layout for the loaders and the records that
  * the ACPI tables are made from. All of it is the map (pc-map.ts) said in other words.
  */
+import { HARD_RESET } from '../dev/x86/reset-control.ts';
 import {
   type AcpiLayout,
   type Claim,
@@ -42,9 +43,8 @@ export interface PcFacts {
   readonly hasTestDevice: boolean;
 }
 
-/** PM timer's width, and what 0xcf9 takes for a hard reset. */
+/** PM timer's width. */
 export const PM_TIMER_BITS = 32;
-const HARD_RESET = 0x06;
 /** Fewest ticks of the HPET's counter that a periodic timer of its may have. */
 const HPET_MINIMUM_TICKS = 0x80;
 

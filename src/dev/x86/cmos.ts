@@ -24,8 +24,8 @@ export const Cmos = {
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
-/** A numeric coprocessor and a PS/2 pointing device. */
-const EQUIPMENT = 0x06;
+/** A numeric coprocessor. */
+const EQUIPMENT = 0x02;
 
 /** Fills in the sizes of memory and what else a power-on self test leaves behind. */
 export function describeMemory(ram: Uint8Array, below4GiB: number, above4GiB: number): void {

@@ -5,9 +5,8 @@ import { bit, RegisterFile, reg } from '../register-file.ts';
 /** `soft`: INIT to the processors; `hard`: reset of the platform; `full`: with power off and on. */
 export type ResetKind = 'soft' | 'hard' | 'full';
 
-/** The ACPI tables' RESET_REG, and the RESET_VALUE for a hard reset. */
-export const RESET_PORT = 0xcf9;
-export const RESET_VALUE = 0x06;
+/** What the register takes for a hard reset: the RESET_VALUE of the ACPI tables. */
+export const HARD_RESET = 0x06;
 
 export const RESET_REGISTERS = {
   rstCnt: reg({

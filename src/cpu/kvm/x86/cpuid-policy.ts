@@ -82,6 +82,8 @@ const FIRST_HYPERVISOR_LEAF = 0x4000_0000;
 const LAST_HYPERVISOR_LEAF = 0x4fff_ffff;
 /** AMD's APM vol. 3 E.4.6: of all TSCs that do not stop, Linux believes only in those that say so. */
 const POWER_MANAGEMENT = 0x8000_0007;
+/** AMD's leaves: address sizes and core counts, SVM, caches, topology. */
+const AMD = { sizes: 0x8000_0008, svm: 0x8000_000a, caches: 0x8000_001d, topology: 0x8000_001e } as const;
 const INVARIANT_TSC = 1 << 8;
 const KVM_FEATURES = 0x4000_0001;
 const HTT = 1 << 28;
@@ -143,7 +145,7 @@ const LEAVES: Readonly<Record<number, (entry: CpuidEntry, policy: CpuidPolicy) =
     showHypervisor ? entry : { ...entry, ...none, eax: entry.eax & KVM_CLOCK_FEATURES },
   [POWER_MANAGEMENT]: (entry, { invariantTsc = false }) =>
     invariantTsc ? { ...entry, edx: entry.edx | INVARIANT_TSC } : entry,
-  2147483677: (entry, { cpuCount }) => shareCache(entry, cpuCount, 0),
+  [AMD.caches]: (entry, { cpuCount }) => shareCache(entry, cpuCount, 0),
   // Always-running APIC timer, and no sensors.
   6: (entry) => ({ ...entry, ...none, eax: ARAT }),
   // No performance counters: they would count the host's.
@@ -156,12 +158,12 @@ const LEAVES: Readonly<Record<number, (entry: CpuidEntry, policy: CpuidPolicy) =
     apicTimerKhz === undefined ? { ...entry, ...none } : { ...entry, ...none, ...mhz(tscKhz, apicTimerKhz) },
   29: (entry) => ({ ...entry, ...none }),
   30: (entry) => ({ ...entry, ...none }),
-  2147483658: (entry) => ({ ...entry, ...none }),
-  2147483656: (entry, { cpuCount }) => ({
+  [AMD.svm]: (entry) => ({ ...entry, ...none }),
+  [AMD.sizes]: (entry, { cpuCount }) => ({
     ...entry,
     ecx: (entry.ecx & ~0xf0ff) | (cpuCount - 1) | (shiftFor(cpuCount) << 12),
   }),
-  2147483678: (entry, { apicId }) => ({ ...entry, eax: apicId, ebx: apicId & 0xff, ecx: 0 }),
+  [AMD.topology]: (entry, { apicId }) => ({ ...entry, eax: apicId, ebx: apicId & 0xff, ecx: 0 }),
 };
 
 const X2APIC = 1 << 21;

@@ -11,12 +11,13 @@
 
 import { describeVector, Vector } from '../../../arch/x86/exceptions.ts';
 import { Gpr, Rflags } from '../../../arch/x86/registers.ts';
-import { EVENT, OFFSET, RegClass, type X86ThreadContext } from '../../../arch/x86/thread-context.ts';
+import { OFFSET, RegClass, type X86ThreadContext } from '../../../arch/x86/thread-context.ts';
 import { setUserSegments } from '../../../arch/x86/user-mode.ts';
 import { panic } from '../../../sim/trouble.ts';
 import type { BaseCpu } from '../../base-cpu.ts';
 import type { UserException, UserModeOs } from '../../user-mode-os.ts';
 import type { KvmCpuStats } from '../stats.ts';
+import { isHalfDelivered } from './interrupt-delivery.ts';
 import type { X86StateTransfer } from './state-transfer.ts';
 import { StubExit, type UserStub } from './user-stub.ts';
 
@@ -62,14 +63,6 @@ const RCX = (OFFSET.gpr >> 2) + 2 * Gpr.RCX;
 const R11 = (OFFSET.gpr >> 2) + 2 * Gpr.R11;
 const RIP_AND_RFLAGS_WORDS = 4;
 
-/** Events that KVM still has to deliver to the state that it holds. */
-const UNDELIVERED = [
-  EVENT.exceptionInjected,
-  EVENT.exceptionPending,
-  EVENT.interruptInjected,
-  EVENT.nmiInjected,
-];
-
 export class UserEntry {
   readonly #cpu: UserEntryCpu;
   readonly #os: UserModeOs;
@@ -98,8 +91,7 @@ export class UserEntry {
   /** Whether the thread context is user code's, with nothing on its way to it. */
   get isSettled(): boolean {
     if (this.#inExceptionEntry) return false;
-    const { u8 } = this.#cpu.readState(RegClass.events);
-    return UNDELIVERED.every((event) => u8[OFFSET.events + event] === 0);
+    return !isHalfDelivered(this.#cpu.readState(RegClass.events));
   }
 
   /**

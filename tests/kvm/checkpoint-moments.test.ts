@@ -23,7 +23,7 @@ const SEED = 1;
 /** Moments come this often in an undisturbed run; hosts are not always equally fast. */
 const MOMENTS_PER_RUN = 100;
 const MOST_MOMENTS = 80;
-const FEWEST_MOMENTS = 50;
+const FEWEST_MOMENTS = 20;
 /** On a host that is slow beyond measure (KVM under emulation) the moments end after this time of the host. */
 const PATIENCE_MS = 8_000;
 

@@ -8,6 +8,7 @@ import { attachVcpu } from '../cpu/kvm/kvm-host.ts';
 import { KvmIrqchip } from '../cpu/kvm/kvm-irqchip.ts';
 import { KvmVm } from '../cpu/kvm/kvm-vm.ts';
 import { X86KvmCpu, type X86KvmCpuParams, type X86KvmCpuWiring } from '../cpu/kvm/x86/x86-kvm-cpu.ts';
+import type { CoalescedZone } from '../host/kvm/vm.ts';
 import type { PhysAddr } from '../mem/addr.ts';
 import type { MemoryMode } from '../mem/memory-mode.ts';
 import type { PhysicalMemory } from '../mem/physical-memory.ts';
@@ -21,6 +22,8 @@ export interface ProcessorWiring {
   memoryMode(): MemoryMode;
   /** Its simulated local APIC; undefined: the interrupt controllers are to be the host kernel's. */
   readonly localApic: SimulatedApic | undefined;
+  /** Where writes have no effect that anybody waits for: they may be queued. */
+  readonly coalescible: readonly CoalescedZone[];
   /** Date and time at tick 0, seconds since 1970. */
   readonly startSeconds: number;
   /** To be called when nothing can wake the processor any more. */
@@ -59,13 +62,14 @@ export function kvmProcessor(
   params: X86KvmCpuParams = {},
   ...spares: readonly X86KvmCpuParams[]
 ): ProcessorFactory {
-  return (board, { apicId, haltedForGood, localApic, memory, memoryMode, startSeconds }) => {
+  return (board, { apicId, coalescible, haltedForGood, localApic, memory, memoryMode, startSeconds }) => {
     const kvm = Kvm.open();
     const vm = new KvmVm(board, 'vm', { kvm, memory });
     const irqchip = localApic === undefined ? new KvmIrqchip(board, 'irqchip', vm) : undefined;
     const wiring: X86KvmCpuWiring = {
       kvm,
       createVcpu: () => vm.createVcpu(),
+      coalesce: () => vm.coalesce(coalescible),
       exitOnMsrs: (refused) => vm.exitOnMsrs(refused),
       attach: attachVcpu,
       memoryMode,
@@ -80,8 +84,10 @@ export function kvmProcessor(
             apicTimerKhz: localApic.timerKhz,
           }),
     };
+    // What one has left in the queue another finds there.
+    const useCoalescedMMIO = [params, ...spares].some((own) => own.useCoalescedMMIO ?? false);
     const makeCpu = (name: string, own: X86KvmCpuParams) =>
-      new BoardCpu(board, name, wiring, { ...own, apicId }, haltedForGood);
+      new BoardCpu(board, name, wiring, { ...own, useCoalescedMMIO, apicId }, haltedForGood);
     return {
       cpu: makeCpu('cpu', params),
       spares: spares.map((own, i) => makeCpu(`cpu${i + 1}`, { ...own, switchedOut: true })),

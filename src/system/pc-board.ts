@@ -183,6 +183,10 @@ export class PcBoard extends SimObject {
         address: localApicAddress(BOOT_PROCESSOR),
         timerKhz: APIC_BUS_HZ / 1000,
       },
+      coalescible: [PORTS.post, PORTS.delay].map(({ start, sizeBytes }) => ({
+        ...{ addr: start, size: sizeBytes },
+        isPort: true,
+      })),
       startSeconds: Math.floor(startTime),
       haltedForGood: () => {
         if (!this.power.isAsleep) this.root.exitSimLoop(PcExitCause.haltedForGood);

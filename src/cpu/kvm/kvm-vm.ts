@@ -4,7 +4,7 @@
 import { KvmCap } from '../../host/kvm/abi.ts';
 import { KvmMsrExitReason } from '../../host/kvm/abi-x86.ts';
 import type { X86Vcpu } from '../../host/kvm/vcpu.ts';
-import type { KvmVmFd, MsrFilterRange } from '../../host/kvm/vm.ts';
+import type { CoalescedZone, KvmVmFd, MsrFilterRange } from '../../host/kvm/vm.ts';
 import type { PhysicalMemory } from '../../mem/physical-memory.ts';
 import { SimObject } from '../../sim/sim-object.ts';
 import { fatal, panic } from '../../sim/trouble.ts';
@@ -54,6 +54,16 @@ export class KvmVm extends SimObject implements X86VcpuSource {
   exitOnMsrs(refused: readonly MsrFilterRange[]): void {
     this.#refusedMsrs = refused;
     if (this.#vm !== undefined) this.#setMsrExits(this.#vm, refused);
+  }
+
+  /** From the first vCPU on the kernel may queue writes to these zones, where this KVM can. */
+  coalesce(zones: readonly CoalescedZone[]): void {
+    this.#whenMade.push((vm) => {
+      for (const zone of zones) {
+        const needed = zone.isPort ? KvmCap.COALESCED_PIO : KvmCap.COALESCED_MMIO;
+        if (this.#kvm.capability(needed) > 0) vm.registerCoalescedMmio(zone);
+      }
+    });
   }
 
   /** Sets the clock that KVM offers to its guests, in nanoseconds; there is a vCPU. */

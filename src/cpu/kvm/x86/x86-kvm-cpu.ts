@@ -119,6 +119,7 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
     const wiring = this.#wiring;
     if (this.os === undefined && hasMsrExits(wiring.kvm))
       wiring.exitOnMsrs?.(exitedMsrs(wiring, this.#tscPolicy, this.#clock));
+    if (this.params.useCoalescedMMIO) wiring.coalesce?.();
     return wiring.createVcpu();
   }
 

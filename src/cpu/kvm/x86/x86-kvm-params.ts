@@ -69,6 +69,8 @@ export interface X86KvmCpuWiring {
   createVcpu(): X86Vcpu;
   /** Makes these accesses to MSRs, and those that KVM refuses, leave the guest. Called before {@link createVcpu}. */
   exitOnMsrs?(refused: readonly MsrFilterRange[]): void;
+  /** Lets the kernel queue writes that have no effect outside. Called before the first {@link createVcpu}, if it is wanted. */
+  coalesce?(): void;
   attach(vcpu: X86Vcpu, warn: (message: string) => void, wants: HostWants): HostParts;
   /** The system's memory mode; absent: atomicNoncaching. */
   memoryMode?(): MemoryMode;

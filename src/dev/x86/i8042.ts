@@ -69,6 +69,9 @@ export const I8042_PARAMS = declareParams({
   mouse: bool({ default: false, description: 'a mouse is plugged in, which nobody moves' }),
 });
 
+/** What answers of a keyboard become on their way from scan code set 2 to 1; commands' acknowledgements stay. */
+const TRANSLATED: Readonly<Record<number, number>> = { 131: 0x41, 1: 0x43, 2: 0x41, 3: 0x3f };
+
 export class I8042 extends PioDevice {
   /** IRQ 1. */
   readonly keyboardInterrupt = new OutputPin();
@@ -230,8 +233,8 @@ export class I8042 extends PioDevice {
   #sendToKeyboard(value: number): void {
     this.#mode.value &= ~Mode.keyboardOff;
     for (const byte of this.#keyboard.receive(value)) {
-      const isTranslated = (this.#mode.value & Mode.translate) !== 0 && byte === 0x83;
-      this.#answer(isTranslated ? 0x41 : byte, 'keyboard');
+      const isTranslating = (this.#mode.value & Mode.translate) !== 0;
+      this.#answer((isTranslating ? TRANSLATED[byte] : undefined) ?? byte, 'keyboard');
     }
   }
 

@@ -7,6 +7,8 @@ import { asRecord, decodeNumber, type Json, type StateCell } from '../../sim/sta
 const ACK = 0xfa;
 const RESEND = 0xfe;
 const SELF_TEST_PASSED = 0xaa;
+/** No argument of a keyboard's command is as high. */
+const FIRST_KEYBOARD_COMMAND = 0xed;
 
 abstract class Ps2Device implements StateCell {
   /** The command that the next byte is an argument of; 0: none. */
@@ -14,10 +16,18 @@ abstract class Ps2Device implements StateCell {
 
   /** A byte from the host; returns the answer. */
   receive(byte: number): readonly number[] {
-    if (this.awaited === 0) return this.command(byte);
+    if (this.awaited === 0 || this.interrupts(byte)) {
+      this.awaited = 0;
+      return this.command(byte);
+    }
     const command = this.awaited;
     this.awaited = 0;
     return this.argument(command, byte);
+  }
+
+  /** Whether a byte is a command even where an argument is awaited. */
+  protected interrupts(_byte: number): boolean {
+    return false;
   }
 
   protected abstract command(command: number): readonly number[];
@@ -36,6 +46,10 @@ abstract class Ps2Device implements StateCell {
 /** An MF-II keyboard. */
 export class Ps2Keyboard extends Ps2Device {
   #scanCodeSet = 2;
+
+  protected override interrupts(byte: number): boolean {
+    return byte >= FIRST_KEYBOARD_COMMAND;
+  }
 
   protected command(command: number): readonly number[] {
     switch (command) {

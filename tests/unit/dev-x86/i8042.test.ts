@@ -80,6 +80,10 @@ test('the keyboard answers reset, identify, echo, lights and scan code set', () 
   assert.equal(ask(0xf0, 0x00), 'kfa kfa k01');
   assert.equal(ask(0xf4), 'kfa');
   assert.equal(ask(0x12), 'kfe');
+  assert.equal(ask(0xed, 0xff), 'kfa kfa kaa', 'a command in place of an argument');
+  command(0x60, 0x40);
+  assert.equal(ask(0xf0, 0x00), 'kfa kfa k41', 'translated');
+  assert.equal(ask(0xf2), 'kfa kab k41');
 });
 
 test('with translation the identification is what set 1 makes of it', () => {

@@ -14,6 +14,7 @@ export type Cycles = number & { readonly __brand: 'Cycles' };
 
 /** Simulated ticks per simulated second, `simFreq` in the statistics. */
 export const TICKS_PER_SECOND = 1_000_000_000_000;
+export const TICKS_PER_NS = 1000;
 
 /** The last instant there is: gem5's `MaxTick`. */
 export const MAX_TICK = 0xffff_ffff_ffff_ffffn as Tick;

@@ -256,6 +256,13 @@ export class FakeVcpu implements X86Vcpu {
   setMpState(b: Uint8Array): void {
     this.#set('mpstate', b);
   }
+  getNestedState(): Uint8Array {
+    this.calls.push('get nested');
+    return this.stored.get('nested') ?? Uint8Array.of(0, 0, 1, 0, 128, 0, 0, 0, ...new Uint8Array(120));
+  }
+  setNestedState(b: Uint8Array): void {
+    this.#set('nested', b);
+  }
   getLapic(b: Uint8Array): void {
     this.#get('lapic', b);
   }

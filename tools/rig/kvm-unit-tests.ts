@@ -5,8 +5,13 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { featuresOf } from '../../src/arch/x86/cpuid.ts';
 import { describeOptions, flag, integer, list, parseOptions, text, value } from '../../src/cli/options.ts';
+import { Kvm } from '../../src/cpu/kvm/kvm.ts';
+import { named } from '../../src/cpu/kvm/x86/cpuid-names.ts';
+import { lazily } from '../../src/host/ffi.ts';
 import { ExitStatus, FatalError } from '../../src/sim/trouble.ts';
+import { bootOptions } from './qemu-params.ts';
 import { memoryMiB, parseUnitTests, type UnitTest, verdict } from './unittests-cfg.ts';
 
 const HYPERTICK = join(import.meta.dirname, '..', '..', 'bin', 'hypertick');
@@ -85,9 +90,17 @@ function runHypertick(run: Run): Result {
   return capture(run, HYPERTICK, [
     ...['boot', '--cpu', 'kvm', '--start-time', 'now', '--outdir', join(run.scratch, 'out')],
     ...['--memory', `${run.memoryMiB}MiB`],
-    ...['--module', run.environment, '--append', run.args, '--test-device', ...run.bootOptions, run.image],
+    ...['--module', run.environment, '--append', run.args, '--test-device'],
+    ...[...bootOptions(run.qemuParams, offeredFeatures()), ...run.bootOptions, run.image],
   ]);
 }
+
+const offeredFeatures = lazily(() => {
+  const kvm = Kvm.open();
+  const features = new Set(featuresOf(named(kvm.supportedCpuid)));
+  kvm.close();
+  return features;
+});
 
 function capture(run: Run, program: string, args: readonly string[]): Result {
   const { error, status, signal, stdout, stderr } = spawnSync(program, args, {

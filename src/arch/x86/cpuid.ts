@@ -88,6 +88,13 @@ const FEATURE_WORDS: readonly FeatureWord[] = [
     `- - - - - - - - - - - syscall - - - - - - - - nx - mmxext - - fxsr_opt pdpe1gb rdtscp - lm
      3dnowext 3dnow`,
   ],
+  [
+    0x8000_000a,
+    0,
+    'edx',
+    `npt lbr_virt svm_lock nrip_save tsc_rate_msr vmcb_clean flush_by_asid decode_assists - -
+     pause_filter - pause_filter_threshold avic - v_vmsave_vmload vgif`,
+  ],
   [0x8000_0007, 0, 'edx', '- - - - - - - - invariant_tsc'],
   [0x8000_0008, 0, 'ebx', 'clzero - xsaveerptr - rdpru - - - - wbnoinvd'],
 ];

@@ -88,13 +88,13 @@ const CONTROL_RULES: readonly Rule[] = [
   {
     rule: 'SYSENTER_ESP is canonical',
     section: CONTROL,
-    holds: (s) => isCanonical(s.tc.msr(MsrIndex.SYSENTER_ESP)!),
+    holds: (s) => isCanonical(s.tc.msr(MsrIndex.SYSENTER_ESP)!, s.options),
     value: (s) => hex(s.tc.msr(MsrIndex.SYSENTER_ESP)!),
   },
   {
     rule: 'SYSENTER_EIP is canonical',
     section: CONTROL,
-    holds: (s) => isCanonical(s.tc.msr(MsrIndex.SYSENTER_EIP)!),
+    holds: (s) => isCanonical(s.tc.msr(MsrIndex.SYSENTER_EIP)!, s.options),
     value: (s) => hex(s.tc.msr(MsrIndex.SYSENTER_EIP)!),
   },
   {
@@ -129,7 +129,7 @@ const TABLE_RULES: readonly Rule[] = (['gdtr', 'idtr'] as const).flatMap((name):
     {
       rule: `${name.toUpperCase()}.base is canonical`,
       section: TABLES,
-      holds: (s) => isCanonical(s.tc.get(OFFSET[name])),
+      holds: (s) => isCanonical(s.tc.get(OFFSET[name]), s.options),
       value: register(OFFSET[name]),
     },
     {
@@ -140,6 +140,11 @@ const TABLE_RULES: readonly Rule[] = (['gdtr', 'idtr'] as const).flatMap((name):
     },
   ];
 });
+
+function upperBitsAreEqual(address: bigint, from: number): boolean {
+  const upper = address >> BigInt(from);
+  return upper === 0n || upper === (1n << BigInt(64 - from)) - 1n;
+}
 
 const POINTERS = '26.3.1.4';
 const RFLAGS_ZERO = 0xffc0_8028;
@@ -152,10 +157,10 @@ const POINTER_RULES: readonly Rule[] = [
     value: register(OFFSET.rip),
   },
   {
-    // Bits 63:48 equal each other, though not bit 47: stepping over the canonical boundary must be enterable.
-    rule: 'RIP bits 63:48 are equal in 64-bit mode',
+    // N is the width of linear addresses. Bit N-1 may differ: stepping over the canonical boundary must be enterable.
+    rule: 'RIP bits 63:N are equal in 64-bit mode',
     section: POINTERS,
-    holds: (s) => !s.tc.in64BitMode || s.tc.rip >> 48n === 0n || s.tc.rip >> 48n === 0xffffn,
+    holds: (s) => !s.tc.in64BitMode || upperBitsAreEqual(s.tc.rip, s.options.linearAddressBits ?? 48),
     value: register(OFFSET.rip),
   },
   {

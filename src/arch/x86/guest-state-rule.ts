@@ -12,6 +12,8 @@ export type GuestStateOptions = {
   readonly unrestrictedGuest: boolean;
   /** MAXPHYADDR, CPUID 80000008H. */
   readonly physicalAddressBits: number;
+  /** Width of linear addresses: 48, or 57 where the processor has five levels of page tables; default 48. */
+  readonly linearAddressBits?: number;
 };
 
 /** The state as the rules read it. */
@@ -37,6 +39,8 @@ export type Rule = {
 
 export const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
 export const has = (value: number, bit: number): boolean => (value & bit) !== 0;
-export const isCanonical = (address: bigint): boolean =>
-  BigInt.asUintN(64, BigInt.asIntN(48, address)) === address;
+export const isCanonical = (
+  address: bigint,
+  { linearAddressBits = 48 }: Pick<GuestStateOptions, 'linearAddressBits'>,
+): boolean => BigInt.asUintN(64, BigInt.asIntN(linearAddressBits, address)) === address;
 export const implies = (premise: boolean, conclusion: boolean): boolean => !premise || conclusion;

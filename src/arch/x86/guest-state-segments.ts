@@ -41,7 +41,11 @@ const system: SegmentRow = [
   ({ attributes }) => !has(attributes, A.S),
 ];
 const base32: SegmentRow = ['has base bits 63:32 zero', 'base', ({ base }) => base >> 32n === 0n];
-const canonicalBase: SegmentRow = ['has a canonical base', 'base', ({ base }) => isCanonical(base)];
+const canonicalBase: SegmentRow = [
+  'has a canonical base',
+  'base',
+  ({ base }, { options }) => isCanonical(base, options),
+];
 
 const accessedReadable: SegmentRow = [
   'is accessed, and readable if it is code',

@@ -2,6 +2,7 @@
  * How a processor and its local APIC speak to each other, and how interrupt messages travel between APICs. CPU models
  * and devices know only these interfaces, not each other. Intel SDM vol. 3A chapter 10 (APIC), §6.3 (sources).
  */
+import { ApicBase } from './registers.ts';
 
 /** What a CPU asks of its interrupt controller between two instructions. Kinds in descending priority. */
 export interface InterruptController {
@@ -39,6 +40,14 @@ export interface InterruptController {
   reset(init: boolean): void;
   /** Software has set the time-stamp counter: a TSC deadline is another instant now. */
   tscChanged?(): void;
+}
+
+const APIC_PAGE = 4096;
+
+/** Offset of a physical address in the page of the local APIC; −1 if it is outside, or the APIC is disabled. */
+export function apicOffset(address: number, apicBase: number): number {
+  const offset = address - (apicBase - (apicBase % APIC_PAGE));
+  return offset >= 0 && offset < APIC_PAGE && (apicBase & ApicBase.ENABLE) !== 0 ? offset : -1;
 }
 
 /** What a local APIC tells its CPU, and what its timer needs of it. */

@@ -58,6 +58,8 @@ export const MSRS: readonly MsrDescription[] = [
   { index: 0xc000_0084, name: 'FMASK' },
   { index: 0xc000_0102, name: 'KERNEL_GS_BASE' },
   { index: 0xc000_0103, name: 'TSC_AUX' },
+  { index: 0xc000_0104, name: 'TSC_RATIO', reset: 0x1_0000_0000n },
+  { index: 0xc001_0117, name: 'VM_HSAVE_PA' },
   { index: 0x4b56_4d01, name: 'KVM_SYSTEM_TIME_NEW' },
 ];
 

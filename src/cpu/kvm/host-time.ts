@@ -1,9 +1,8 @@
 // Conversions between the host's time, the cycles it runs guest code for, and simulated time
 // (gem5: BaseKvmTimer and BaseKvmCPU::kvmRun). hostFactor scales: 2 means that simulated code is twice as slow.
 
-import { TICKS_PER_SECOND } from '../../sim/tick.ts';
+import { TICKS_PER_NS, TICKS_PER_SECOND } from '../../sim/tick.ts';
 
-const TICKS_PER_NS = 1000;
 const NS_PER_SECOND = 1e9;
 /** A timer shorter than this many host cycles would fire before the guest is entered. */
 const MIN_TIMER_CYCLES = 1000;

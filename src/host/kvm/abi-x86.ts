@@ -167,6 +167,16 @@ export const KvmX86GuestDbg = {
   BLOCKIRQ: 0x10_0000,
 } as const;
 
+/** Head of what a vCPU keeps for a guest that is a hypervisor; `size` bytes in all, as far as the format needs them. */
+export const KvmNestedState = struct('kvm_nested_state', {
+  flags: u16,
+  format: u16,
+  size: u32,
+  hdr: [u64, 15],
+});
+/** `KVM_STATE_NESTED_FORMAT_*`. */
+export const KvmNestedFormat = { VMX: 0, SVM: 1 } as const;
+
 export const KvmLapicState = struct('kvm_lapic_state', { regs: [u8, 1024] });
 export const KvmIrqchip = struct('kvm_irqchip', { chip_id: u32, pad: u32, chip: [u64, 64] });
 /** `KVM_IRQCHIP_*`: values of `chip_id`. */
@@ -257,6 +267,8 @@ export const KvmX86Ioctl = {
   SET_XSAVE: iow(0xa5, KvmXsave),
   GET_XCRS: ior(0xa6, KvmXcrs),
   SET_XCRS: iow(0xa7, KvmXcrs),
+  GET_NESTED_STATE: iowr(0xbe, KvmNestedState),
+  SET_NESTED_STATE: iow(0xbf, KvmNestedState),
   X86_SET_MSR_FILTER: iow(0xc6, KvmMsrFilter),
   GET_XSAVE2: ior(0xcf, KvmXsave),
 } as const;

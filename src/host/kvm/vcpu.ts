@@ -7,7 +7,14 @@ import { addressOf, errno, type Pointer, type PointerArgument } from '../ffi.ts'
 import { closeFd, type IoctlFunction, ioctl, ioctlFunction } from '../ioctl.ts';
 import { MapFlag, mmap, Prot, viewOf } from '../memory.ts';
 import { KvmDeviceAttr, KvmInterrupt, KvmIoctl, KvmTranslation } from './abi.ts';
-import { KvmGuestDebug, KvmMsrEntry, KvmMsrs, KvmVcpuTscCtrl, KvmX86Ioctl } from './abi-x86.ts';
+import {
+  KvmGuestDebug,
+  KvmMsrEntry,
+  KvmMsrs,
+  KvmNestedState,
+  KvmVcpuTscCtrl,
+  KvmX86Ioctl,
+} from './abi-x86.ts';
 import { type CpuidEntry, cpuidFromKvm, cpuidToKvm } from './cpuid-list.ts';
 import { KvmRun } from './run.ts';
 import type { VmFacts } from './vm.ts';
@@ -68,6 +75,10 @@ export interface X86Vcpu {
   /** `kvm_lapic_state`; needs an in-kernel irqchip. */
   getLapic(buffer: Uint8Array): void;
   setLapic(buffer: Uint8Array): void;
+
+  /** `kvm_nested_state` and what follows it; needs KVM_CAP_NESTED_STATE. */
+  getNestedState(): Uint8Array;
+  setNestedState(bytes: Uint8Array): void;
 
   /** Reads MSRs. @throws MsrRefusedError naming the first one that KVM does not give */
   getMsrs(indices: Uint32Array): BigUint64Array;
@@ -131,6 +142,9 @@ const INTERRUPT_REMEDIES: Remedies = {
   EEXIST: 'an interrupt is queued already',
   ENXIO: 'the VM has an in-kernel irqchip: use its lines',
 };
+
+/** The longest nested state: VMX's, its header and two pages. */
+const NESTED_STATE_BYTES = KvmNestedState.size + 2 * 4096;
 
 /** A vCPU's file descriptor and its shared pages. */
 export class KvmVcpuFd implements X86Vcpu {
@@ -248,6 +262,19 @@ export class KvmVcpuFd implements X86Vcpu {
   }
   setLapic(buffer: Uint8Array): void {
     this.#call(KvmX86Ioctl.SET_LAPIC, buffer, 'KVM_SET_LAPIC');
+  }
+
+  getNestedState(): Uint8Array {
+    const { at } = KvmNestedState;
+    const argument = new DataView(new ArrayBuffer(NESTED_STATE_BYTES));
+    argument.setUint32(at.size, NESTED_STATE_BYTES, true);
+    this.#call(KvmX86Ioctl.GET_NESTED_STATE, argument, 'KVM_GET_NESTED_STATE');
+    return new Uint8Array(argument.buffer).slice(0, argument.getUint32(at.size, true));
+  }
+  setNestedState(bytes: Uint8Array): void {
+    this.#call(KvmX86Ioctl.SET_NESTED_STATE, bytes, 'KVM_SET_NESTED_STATE', {
+      EINVAL: 'this KVM cannot go on with a guest that was saved while it executed a guest of its own',
+    });
   }
 
   getMsrs(indices: Uint32Array): BigUint64Array {

@@ -3,10 +3,9 @@
  * Times are whole nanoseconds in Numbers: exact for 104 days of simulated time.
  */
 import { type EventQueue, TickMark } from '../../sim/event-queue.ts';
-import type { Tick } from '../../sim/tick.ts';
+import { TICKS_PER_NS, type Tick } from '../../sim/tick.ts';
 
 export const NS_PER_SECOND = 1_000_000_000;
-export const TICKS_PER_NS = 1000;
 
 /** Clock ids. */
 export const Clock = {

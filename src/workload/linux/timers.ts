@@ -3,8 +3,7 @@
  * All run on simulated time; those on CPU time stand still while the CPU is idle.
  */
 import { type EventQueue, SimEvent } from '../../sim/event-queue.ts';
-import { asTicks } from '../../sim/tick.ts';
-import { TICKS_PER_NS } from './clock.ts';
+import { asTicks, TICKS_PER_NS } from '../../sim/tick.ts';
 import { Signal, SignalCode, type SignalInfo, type TimerSignal } from './signals.ts';
 
 /** Longest distance of one event: a longer one is covered in steps (13 simulated days each). */

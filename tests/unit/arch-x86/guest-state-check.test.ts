@@ -152,7 +152,7 @@ const BREACHES: Record<string, Breach> = {
     change: (tc) => tc.set(OFFSET.rip, 1n << 32n),
     from: protectedState,
   },
-  'RIP bits 63:48 are equal in 64-bit mode': { change: (tc) => tc.set(OFFSET.rip, 1n << 48n) },
+  'RIP bits 63:N are equal in 64-bit mode': { change: (tc) => tc.set(OFFSET.rip, 1n << 48n) },
   'RFLAGS reserved bits are zero and bit 1 is one': { change: clearBits(OFFSET.rflags, 2) },
   'RFLAGS.VM needs CR0.PE and excludes EFER.LMA': {
     change: all(setBits(OFFSET.efer, Efer.LMA | Efer.LME)),

@@ -4,12 +4,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { featuresOf } from '../../../src/arch/x86/cpuid.ts';
+import { named } from '../../../src/cpu/kvm/x86/cpuid-names.ts';
 import {
   type CpuidPolicy,
   guestCpuid,
   ignoredFeatures,
   lackingFeatures,
-  named,
 } from '../../../src/cpu/kvm/x86/cpuid-policy.ts';
 import { GuestCpuid } from '../../../src/cpu/kvm/x86/guest-cpuid.ts';
 import type { CpuidEntry } from '../../../src/host/kvm/vcpu.ts';

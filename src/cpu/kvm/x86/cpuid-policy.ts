@@ -10,6 +10,8 @@ import {
 import { XSAVE_HELD } from '../../../arch/x86/xsave.ts';
 import { KvmCpuidFlag } from '../../../host/kvm/abi-x86.ts';
 import type { CpuidEntry } from '../../../host/kvm/vcpu.ts';
+import { type Leaf, named, unnamed } from './cpuid-names.ts';
+import { type FeatureChoice, HIDDEN, withoutHidden } from './feature-choice.ts';
 import { KVM_CLOCK_FEATURES } from './paravirtual-clock.ts';
 
 export interface CpuidPolicy {
@@ -28,55 +30,9 @@ export interface CpuidPolicy {
   readonly tscKhz: number;
   /** Frequency of the local APIC's timer, if known: leaf 15H promises that it is the core crystal's. */
   readonly apicTimerKhz?: number;
+  /** What the user wants to be otherwise. */
+  readonly features?: FeatureChoice;
 }
-
-/**
- * Features that the host may have and the guest does not get: state that no thread context holds, hypervisors below,
- * and transactions, which no simulated CPU model would abort alike.
- */
-const HIDDEN = [
-  ...[
-    'vmx',
-    'svm',
-    'smx',
-    'sgx',
-    'skinit',
-    'intel_pt',
-    'pdcm',
-    'dtes64',
-    'ds_cpl',
-    'ds',
-    'monitor',
-    'monitorx',
-  ],
-  ...[
-    'hle',
-    'rtm',
-    'tsxldtrk',
-    'mpx',
-    'la57',
-    'cet_ss',
-    'cet_ibt',
-    'uintr',
-    'kl',
-    'pks',
-    'enqcmd',
-    'pconfig',
-  ],
-  ...[
-    'amx_bf16',
-    'amx_tile',
-    'amx_int8',
-    'amx_fp16',
-    'xfd',
-    'lam',
-    'lwp',
-    'ibs',
-    'waitpkg',
-    'osxsave',
-    'ospke',
-  ],
-];
 
 const FIRST_HYPERVISOR_LEAF = 0x4000_0000;
 const LAST_HYPERVISOR_LEAF = 0x4fff_ffff;
@@ -88,33 +44,22 @@ const INVARIANT_TSC = 1 << 8;
 const KVM_FEATURES = 0x4000_0001;
 const HTT = 1 << 28;
 
-type Leaf = CpuidEntry & { readonly leaf: number; readonly subleaf: number };
-
-/** KVM's entry under the manual's names. */
-export function named(entries: readonly CpuidEntry[]): Leaf[] {
-  return entries.map((entry) => ({ ...entry, leaf: entry.function, subleaf: entry.index }));
-}
-
-function unnamed({ function: leaf, index, flags, eax, ebx, ecx, edx }: CpuidEntry): CpuidEntry {
-  const u = (value: number): number => value >>> 0;
-  return { function: leaf, index, flags, eax: u(eax), ebx: u(ebx), ecx: u(ecx), edx: u(edx) };
-}
-
 /**
  * The list for one vCPU.
  * @param supported KVM_GET_SUPPORTED_CPUID
  */
 export function guestCpuid(supported: readonly CpuidEntry[], policy: CpuidPolicy): CpuidEntry[] {
-  const hidden = [...HIDDEN];
+  const choice = policy.features ?? { shown: [], hidden: [] };
+  const hidden = HIDDEN.filter((name) => !choice.shown.includes(name));
   if (!showsKvm(policy)) hidden.push('hypervisor');
   if (!policy.apicMsrs) hidden.push('x2apic', 'tsc_deadline');
   const cut = withoutFeatures(named(supported), hidden) as Leaf[];
-  return cut
+  const entries = cut
     .filter(({ leaf }) => showsKvm(policy) || leaf < FIRST_HYPERVISOR_LEAF || leaf > LAST_HYPERVISOR_LEAF)
     .filter(({ leaf, subleaf }) => !isTopology(leaf) && !(leaf === 0xd && subleaf >= 2 && !isHeld(subleaf)))
     .map((entry) => unnamed(LEAVES[entry.leaf]?.(entry, policy) ?? entry))
-    .concat(topology(supported, policy))
-    .sort((a, b) => a.function - b.function || a.index - b.index);
+    .concat(topology(supported, policy));
+  return withoutHidden(entries, choice).sort((a, b) => a.function - b.function || a.index - b.index);
 }
 
 function showsKvm({
@@ -158,7 +103,7 @@ const LEAVES: Readonly<Record<number, (entry: CpuidEntry, policy: CpuidPolicy) =
     apicTimerKhz === undefined ? { ...entry, ...none } : { ...entry, ...none, ...mhz(tscKhz, apicTimerKhz) },
   29: (entry) => ({ ...entry, ...none }),
   30: (entry) => ({ ...entry, ...none }),
-  [AMD.svm]: (entry) => ({ ...entry, ...none }),
+  [AMD.svm]: (entry, { features }) => (features?.shown.includes('svm') ? entry : { ...entry, ...none }),
   [AMD.sizes]: (entry, { cpuCount }) => ({
     ...entry,
     ecx: (entry.ecx & ~0xf0ff) | (cpuCount - 1) | (shiftFor(cpuCount) << 12),

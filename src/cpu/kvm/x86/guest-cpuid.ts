@@ -1,8 +1,9 @@
 // GuestCpuid: the CPUID list of one vCPU as state: a guest has seen it, so a restored one keeps what it was saved with, or
 // is refused where the host lacks some of it.
 
-import { physicalAddressBits } from '../../../arch/x86/cpuid.ts';
+import { hasFeature, physicalAddressBits } from '../../../arch/x86/cpuid.ts';
 import type { CpuidEntry, X86Vcpu } from '../../../host/kvm/vcpu.ts';
+import type { ParamValues } from '../../../sim/params.ts';
 import {
   asRecord,
   decodeNumber,
@@ -12,7 +13,11 @@ import {
   StateError,
 } from '../../../sim/state.ts';
 import { fatal } from '../../../sim/trouble.ts';
-import { type CpuidPolicy, guestCpuid, ignoredFeatures, lackingFeatures, named } from './cpuid-policy.ts';
+import { named } from './cpuid-names.ts';
+import { type CpuidPolicy, guestCpuid, ignoredFeatures, lackingFeatures } from './cpuid-policy.ts';
+import { chooseFeatures, ON_REQUEST, withoutHidden } from './feature-choice.ts';
+import { reachesApicMsrs } from './msr-exits.ts';
+import type { X86_KVM_CPU_PARAMS, X86KvmCpuWiring } from './x86-kvm-params.ts';
 
 export interface CpuidSetUp {
   /** Simulated per host time, if the TSC follows simulated time. */
@@ -34,6 +39,30 @@ export class GuestCpuid implements StateCell {
   #isGiven = false;
 
   /**
+   * The CPUID of one CPU.
+   * @throws FatalError for features that cannot be chosen
+   */
+  static of(
+    path: string,
+    wiring: X86KvmCpuWiring,
+    params: Pick<
+      ParamValues<typeof X86_KVM_CPU_PARAMS>,
+      'apicId' | 'cpuCount' | 'features' | 'showHypervisor'
+    >,
+    clocks: Pick<CpuidPolicy, 'kvmClock' | 'invariantTsc'>,
+  ): GuestCpuid {
+    const { supportedCpuid } = wiring.kvm;
+    const { apicId, cpuCount, showHypervisor } = params;
+    const hasIrqchip = wiring.irqchip !== undefined;
+    return new GuestCpuid(path, supportedCpuid, {
+      ...{ apicId, cpuCount, showHypervisor, ...clocks },
+      apicMsrs: reachesApicMsrs(wiring),
+      features: chooseFeatures(path, params.features, { supportedCpuid, hasIrqchip }),
+      ...(wiring.apicTimerKhz === undefined ? {} : { apicTimerKhz: wiring.apicTimerKhz }),
+    });
+  }
+
+  /**
    * @param path of the CPU, for messages
    * @param supported KVM_GET_SUPPORTED_CPUID
    */
@@ -41,6 +70,11 @@ export class GuestCpuid implements StateCell {
     this.#path = path;
     this.#supported = supported;
     this.#policy = policy;
+  }
+
+  /** What the host has and the user has not hidden. */
+  get offered(): readonly CpuidEntry[] {
+    return withoutHidden(this.#supported, this.#policy.features ?? { hidden: [] });
   }
 
   /** The list, made from the host's unless it was restored. */
@@ -73,8 +107,17 @@ export class GuestCpuid implements StateCell {
     return this.entries.find((entry) => entry.function === 1)?.eax ?? 0;
   }
 
-  get physicalAddressBits(): number {
-    return physicalAddressBits(named(this.entries));
+  /** Whether the guest sees a feature, by its name in arch/x86/cpuid.ts. */
+  shows(feature: string): boolean {
+    return hasFeature(named(this.entries), feature);
+  }
+
+  /** Bits of physical and of linear addresses. */
+  get addressWidths(): { readonly physicalAddressBits: number; readonly linearAddressBits: number } {
+    return {
+      physicalAddressBits: physicalAddressBits(named(this.entries)),
+      linearAddressBits: this.shows('la57') ? 57 : 48,
+    };
   }
 
   save(): Json {
@@ -88,7 +131,11 @@ export class GuestCpuid implements StateCell {
     const { tscKhz = null, leaves = null } = asRecord(saved);
     if (!isJsonArray(leaves)) throw new StateError('expected a list of CPUID leaves');
     const entries = leaves.map(decodeLeaf);
-    const offered = guestCpuid(this.#supported, { ...this.#policy, tscKhz: 0 });
+    const offered = guestCpuid(this.#supported, {
+      ...this.#policy,
+      tscKhz: 0,
+      features: { shown: ON_REQUEST, hidden: [] },
+    });
     const lacking = lackingFeatures(entries, offered);
     if (lacking.length > 0) {
       fatal(

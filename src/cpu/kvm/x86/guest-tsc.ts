@@ -14,7 +14,7 @@ import { MsrIndex } from '../../../arch/x86/msrs.ts';
 import { HostError } from '../../../host/errors.ts';
 import { MsrRefusedError, type X86Vcpu } from '../../../host/kvm/vcpu.ts';
 import type { EventQueue } from '../../../sim/event-queue.ts';
-import { TICKS_PER_SECOND } from '../../../sim/tick.ts';
+import { TICKS_PER_NS, TICKS_PER_SECOND } from '../../../sim/tick.ts';
 import type { ParavirtualClock } from './paravirtual-clock.ts';
 
 export const TSC_POLICIES = ['simulated', 'host'] as const;
@@ -39,7 +39,6 @@ export interface GuestTscOptions {
 }
 
 const NS_PER_SECOND = 1e9;
-const TICKS_PER_NS = 1000;
 /** How long a good extrapolation is trusted: clocks that are disciplined deviate by up to 500 ppm. */
 const EXTRAPOLATION_NS = 50e6;
 /** So many good ones make trust. */

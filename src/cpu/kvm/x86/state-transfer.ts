@@ -29,6 +29,7 @@ import {
   specialToKvm,
 } from './conversions.ts';
 import { fpuFromKvm, fpuToKvm } from './legacy-fpu.ts';
+import type { NestedState } from './nested-state.ts';
 
 /** What decides how the registers travel. */
 export interface TransferOptions {
@@ -40,6 +41,8 @@ export interface TransferOptions {
   readonly msrIndices: readonly number[];
   /** The activity state travels too: only with an in-kernel irqchip does KVM keep it. */
   readonly mpState?: boolean;
+  /** The guest can be a hypervisor: what KVM keeps for that travels with the events. */
+  readonly nested?: NestedState | undefined;
   /** Is told the name of an MSR that KVM lists and then refuses. */
   readonly refusedMsr?: (name: string) => void;
 }
@@ -152,6 +155,10 @@ export class X86StateTransfer {
       syncsFromKvm.events.inc();
       this.#vcpu.getVcpuEvents(this.#counted(this.#events));
       eventsFromKvm(this.#tc, this.#eventsView);
+      if (this.#options.nested !== undefined) {
+        this.#stats.numSyncIoctls.inc();
+        this.#options.nested.takeFrom(this.#vcpu);
+      }
       if (this.#options.mpState) {
         this.#vcpu.getMpState(this.#counted(new Uint8Array(this.#mpState.buffer)));
         setActivity(this.#tc, ACTIVITY_OF_MP_STATE[this.#mpState[0]!] ?? Activity.active);
@@ -173,10 +180,15 @@ export class X86StateTransfer {
       this.#vcpu.run.cr8 = Number(this.#tc.get(OFFSET.cr8));
       this.#vcpu.run.apicBase = Number(this.#tc.get(OFFSET.apicBase));
       // Registers that travel are taken at the next entry; those behind an ioctl below must find CR4 in place.
-      if (classes & (RegClass.xcr | RegClass.fpu)) this.#vcpu.setSregs(this.#counted(this.#sregs));
+      const isAwaited = (classes & (RegClass.xcr | RegClass.fpu)) !== 0 || this.#nestedIsOwed;
+      if (isAwaited) this.#vcpu.setSregs(this.#counted(this.#sregs));
       else this.#give(KvmSyncX86.SREGS, this.#sregs, this.#vcpu.setSregs);
     }
     if ((classes & ~(RegClass.general | RegClass.special)) === 0) return;
+    if (this.#nestedIsOwed) {
+      this.#stats.numSyncIoctls.inc();
+      this.#options.nested?.giveTo(this.#vcpu);
+    }
     if (classes & RegClass.xcr) {
       syncsToKvm.xcr.inc();
       this.#xcrs.setUint32(KvmXcrs.at.nr_xcrs, 1, true);
@@ -205,6 +217,10 @@ export class X86StateTransfer {
         this.#vcpu.setMpState(this.#counted(new Uint8Array(this.#mpState.buffer)));
       }
     }
+  }
+
+  get #nestedIsOwed(): boolean {
+    return this.#options.nested?.isOwed ?? false;
   }
 
   #travels(bit: number): boolean {

@@ -5,7 +5,7 @@ import { portAddress } from '../../../arch/x86/address-spaces.ts';
 import { dumpAll } from '../../../arch/x86/dump.ts';
 import { mxcsrMaskOf } from '../../../arch/x86/fxsave.ts';
 import { legalizeSegments } from '../../../arch/x86/guest-state-segments.ts';
-import type { InterruptedCpu } from '../../../arch/x86/interrupts.ts';
+import { apicOffset, type InterruptedCpu } from '../../../arch/x86/interrupts.ts';
 import { MsrIndex } from '../../../arch/x86/msrs.ts';
 import { Activity, activityOf, setActivity } from '../../../arch/x86/processor-reset.ts';
 import { ApicBase, Rflags } from '../../../arch/x86/registers.ts';
@@ -20,30 +20,34 @@ import type { X86Vcpu } from '../../../host/kvm/vcpu.ts';
 import type { PhysAddr } from '../../../mem/addr.ts';
 import type { ParamValues } from '../../../sim/params.ts';
 import type { DrainAnswer, SimObject } from '../../../sim/sim-object.ts';
-import { clockPeriodTicks, type Ticks, ZERO_TICKS } from '../../../sim/tick.ts';
+import { clockPeriodTicks, TICKS_PER_NS, type Ticks, ZERO_TICKS } from '../../../sim/tick.ts';
 import { fatal, panic } from '../../../sim/trouble.ts';
 import type { BaseCpu } from '../../base-cpu.ts';
 import { BaseKvmCpu } from '../base-kvm-cpu.ts';
 import type { HostWants } from '../vcpu-parts.ts';
-import { named } from './cpuid-policy.ts';
+import { named } from './cpuid-names.ts';
 import { reportExit, stateReport, systemEventCause, violatedRules } from './exit-reports.ts';
 import { GuestCpuid } from './guest-cpuid.ts';
 import { GuestTsc, type TscPolicy } from './guest-tsc.ts';
 import { InterruptDelivery, isHalfDelivered } from './interrupt-delivery.ts';
 import { type AccessPort, serveLegacyIo } from './legacy-io.ts';
 import { exitedMsrs, hasMsrExits, MsrExits, reachesApicMsrs } from './msr-exits.ts';
+import { NestedState } from './nested-state.ts';
 import { makeParavirtualClock, type ParavirtualClock } from './paravirtual-clock.ts';
 import { X86StateTransfer } from './state-transfer.ts';
 import { UserEntry } from './user-entry.ts';
 import { type UserFeatures, userFeatures } from './user-features.ts';
 import { UserStub } from './user-stub.ts';
-import { X86_KVM_CPU_PARAMS, type X86KvmCpuParams, type X86KvmCpuWiring } from './x86-kvm-params.ts';
+import {
+  splitParams,
+  X86_KVM_CPU_PARAMS,
+  type X86KvmCpuParams,
+  type X86KvmCpuWiring,
+} from './x86-kvm-params.ts';
 
 export type { X86KvmCpuParams, X86KvmCpuWiring, X86KvmFacts } from './x86-kvm-params.ts';
 
 const NS_PER_MS = 1e6;
-const TICKS_PER_NS = 1000;
-const APIC_PAGE = 4096;
 /** KVM_ENOSYS, what a hypercall that nobody serves returns. Linux include/uapi/linux/kvm_para.h. */
 const HYPERCALL_UNKNOWN = -1000n;
 
@@ -54,6 +58,7 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
   readonly #userFeatures: UserFeatures;
   readonly #guestCpuid: GuestCpuid;
   readonly #stub: UserStub | undefined;
+  readonly #nested = new NestedState();
   readonly #msrExits: MsrExits;
   #transfer: X86StateTransfer | undefined;
   #xsaveFormat: XsaveFormat | undefined;
@@ -65,7 +70,7 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
     this.access(address, data, at, sizeBytes, isWrite);
 
   constructor(parent: SimObject, name: string, wiring: X86KvmCpuWiring, params: X86KvmCpuParams = {}) {
-    const { useXSave, tsc, tscDrift, kvmClock, showHypervisor, apicId, cpuCount, ...base } = params;
+    const [own, base] = splitParams(params);
     const parts = {
       createVcpu: () => this.#createVcpu(),
       attach: (vcpu: X86Vcpu, wants: HostWants) =>
@@ -74,23 +79,17 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
     };
     super(parent, name, parts, RegClass.all, base);
     this.#wiring = wiring;
-    this.#userFeatures = userFeatures(wiring.kvm.supportedCpuid);
-    const own = { useXSave, tsc, tscDrift, kvmClock, showHypervisor, apicId, cpuCount };
     this.x86Params = this.resolveParams(X86_KVM_CPU_PARAMS, own);
     this.#clock = makeParavirtualClock(wiring, {
       isWanted: this.x86Params.kvmClock,
       tsc: this.#tscPolicy,
       hostFactor: this.params.hostFactor,
     });
-    this.#guestCpuid = new GuestCpuid(this.path, wiring.kvm.supportedCpuid, {
-      apicId: this.x86Params.apicId,
-      cpuCount: this.x86Params.cpuCount,
-      showHypervisor: this.x86Params.showHypervisor,
+    this.#guestCpuid = GuestCpuid.of(this.path, wiring, this.x86Params, {
       kvmClock: this.#clock !== undefined,
       invariantTsc: this.#tscPolicy === 'simulated',
-      apicMsrs: reachesApicMsrs(wiring),
-      ...(wiring.apicTimerKhz === undefined ? {} : { apicTimerKhz: wiring.apicTimerKhz }),
     });
+    this.#userFeatures = userFeatures(this.#guestCpuid.offered);
     if (wiring.interrupts !== undefined) wiring.interrupts.msrsReachable = reachesApicMsrs(wiring);
     this.#msrExits = new MsrExits(
       wiring.interrupts,
@@ -102,6 +101,7 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
     this.context.powerOn();
     this.state('context', this.context);
     this.state('cpuid', this.#guestCpuid);
+    this.state('nested', this.#nested);
   }
 
   /** Syscall emulation: the processor starts in ring 3, on the operating system's page tables. */
@@ -140,6 +140,7 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
       xsave: this.x86Params.useXSave && kvm.capability(KvmCap.XSAVE) ? this.xsaveFormat : undefined,
       msrIndices: kvm.msrIndices,
       mpState: irqchip !== undefined,
+      nested: this.#guestCpuid.shows('svm') ? this.#nested : undefined,
       refusedMsr: (name) => this.warnOnce(`this KVM does not take MSR ${name}: its value is lost`),
     });
     this.#transfer = transfer;
@@ -233,6 +234,7 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
 
   override takeOverFrom(old: BaseCpu<X86ThreadContext>): void {
     this.context.copyFrom(old.readState(RegClass.all));
+    if (old instanceof X86KvmCpu) this.#nested.copyFrom(old.#nested);
     super.takeOverFrom(old);
   }
 
@@ -325,10 +327,8 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
   override translateAccess(address: PhysAddr): PhysAddr {
     const { interrupts, localApic = ApicBase.DEFAULT_ADDRESS } = this.#wiring;
     if (interrupts === undefined) return address;
-    const { apicBase } = interrupts;
-    const offset = address - (apicBase - (apicBase % APIC_PAGE));
-    if (offset < 0 || offset >= APIC_PAGE || (apicBase & ApicBase.ENABLE) === 0) return address;
-    return (localApic + offset) as PhysAddr;
+    const offset = apicOffset(address, interrupts.apicBase);
+    return offset < 0 ? address : ((localApic + offset) as PhysAddr);
   }
 
   override translatePort(port: number): PhysAddr {
@@ -426,7 +426,7 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
   }
 
   get #stateOptions() {
-    return { unrestrictedGuest: true, physicalAddressBits: this.#guestCpuid.physicalAddressBits };
+    return { unrestrictedGuest: true, ...this.#guestCpuid.addressWidths };
   }
 
   #traceStore(classes: number): void {

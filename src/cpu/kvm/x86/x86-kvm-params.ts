@@ -14,6 +14,7 @@ import {
   int,
   optional,
   type ParamInputs,
+  text,
 } from '../../../sim/params.ts';
 import type { BaseKvmCpuParams } from '../params.ts';
 import type { HostParts, HostWants } from '../vcpu-parts.ts';
@@ -41,11 +42,23 @@ export const X86_KVM_CPU_PARAMS = declareParams({
     default: false,
     description: "let CPUID say that there is a hypervisor, and show KVM's own leaves",
   }),
+  features: text({
+    default: '',
+    description: "processor features to hide, or to show where that is left to you, such as '-avx2,+svm'",
+  }),
   apicId: int({ default: 0, min: 0, max: 254, description: 'APIC id of this processor' }),
   cpuCount: int({ default: 1, min: 1, max: 255, description: 'processors in the machine, for CPUID' }),
 });
 
-export type X86KvmCpuParams = BaseKvmCpuParams & ParamInputs<typeof X86_KVM_CPU_PARAMS>;
+type OwnParams = ParamInputs<typeof X86_KVM_CPU_PARAMS>;
+export type X86KvmCpuParams = BaseKvmCpuParams & OwnParams;
+
+/** What is said of this CPU, and what of every KVM CPU. */
+export function splitParams(params: X86KvmCpuParams): [own: OwnParams, base: BaseKvmCpuParams] {
+  const isOwn = ([name]: readonly [string, unknown]): boolean => Object.hasOwn(X86_KVM_CPU_PARAMS, name);
+  const all = Object.entries(params);
+  return [Object.fromEntries(all.filter(isOwn)), Object.fromEntries(all.filter((entry) => !isOwn(entry)))];
+}
 
 /** What the CPU asks of KVM; `Kvm` is the real one. */
 export interface X86KvmFacts {

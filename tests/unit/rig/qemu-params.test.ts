@@ -1,0 +1,25 @@
+// QEMU's words for a machine, in hypertick's.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { bootOptions } from '../../../tools/rig/qemu-params.ts';
+
+const words = (text: string): string[] => text.split(' ').filter((word) => word !== '');
+
+const CASES: readonly (readonly [qemu: string, offered: string, boot: string])[] = [
+  ['', '', ''],
+  ['-m 4g', 'svm', ''],
+  ['-cpu qemu64,+x2apic,+tsc-deadline', 'svm la57', ''],
+  ['-cpu qemu64,-x2apic,+tsc-deadline', '', '--param board.cpu.features=-x2apic'],
+  ['-cpu max,+svm -m 4g', 'svm', '--param board.cpu.features=+svm --irqchip kernel'],
+  ['-cpu max,+svm,-npt', 'svm', '--param board.cpu.features=+svm,-npt --irqchip kernel'],
+  ['-cpu max,host-phys-bits', 'la57', '--param board.cpu.features=+la57'],
+  ['-cpu max,host-phys-bits', '', ''],
+  ['-cpu host,-pmu,migratable=no', 'svm', ''],
+];
+
+for (const [qemu, offered, boot] of CASES) {
+  test(`'${qemu}' where KVM offers '${offered}'`, () => {
+    assert.deepEqual(bootOptions(words(qemu), new Set(words(offered))), words(boot));
+  });
+}

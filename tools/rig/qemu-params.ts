@@ -1,0 +1,35 @@
+// What QEMU's parameters of a test mean to hypertick boot: the same machine, in other words.
+
+import { CPUID_FEATURES } from '../../src/arch/x86/cpuid.ts';
+import { ON_REQUEST } from '../../src/cpu/kvm/x86/feature-choice.ts';
+
+/** Processor models that have whatever KVM offers. */
+const EVERYTHING = ['max', 'host'];
+const NAMES: ReadonlySet<string> = new Set(CPUID_FEATURES.map(({ name }) => name));
+
+/**
+ * @param qemuParams of the list of tests
+ * @param offered names of the features that this host's KVM offers
+ */
+export function bootOptions(qemuParams: readonly string[], offered: ReadonlySet<string>): string[] {
+  const features = cpuFeatures(qemuParams, offered);
+  return [
+    ...(features.length === 0 ? [] : ['--param', `board.cpu.features=${features.join(',')}`]),
+    ...(features.includes('+svm') ? ['--irqchip', 'kernel'] : []),
+  ];
+}
+
+/** Of `-cpu MODEL,+feature,-feature` what a guest of hypertick does not have, or lack, by itself. */
+function cpuFeatures(qemuParams: readonly string[], offered: ReadonlySet<string>): string[] {
+  const at = qemuParams.lastIndexOf('-cpu');
+  const [model = '', ...flags] = at < 0 ? [] : (qemuParams[at + 1] ?? '').split(',');
+  const named = flags
+    .filter((flag) => /^[+-]/.test(flag))
+    .map((flag) => ({ isShown: flag.startsWith('+'), name: flag.slice(1).replaceAll('-', '_') }));
+  const shown = [
+    ...(EVERYTHING.includes(model) && offered.has('la57') ? ['la57'] : []),
+    ...named.filter(({ isShown, name }) => isShown && ON_REQUEST.includes(name)).map(({ name }) => name),
+  ];
+  const hidden = named.filter(({ isShown, name }) => !isShown && NAMES.has(name));
+  return [...shown.map((name) => `+${name}`), ...hidden.map(({ name }) => `-${name}`)];
+}

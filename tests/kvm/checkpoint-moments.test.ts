@@ -10,7 +10,7 @@ import { FatalError } from '../../src/sim/trouble.ts';
 import { IRQCHIPS } from '../../src/system/pc-board.ts';
 import { kvmIsMissing } from '../support/hypertick.ts';
 import {
-  EXPECTED,
+  expectedOf,
   type Moment,
   MomentsMachine,
   type MomentsOptions,
@@ -26,6 +26,7 @@ const MOST_MOMENTS = 80;
 const FEWEST_MOMENTS = 20;
 /** On a host that is slow beyond measure (KVM under emulation) the moments end after this time of the host. */
 const PATIENCE_MS = 8_000;
+const EXPECTED = expectedOf('checkpoint');
 
 /** What is done to the machine at a moment; returns the machine that goes on. */
 type Disturbance = (machine: MomentsMachine) => Promise<MomentsMachine>;

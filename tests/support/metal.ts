@@ -104,6 +104,11 @@ export const METAL_GUESTS: readonly MetalGuest[] = [
   { image: 'echo', input: '\n\n\n>hello, machine\n' },
   { image: 'acpi' },
   { image: 'm5ops', notQemu: 'they are ours and gem5’s', status: { hypertick: 0 } },
+  {
+    image: 'nested',
+    options: ['--irqchip', 'kernel', '--param', 'board.cpu.features=+svm'],
+    notPvm: 'it offers guests no SVM',
+  },
   { image: 'checkpoint', kernelIrqchip: true },
   { image: 'checkpoint', text: 'checkpoint-fpu', append: 'fpu', notPvm: NO_FLOATING_POINT },
   { image: 'power', text: 'power-off', append: 'off', status: { hypertick: 0, qemu: 0 } },

@@ -1,6 +1,6 @@
-// A PC that runs the bare-metal guest `checkpoint` and is disturbed at pseudo-random moments. The guest folds all that it
-// computes, reads from devices and is interrupted by into one checksum, and prints it every ten rounds: string I/O,
-// memory-mapped I/O, timer interrupts and HLT go on all the time.
+// A PC that runs a bare-metal guest and is disturbed at pseudo-random moments. The guest `checkpoint` folds all that it computes,
+// reads from devices and is interrupted by into one checksum, and prints it every ten rounds: string I/O, memory-mapped I/O,
+// timer interrupts and HLT go on all the time. `nested` is a hypervisor, and prints a checksum of what its guest computes.
 
 import { readFileSync } from 'node:fs';
 import type { KvmCpuState } from '../../src/cpu/kvm/state.ts';
@@ -13,19 +13,21 @@ import { kvmProcessor } from '../../src/system/kvm-processor.ts';
 import { PcBoard, type PcBoardOptions } from '../../src/system/pc-board.ts';
 import { expectedText, imageOf } from './metal.ts';
 
-const GUEST = { image: 'checkpoint' };
-const IMAGE = readFileSync(imageOf(GUEST));
 /** The first line that is not waited for. */
 const LAST_LINE = /^round 20: .*\n/m;
 
-/** What the guest prints when nobody disturbs it, and what it has to print when somebody does. */
-export const EXPECTED = upToLastLine(expectedText(GUEST));
+/** What a guest prints when nobody disturbs it, and what it has to print when somebody does. */
+export const expectedOf = (image: string): string => upToLastLine(expectedText({ image }));
 
 const LIMIT = asTick(3_600_000_000_000_000n);
 const IS_ENOUGH = 'the guest has printed enough';
 const IS_MOMENT = 'a moment has come';
 
-export type MomentsOptions = Pick<PcBoardOptions, 'irqchip' | 'memoryMode'>;
+export interface MomentsOptions extends Pick<PcBoardOptions, 'irqchip' | 'memoryMode'> {
+  readonly image?: string;
+  /** Features of the processor. */
+  readonly features?: string;
+}
 
 /** When to interrupt the guest: after so much simulated time, or at its so-manieth exit for I/O from now. */
 export type Moment = { readonly ticks: bigint } | { readonly exits: number };
@@ -36,11 +38,17 @@ export class MomentsMachine {
   readonly simulator: Simulator;
   /** Exits for I/O so far. */
   exits = 0;
+  readonly #image: string;
   readonly #com1 = new MemoryBackend();
   #exitsToMoment = Number.POSITIVE_INFINITY;
 
   /** @param spares how many CPUs there are beside the first */
-  constructor(after: (hook: () => void) => void, options: MomentsOptions, spares = 0) {
+  constructor(
+    after: (hook: () => void) => void,
+    { image = 'checkpoint', features = '', ...options }: MomentsOptions,
+    spares = 0,
+  ) {
+    this.#image = image;
     this.root = new Root({
       warnSink: () => {},
       debugFlags: 'KvmIO',
@@ -50,7 +58,7 @@ export class MomentsMachine {
     this.board = new PcBoard(this.root, 'board', {
       memorySize: '4MiB',
       serial: [this.#com1],
-      processor: kvmProcessor({}, ...Array.from({ length: spares }, () => ({}))),
+      processor: kvmProcessor({ features }, ...Array.from({ length: spares }, () => ({}))),
       ...options,
     });
     this.simulator = new Simulator(this.root);
@@ -58,7 +66,8 @@ export class MomentsMachine {
   }
 
   boot(): this {
-    this.board.boot({ image: IMAGE, name: 'checkpoint' });
+    const image = this.#image;
+    this.board.boot({ image: readFileSync(imageOf({ image })), name: image });
     return this;
   }
 

@@ -28,12 +28,6 @@ export class NestedState implements StateCell {
     if (this.#bytes !== undefined) vcpu.setNestedState(this.#bytes);
   }
 
-  /** Another CPU takes over the thread. */
-  copyFrom(other: NestedState): void {
-    this.#bytes = other.#bytes?.slice();
-    this.#isOwed = true;
-  }
-
   save(): Json {
     return this.#bytes?.toHex() ?? null;
   }

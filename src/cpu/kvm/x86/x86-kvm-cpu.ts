@@ -234,7 +234,6 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
 
   override takeOverFrom(old: BaseCpu<X86ThreadContext>): void {
     this.context.copyFrom(old.readState(RegClass.all));
-    if (old instanceof X86KvmCpu) this.#nested.copyFrom(old.#nested);
     super.takeOverFrom(old);
   }
 

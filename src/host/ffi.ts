@@ -61,6 +61,8 @@ const ffi = lazily((): FfiModule => {
 });
 
 const handles = lazily((): Handle[] => []);
+/** Shared objects other than the process's own: they stay loaded as long as they are reachable. */
+const others = lazily((): Library[] => []);
 
 /**
  * Binds a function of the C library.
@@ -94,6 +96,19 @@ function resolve<const A extends readonly ArgumentType[], R extends ResultType>(
   }
   handle.symbols.add(symbol);
   const bound: unknown = handle.library.getFunction(symbol, { arguments: args, return: result });
+  return bound as NativeFunction<A, R>;
+}
+
+/** Binds a function of another shared object, by its path. The object stays loaded. */
+export function resolveIn<const A extends readonly ArgumentType[], R extends ResultType>(
+  path: string,
+  symbol: string,
+  args: A,
+  result: R,
+): NativeFunction<A, R> {
+  const library = new (ffi().DynamicLibrary)(path);
+  others().push(library);
+  const bound: unknown = library.getFunction(symbol, { arguments: args, return: result });
   return bound as NativeFunction<A, R>;
 }
 

@@ -80,7 +80,8 @@ export class EventQueue {
    * since tick 0, as in gem5's Clocked::clockEdge.
    */
   ticksToClockEdge(periodTicks: Ticks, delay: Ticks = 0 as Ticks): Ticks {
-    const phase = ((this.#epochTicks % periodTicks) + ((this.#nowTicks + delay) % periodTicks)) % periodTicks;
+    const epochPhase = this.#epochTicks === 0 ? 0 : this.#epochTicks % periodTicks;
+    const phase = remainder(epochPhase + remainder(this.#nowTicks + delay, periodTicks), periodTicks);
     return (phase === 0 ? delay : delay + periodTicks - phase) as Ticks;
   }
 
@@ -300,4 +301,11 @@ function compareBeyond(a: SimEvent, b: SimEvent): number {
   if (a.beyondTick !== b.beyondTick) return a.beyondTick! < b.beyondTick! ? -1 : 1;
   if (a.priority !== b.priority) return a.priority - b.priority;
   return a.order - b.order;
+}
+
+/** `dividend % divisor` of whole numbers from 0 to 2^53, without the library call that % of large Numbers is. */
+function remainder(dividend: number, divisor: number): number {
+  const rest = dividend - Math.floor(dividend / divisor) * divisor;
+  // The quotient may have been rounded up to the next whole number.
+  return rest < 0 ? rest + divisor : rest;
 }

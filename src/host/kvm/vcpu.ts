@@ -3,8 +3,8 @@
  * implementation on a file descriptor. Source: Documentation/virt/kvm/api.rst, section 4.
  */
 import { Errno, errnoName, HostError, type Remedies } from '../errors.ts';
-import { addressOf, errno, type Pointer, type PointerArgument } from '../ffi.ts';
-import { closeFd, type IoctlFunction, ioctl, ioctlFunction } from '../ioctl.ts';
+import { addressOf, type Pointer, type PointerArgument } from '../ffi.ts';
+import { closeFd, ioctl } from '../ioctl.ts';
 import { MapFlag, mmap, Prot, viewOf } from '../memory.ts';
 import { KvmDeviceAttr, KvmInterrupt, KvmIoctl, KvmTranslation } from './abi.ts';
 import {
@@ -16,6 +16,7 @@ import {
   KvmX86Ioctl,
 } from './abi-x86.ts';
 import { type CpuidEntry, cpuidFromKvm, cpuidToKvm } from './cpuid-list.ts';
+import { type EnterFunction, enterFunction } from './enter.ts';
 import { KvmRun } from './run.ts';
 import type { VmFacts } from './vm.ts';
 
@@ -155,7 +156,7 @@ export class KvmVcpuFd implements X86Vcpu {
   readonly #mapping: Pointer;
   readonly #mappingBytes: number;
   readonly #getXsave: number;
-  readonly #ioctl: IoctlFunction;
+  readonly #enter: EnterFunction;
   readonly #interruptArgument = new Uint32Array(KvmInterrupt.size >> 2);
   readonly #interruptAddress: Pointer = addressOf(this.#interruptArgument);
   #isOpen = true;
@@ -175,7 +176,7 @@ export class KvmVcpuFd implements X86Vcpu {
     this.run = new KvmRun(viewOf(this.#mapping, this.#mappingBytes), facts.coalescedPage);
     this.xsaveSizeBytes = facts.xsaveSizeBytes;
     this.#getXsave = facts.hasXsave2 ? KvmX86Ioctl.GET_XSAVE2 : KvmX86Ioctl.GET_XSAVE;
-    this.#ioctl = ioctlFunction();
+    this.#enter = enterFunction();
   }
 
   /** The descriptor, for counters and tests. */
@@ -186,8 +187,8 @@ export class KvmVcpuFd implements X86Vcpu {
   // Hot path: one native call, no allocation.
   enter(): number {
     this.#mustBeOpen('KVM_RUN');
-    if (this.#ioctl(this.#fd, KvmIoctl.RUN, 0n) === 0) return 0;
-    const error = errno();
+    const error = -this.#enter(this.#fd);
+    if (error === 0) return 0;
     if (error === Errno.EINTR || error === Errno.EAGAIN) return error;
     const remedies = RUN_REMEDIES as Readonly<Record<string, string>>;
     throw new HostError('ioctl(KVM_RUN)', error, remedies[errnoName(error)]);

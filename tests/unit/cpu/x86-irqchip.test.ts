@@ -12,6 +12,7 @@ import { KvmIrqchip as Chip, KvmIrqchipId, KvmLapicState } from '../../../src/ho
 import type { IrqRoute } from '../../../src/host/kvm/vm.ts';
 import { Root } from '../../../src/sim/root.ts';
 import { fakeFullSystem } from '../../support/fake-full-system.ts';
+import { FakeIrqchip } from '../../support/fake-irqchip.ts';
 import { FakeVcpu } from '../../support/fake-vcpu.ts';
 
 /** A VM's descriptor with memory of its own for the three chips. */
@@ -142,15 +143,15 @@ test('a CPU gives its local APIC after the APIC base, and the deadline last', as
   const m = fakeFullSystem([FakeVcpu.spin], {
     wiring: {
       interrupts: undefined as never,
-      irqchip: {
-        vcpuCreated: (id) => order.push(`vcpu ${id}`),
+      irqchip: Object.assign(new FakeIrqchip(), {
+        vcpuCreated: (id: number) => order.push(`vcpu ${id}`),
         owesLocalApic: () => owed,
         giveLocalApic: () => {
           owed = false;
           order.push(...m.vcpu.calls.filter((call) => call === 'set sregs'), 'lapic');
           m.vcpu.calls.length = 0;
         },
-      },
+      }),
     },
   });
   m.cpu.modifyState(RegClass.msr).setMsr(MsrIndex.TSC_DEADLINE, 99n);
@@ -163,7 +164,7 @@ test('with an in-kernel irqchip the activity state is KVM’s MP state, both way
   const m = fakeFullSystem([FakeVcpu.spin], {
     wiring: {
       interrupts: undefined as never,
-      irqchip: { vcpuCreated: () => {}, owesLocalApic: () => false, giveLocalApic: () => {} },
+      irqchip: new FakeIrqchip(),
     },
   });
   setActivity(m.cpu.modifyState(RegClass.events), Activity.halted);

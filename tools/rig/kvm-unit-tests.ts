@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describeOptions, flag, integer, list, parseOptions, text, value } from '../../src/cli/options.ts';
 import { ExitStatus, FatalError } from '../../src/sim/trouble.ts';
-import { memoryMiB, parseUnitTests, type UnitTest, verdict } from './unittests-cfg.ts';
+import { bootOptions, memoryMiB, parseUnitTests, type UnitTest, verdict } from './unittests-cfg.ts';
 
 const HYPERTICK = join(import.meta.dirname, '..', '..', 'bin', 'hypertick');
 /** What QEMU gives a machine that does not ask. */
@@ -152,7 +152,8 @@ function runTest(
     seconds: Math.min(test.timeoutSeconds ?? Infinity, Number(options['time-limit'])),
     environment,
     scratch,
-    bootOptions: options.option,
+    // One that is both the test's and the user's is given once.
+    bootOptions: [...new Set([...bootOptions(test), ...options.option])],
   });
   if (options.logs !== undefined)
     writeFileSync(

@@ -56,6 +56,28 @@ export function parseUnitTests(text: string): UnitTest[] {
   });
 }
 
+/** What `hypertick boot` is told for what a test asks QEMU for, or expects of it without asking. */
+const BOOT_OPTIONS: readonly {
+  readonly wants: (test: UnitTest) => boolean;
+  readonly options: readonly string[];
+}[] = [
+  {
+    // The hyperv-testdev comes with --test-device then.
+    wants: ({ qemuParams }) => qemuParams.some((param) => param.includes('hv_passthrough')),
+    options: ['--irqchip=kernel', '--param=board.cpu.hyperV=true'],
+  },
+  {
+    // KVM's asynchronous page faults, which every guest of QEMU sees.
+    wants: ({ file }) => file === 'asyncpf.flat',
+    options: ['--irqchip=kernel', '--param=board.cpu.showHypervisor=true'],
+  },
+];
+
+/** Options of `hypertick boot` with which the machine has what the test wants. */
+export function bootOptions(test: UnitTest): string[] {
+  return BOOT_OPTIONS.filter(({ wants }) => wants(test)).flatMap(({ options }) => options);
+}
+
 /** Memory in MiB that QEMU's parameters ask for with `-m`. */
 export function memoryMiB(qemuParams: readonly string[], otherwise: number): number {
   const at = qemuParams.lastIndexOf('-m');

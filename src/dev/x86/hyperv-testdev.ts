@@ -20,6 +20,7 @@ import {
   customCell,
   decodeNumber,
   decodeString,
+  isJsonArray,
   type Json,
   StateError,
 } from '../../sim/state.ts';
@@ -172,47 +173,50 @@ export class HypervTestdev extends PioDevice implements HyperVPorts {
 
   // ---- state ----
 
+  /** Lists: of messages that wait for one slot, that of the older connection comes first. */
   #save(): Json {
     return {
-      messages: Object.fromEntries(
-        [...this.#messages].map(([connection, { vp, sint, waiting }]) => [
-          connection,
-          { vp, sint, ...(waiting && { type: waiting.type, payload: waiting.payload.toHex() }) },
-        ]),
-      ),
-      events: Object.fromEntries(this.#events),
+      messages: [...this.#messages].map(([connection, { vp, sint, waiting }]) => ({
+        ...{ connection, vp, sint },
+        ...(waiting && { type: waiting.type, payload: waiting.payload.toHex() }),
+      })),
+      events: [...this.#events].map(([connection, target]) => ({ connection, ...target })),
     };
   }
 
   #restore(saved: Json): void {
     const { messages = null, events = null } = asRecord(saved);
-    const restored = Object.entries(asRecord(messages)).map(([connection, json]) => {
-      const { type, payload } = asRecord(json);
-      const waiting = type === undefined ? undefined : decodeMessage(type, payload ?? null);
-      return [decodeConnection(connection), { ...this.#decodeTarget(json), waiting }] as const;
+    const ports = asList(messages).map((json) => {
+      const { type, payload = null } = json;
+      const waiting = type === undefined ? undefined : decodeMessage(type, payload);
+      return [decodeConnection(json), { ...this.#decodeTarget(json), waiting }] as const;
     });
-    const targets = Object.entries(asRecord(events)).map(
-      ([connection, json]) => [decodeConnection(connection), this.#decodeTarget(json)] as const,
-    );
+    const targets = asList(events).map((json) => [decodeConnection(json), this.#decodeTarget(json)] as const);
     this.#messages.clear();
     this.#events.clear();
-    for (const [connection, port] of restored) this.#messages.set(connection, port);
+    for (const [connection, port] of ports) this.#messages.set(connection, port);
     for (const [connection, target] of targets) this.#events.set(connection, target);
   }
 
-  #decodeTarget(saved: Json): Target {
-    const { vp = null, sint = null } = asRecord(saved);
+  #decodeTarget({ vp = null, sint = null }: SavedRecord): Target {
     const target = { vp: decodeNumber(vp), sint: decodeNumber(sint) };
     if (!this.#exists(target)) throw new StateError('a connection to a SINT that is not there');
     return target;
   }
 }
 
-function decodeConnection(key: string): number {
-  const connection = Number(key);
-  if (!Number.isInteger(connection) || connection < 0 || connection > LAST_CONNECTION)
-    throw new StateError(`connection ${key}`);
-  return connection;
+type SavedRecord = ReturnType<typeof asRecord>;
+
+function asList(saved: Json): SavedRecord[] {
+  if (!isJsonArray(saved)) throw new StateError('expected a list of connections');
+  return saved.map(asRecord);
+}
+
+function decodeConnection({ connection = null }: SavedRecord): number {
+  const number = decodeNumber(connection);
+  if (!Number.isInteger(number) || number < 0 || number > LAST_CONNECTION)
+    throw new StateError(`connection ${number}`);
+  return number;
 }
 
 function decodeMessage(type: Json, hex: Json): NonNullable<MessagePort['waiting']> {

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { memoryMiB, parseUnitTests, verdict } from '../../../tools/rig/unittests-cfg.ts';
+import { bootOptions, memoryMiB, parseUnitTests, verdict } from '../../../tools/rig/unittests-cfg.ts';
 
 test('sections become tests, with what they leave out', () => {
   const text = [
@@ -65,6 +65,25 @@ test('the last -m counts, in MiB or GiB', () => {
   assert.equal(memoryMiB(['-m', '64', '-m', '4g'], 128), 4096);
   assert.equal(memoryMiB(['-m', '256M'], 128), 256);
   assert.equal(memoryMiB(['-cpu', 'max'], 128), 128);
+});
+
+test('a test gets the options that stand for its qemu_params, or that its image expects', () => {
+  const text = [
+    '[synic]',
+    'file = hyperv_synic.flat',
+    'qemu_params = -cpu host,hv_passthrough -device hyperv-testdev',
+    '[asyncpf]',
+    'file = asyncpf.flat',
+    'qemu_params = -cpu host -m 2048',
+    '[plain]',
+    'file = plain.flat',
+    'qemu_params = -cpu host',
+  ].join('\n');
+  assert.deepEqual(parseUnitTests(text).map(bootOptions), [
+    ['--irqchip=kernel', '--param=board.cpu.hyperV=true'],
+    ['--irqchip=kernel', '--param=board.cpu.showHypervisor=true'],
+    [],
+  ]);
 });
 
 for (const [status, output, expected] of [

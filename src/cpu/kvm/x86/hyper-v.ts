@@ -26,7 +26,7 @@ import { SimObject } from '../../../sim/sim-object.ts';
 import { asRecord, customCell, decodeBigint, type Json } from '../../../sim/state.ts';
 import { fatal, panic } from '../../../sim/trouble.ts';
 import { fillSlot, setFlag, synicPage } from './synic-pages.ts';
-import type { InKernelApics, X86KvmCpuWiring } from './x86-kvm-params.ts';
+import type { InKernelApics, X86KvmCpuWiring, X86KvmFacts } from './x86-kvm-params.ts';
 
 /** What this needs of KVM. */
 const REQUIRED = [
@@ -48,6 +48,11 @@ export interface HyperVOptions {
   readState(classes: number): X86ThreadContext;
 }
 
+/** Capabilities that this KVM would need and does not have, by the kernel's names. */
+export function lackingForHyperV(kvm: Pick<X86KvmFacts, 'capability'>): string[] {
+  return REQUIRED.filter((name) => kvm.capability(KvmCap[name]) === 0).map((name) => `KVM_CAP_${name}`);
+}
+
 /**
  * The interface of a CPU that is to have it.
  * @throws FatalError in one line that says what is missing, where it cannot be had
@@ -57,9 +62,8 @@ export function makeHyperV(
   { irqchip, kvm, memory }: X86KvmCpuWiring,
   cpuCount: number,
 ): HyperV {
-  const lacking = REQUIRED.filter((name) => kvm.capability(KvmCap[name]) === 0);
-  if (lacking.length > 0)
-    fatal(cpu.path, `hyperV: this KVM lacks ${lacking.map((name) => `KVM_CAP_${name}`).join(', ')}`);
+  const lacking = lackingForHyperV(kvm);
+  if (lacking.length > 0) fatal(cpu.path, `hyperV: this KVM lacks ${lacking.join(', ')}`);
   if (irqchip === undefined)
     fatal(
       cpu.path,

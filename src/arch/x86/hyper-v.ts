@@ -11,6 +11,8 @@ const CRASH_PARAMETERS = 5;
 
 /** Numbers of MSRs that the simulator itself reads or writes. */
 export const HyperVMsr = {
+  /** Reference time in units of 100 ns; read-only. */
+  TIME_REF_COUNT: 0x4000_0020,
   SCONTROL: 0x4000_0080,
   SIEFP: 0x4000_0082,
   SIMP: 0x4000_0083,

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { HYPER_V_MSRS, type HyperVPorts, HyperVStatus } from '../../../src/arch/x86/hyper-v.ts';
+import type { X86KvmCpuParams } from '../../../src/cpu/kvm/x86/x86-kvm-params.ts';
 import { KVM_RUN_EXIT_OFFSET, KvmCap, KvmExitLayouts, KvmExitReason } from '../../../src/host/kvm/abi.ts';
 import { KvmRegs } from '../../../src/host/kvm/abi-x86.ts';
 import type { PhysAddr } from '../../../src/mem/addr.ts';
@@ -15,6 +16,7 @@ import { stateOf } from '../../support/state-of.ts';
 
 const [SYNIC, HCALL, SYNDBG] = [1, 2, 3];
 const [POST, SIGNAL, FAST] = [0x5c, 0x5d, 0x1_0000];
+const TIME_REF_COUNT = 0x4000_0020;
 const [SCONTROL, SIEFP, SIMP, EOM] = [0x4000_0080, 0x4000_0082, 0x4000_0083, 0x4000_0084];
 const MESSAGES = 0x2000;
 const FLAGS = 0x3000;
@@ -37,11 +39,17 @@ class Ports implements HyperVPorts {
   }
 }
 
-function machine(script: readonly Step[] = [], prepare?: (vcpu: FakeVcpu) => void) {
+function machine(
+  script: readonly Step[] = [],
+  prepare?: (vcpu: FakeVcpu) => void,
+  params: X86KvmCpuParams = {},
+) {
   const irqchip = new FakeIrqchip();
+  const clockNs: bigint[] = [];
+  const clock = { setClock: (ns: bigint) => clockNs.push(ns), startSeconds: 0 };
   const m = fakeFullSystem([...script, FakeVcpu.spin], {
-    params: { hyperV: true },
-    wiring: { interrupts: undefined as never, irqchip },
+    params: { hyperV: true, ...params },
+    wiring: { interrupts: undefined as never, irqchip, clock },
     ...(prepare === undefined ? {} : { prepare }),
   });
   const ports = new Ports();
@@ -57,7 +65,7 @@ function machine(script: readonly Step[] = [], prepare?: (vcpu: FakeVcpu) => voi
       Uint32Array.of(SCONTROL, SIMP, SIEFP),
       BigUint64Array.of(1n, BigInt(MESSAGES) | 1n, BigInt(FLAGS) | 1n),
     );
-  return { ...m, irqchip, ports, bytes, enable, run: () => m.run(1_000_000) };
+  return { ...m, irqchip, clockNs, ports, bytes, enable, run: () => m.run(1_000_000) };
 }
 
 const hyperv =
@@ -273,27 +281,42 @@ test('EOM leaves the guest, reaches the kernel, and then the ports', async () =>
   assert.equal(m.vcpu.run.u8[KVM_RUN_EXIT_OFFSET + KvmExitLayouts.msr.at.error], 0);
 });
 
-test('the MSRs go through a checkpoint, and reach a vCPU that is there or comes', async () => {
+test('MSRs and reference time go through a checkpoint, and reach a vCPU that is there or comes', async () => {
   const source = machine();
   await source.run();
   const values = HYPER_V_MSRS.map((_, i) => BigInt(i) * 0x1_0000_0001n + 1n);
   const indices = Uint32Array.from(HYPER_V_MSRS, ({ index }) => index);
   source.vcpu.setMsrs(indices, BigUint64Array.from(values));
-  const saved = JSON.parse(JSON.stringify(stateOf(source.root)['cpu.hyperV']!.msrs));
+  source.vcpu.setMsrs(Uint32Array.of(TIME_REF_COUNT), BigUint64Array.of(30_000_000n));
+  const saved = JSON.parse(JSON.stringify(stateOf(source.root)['cpu.hyperV']!.registers));
 
   const restore = (m: ReturnType<typeof machine>) => {
-    m.cpu.hyperV!.stateCells.get('msrs')!.restore(saved);
+    m.cpu.hyperV!.stateCells.get('registers')!.restore(saved);
     m.cpu.hyperV!.restored();
-    assert.deepEqual(stateOf(m.root)['cpu.hyperV']!.msrs, saved, 'it can be saved again at once');
+    if (m.vcpu.entries.length === 0)
+      assert.deepEqual(stateOf(m.root)['cpu.hyperV']!.registers, saved, 'it can be saved again at once');
   };
   const comes = machine();
   restore(comes);
   await comes.run();
   assert.deepEqual([...comes.vcpu.getMsrs(indices)], values);
+  assert.ok(
+    comes.clockNs.length > 0 && comes.clockNs.every((ns) => ns >= 3_000_000_000n),
+    'the clock goes on',
+  );
   const isThere = machine();
   await isThere.run();
+  assert.ok(isThere.clockNs.every((ns) => ns < 1_000_000_000n));
   restore(isThere);
   assert.deepEqual([...isThere.vcpu.getMsrs(indices)], values);
+});
+
+test('a clock that follows the host goes on from the reference time, too', async () => {
+  const m = machine([], undefined, { tsc: 'host' });
+  const saved = JSON.parse(JSON.stringify(stateOf(m.root)['cpu.hyperV']!.registers));
+  m.cpu.hyperV!.stateCells.get('registers')!.restore({ ...saved, referenceTime: '30000000' });
+  await m.run();
+  assert.deepEqual(m.clockNs, [3_000_000_000n]);
 });
 
 test('a value that KVM refuses is named', async () => {

@@ -84,6 +84,19 @@ test('a pin that was driven before the machine was made is driven then', () => {
   assert.equal(m.vm.routes.length, pcRoutes().length);
 });
 
+test('synthetic interrupt sources have lines behind those of the PC, which are raised and never lowered', () => {
+  const m = irqchip();
+  m.chip.routeSints(2);
+  m.make();
+  const sints = m.vm.routes.slice(pcRoutes().length);
+  assert.deepEqual(sints[0], { gsi: 24, vpIndex: 0, sint: 0 });
+  assert.deepEqual(sints.at(-1), { gsi: 24 + 31, vpIndex: 1, sint: 15 });
+  assert.equal(new Set(m.vm.routes.map(({ gsi }) => gsi)).size, 23 + 32);
+  m.chip.raiseSint(1, 3);
+  m.chip.raiseSint(1, 3);
+  assert.deepEqual(m.vm.log, ['irq 43 true', 'irq 43 true']);
+});
+
 test('all controllers go through a checkpoint, byte by byte', () => {
   const source = irqchip();
   source.make();

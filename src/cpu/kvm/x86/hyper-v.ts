@@ -25,6 +25,7 @@ import type { PhysicalMemory } from '../../../mem/physical-memory.ts';
 import { SimObject } from '../../../sim/sim-object.ts';
 import { asRecord, customCell, decodeBigint, type Json } from '../../../sim/state.ts';
 import { fatal, panic } from '../../../sim/trouble.ts';
+import type { ParavirtualClock } from './paravirtual-clock.ts';
 import { fillSlot, setFlag, synicPage } from './synic-pages.ts';
 import type { InKernelApics, X86KvmCpuWiring, X86KvmFacts } from './x86-kvm-params.ts';
 
@@ -39,13 +40,22 @@ const REQUIRED = [
 
 const PAGE = 4096;
 const PARAMETER_ALIGNMENT = 8;
+const NS_PER_REFERENCE_UNIT = 100n;
 const LAST_GUEST_TYPE = 0x7fff_ffff;
+
+interface HyperVState {
+  /** By number, those of {@link HYPER_V_MSRS}. */
+  readonly msrs: ReadonlyMap<number, bigint>;
+  readonly referenceTime: bigint;
+}
 
 export interface HyperVOptions {
   readonly memory: PhysicalMemory;
   readonly irqchip: Pick<InKernelApics, 'raiseSint'>;
   /** The thread context, with these classes up to date. */
   readState(classes: number): X86ThreadContext;
+  /** Sets the clock that the reference time is; the vCPU is there. */
+  setClock(ns: bigint): void;
 }
 
 /** Capabilities that this KVM would need and does not have, by the kernel's names. */
@@ -54,14 +64,17 @@ export function lackingForHyperV(kvm: Pick<X86KvmFacts, 'capability'>): string[]
 }
 
 /**
- * The interface of a CPU that is to have it.
+ * The interface of a CPU, if it is to have it.
+ * @param follower KVM's clock, which is Hyper-V's reference time too, if it is moved along with simulated time
  * @throws FatalError in one line that says what is missing, where it cannot be had
  */
 export function makeHyperV(
   cpu: SimObject & Pick<HyperVOptions, 'readState'>,
-  { irqchip, kvm, memory }: X86KvmCpuWiring,
-  cpuCount: number,
-): HyperV {
+  { clock, irqchip, kvm, memory }: X86KvmCpuWiring,
+  params: { readonly hyperV: boolean; readonly cpuCount: number },
+  follower: ParavirtualClock | undefined,
+): HyperV | undefined {
+  if (!params.hyperV) return undefined;
   const lacking = lackingForHyperV(kvm);
   if (lacking.length > 0) fatal(cpu.path, `hyperV: this KVM lacks ${lacking.join(', ')}`);
   if (irqchip === undefined)
@@ -69,8 +82,12 @@ export function makeHyperV(
       cpu.path,
       "hyperV: only the kernel's interrupt controllers have synthetic interrupts: --irqchip kernel",
     );
-  irqchip.routeSints(cpuCount);
-  return new HyperV(cpu, 'hyperV', { memory, irqchip, readState: (classes) => cpu.readState(classes) });
+  irqchip.routeSints(params.cpuCount);
+  return new HyperV(cpu, 'hyperV', {
+    ...{ memory, irqchip },
+    readState: (classes) => cpu.readState(classes),
+    setClock: (ns) => (follower === undefined ? clock?.setClock(ns) : follower.notBefore(Number(ns))),
+  });
 }
 
 export class HyperV extends SimObject implements Synic, HyperVPartition {
@@ -78,16 +95,17 @@ export class HyperV extends SimObject implements Synic, HyperVPartition {
   readonly #options: HyperVOptions;
   #ports: HyperVPorts | undefined;
   #vcpu: X86Vcpu | undefined;
-  /** Values for KVM, which has not got them yet: by number, those of {@link HYPER_V_MSRS}. */
-  #owed: ReadonlyMap<number, bigint> | undefined = new Map(
-    HYPER_V_MSRS.map(({ index, reset }) => [index, reset ?? 0n]),
-  );
+  /** Values for KVM, which has not got them yet. */
+  #owed: HyperVState | undefined = {
+    msrs: new Map(HYPER_V_MSRS.map(({ index, reset }) => [index, reset ?? 0n])),
+    referenceTime: 0n,
+  };
 
   constructor(parent: SimObject, name: string, options: HyperVOptions) {
     super(parent, name);
     this.#options = options;
     this.state(
-      'msrs',
+      'registers',
       customCell(
         () => this.#save(),
         (saved) => this.#restore(saved),
@@ -218,38 +236,52 @@ export class HyperV extends SimObject implements Synic, HyperVPartition {
   // ---- state ----
 
   #save(): Json {
-    const values = this.#owed ?? this.#read();
-    return Object.fromEntries(HYPER_V_MSRS.map(({ index, name }) => [name, String(values.get(index)!)]));
+    const { msrs, referenceTime } = this.#owed ?? this.#read();
+    return {
+      msrs: Object.fromEntries(HYPER_V_MSRS.map(({ index, name }) => [name, String(msrs.get(index)!)])),
+      referenceTime: String(referenceTime),
+    };
   }
 
   #restore(saved: Json): void {
-    const values = asRecord(saved);
-    this.#owed = new Map(
-      HYPER_V_MSRS.map(({ index, name }) => [index, BigInt.asUintN(64, decodeBigint(values[name] ?? null))]),
-    );
+    const { msrs = null, referenceTime = null } = asRecord(saved);
+    const values = asRecord(msrs);
+    this.#owed = {
+      msrs: new Map(HYPER_V_MSRS.map(({ index, name }) => [index, decodeU64(values[name])])),
+      referenceTime: decodeU64(referenceTime),
+    };
   }
 
-  #read(): ReadonlyMap<number, bigint> {
-    const indices = Uint32Array.from(HYPER_V_MSRS, ({ index }) => index);
-    const values = this.#theVcpu().getMsrs(indices);
-    return new Map(Array.from(indices, (index, i) => [index, values[i]!]));
+  /** The reference time runs on while the machine is drained: what is read is no earlier than what the guest has seen. */
+  #read(): HyperVState {
+    const indices = [HyperVMsr.TIME_REF_COUNT, ...HYPER_V_MSRS.map(({ index }) => index)];
+    const [referenceTime, ...values] = this.#theVcpu().getMsrs(Uint32Array.from(indices));
+    return {
+      msrs: new Map(HYPER_V_MSRS.map(({ index }, i) => [index, values[i]!])),
+      referenceTime: referenceTime!,
+    };
   }
 
   #give(vcpu: X86Vcpu): void {
-    const owed = this.#owed;
-    if (owed === undefined) return;
+    if (this.#owed === undefined) return;
+    const { msrs, referenceTime } = this.#owed;
     try {
-      vcpu.setMsrs(Uint32Array.from(owed.keys()), BigUint64Array.from(owed.values()));
+      vcpu.setMsrs(Uint32Array.from(msrs.keys()), BigUint64Array.from(msrs.values()));
     } catch (error) {
       if (!(error instanceof MsrRefusedError)) throw error;
       const { name } = HYPER_V_MSRS.find(({ index }) => index === error.index)!;
-      const value = owed.get(error.index)!.toString(16);
+      const value = msrs.get(error.index)!.toString(16);
       fatal(this.path, `this KVM refuses Hyper-V's MSR ${name} the value 0x${value}`);
     }
+    this.#options.setClock(referenceTime * NS_PER_REFERENCE_UNIT);
     this.#owed = undefined;
   }
 
   #theVcpu(): X86Vcpu {
     return this.#vcpu ?? panic(this.path, 'used before startup');
   }
+}
+
+function decodeU64(saved: Json = null): bigint {
+  return BigInt.asUintN(64, decodeBigint(saved));
 }

@@ -38,10 +38,17 @@ export class ParavirtualClock {
    * @param exitNs when the guest was left, by the same clock; NaN: it has not run
    */
   set(simulatedNs: number, nowNs: number, exitNs: number): void {
-    const seenNs = this.#setNs + (exitNs - this.#setAtNs);
+    const ranNs = exitNs - this.#setAtNs;
+    const seenNs = this.#setNs + (Number.isNaN(ranNs) ? 0 : ranNs);
     this.#setNs = seenNs > simulatedNs ? seenNs : simulatedNs;
     this.#setAtNs = nowNs;
     this.#options.setClock(BigInt(Math.ceil(this.#setNs)));
+  }
+
+  /** The guest was saved when it may have seen this: the clock goes on from there. */
+  notBefore(ns: number): void {
+    this.#setNs = ns;
+    this.#setAtNs = Number.NaN;
   }
 
   /**

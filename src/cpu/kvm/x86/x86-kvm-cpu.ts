@@ -78,13 +78,12 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
     this.#userFeatures = userFeatures(wiring.kvm.supportedCpuid);
     const own = { useXSave, tsc, tscDrift, kvmClock, showHypervisor, hyperV, apicId, cpuCount };
     this.x86Params = this.resolveParams(X86_KVM_CPU_PARAMS, own);
-    this.hyperV = this.x86Params.hyperV ? makeHyperV(this, wiring, this.x86Params.cpuCount) : undefined;
     this.#clock = makeParavirtualClock(wiring, {
-      // Hyper-V's reference time is KVM's clock too.
       isWanted: this.x86Params.kvmClock || this.x86Params.hyperV,
       tsc: this.#tscPolicy,
       hostFactor: this.params.hostFactor,
     });
+    this.hyperV = makeHyperV(this, wiring, this.x86Params, this.#clock);
     this.#guestCpuid = new GuestCpuid(this.path, wiring.kvm.supportedCpuid, {
       ...this.x86Params,
       kvmClock: this.x86Params.kvmClock && this.#clock !== undefined,
@@ -144,9 +143,10 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
       refusedMsr: (name) => this.warnOnce(`this KVM does not take MSR ${name}: its value is lost`),
     });
     this.#transfer = transfer;
+    // Before the TSC, which sets the clock: reference time is never before what was saved.
+    this.hyperV?.setUp(vcpu);
     this.#tsc = this.#makeTsc(vcpu, tscKhz);
     irqchip?.vcpuCreated(this.x86Params.apicId, vcpu);
-    this.hyperV?.setUp(vcpu);
     if (this.os === undefined) {
       const { signature } = this.#guestCpuid;
       const store = (classes: number): void => transfer.store(classes);

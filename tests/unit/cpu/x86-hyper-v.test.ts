@@ -287,8 +287,10 @@ test('MSRs and reference time go through a checkpoint, and reach a vCPU that is 
   const values = HYPER_V_MSRS.map((_, i) => BigInt(i) * 0x1_0000_0001n + 1n);
   const indices = Uint32Array.from(HYPER_V_MSRS, ({ index }) => index);
   source.vcpu.setMsrs(indices, BigUint64Array.from(values));
-  source.vcpu.setMsrs(Uint32Array.of(TIME_REF_COUNT), BigUint64Array.of(30_000_000n));
-  const saved = JSON.parse(JSON.stringify(stateOf(source.root)['cpu.hyperV']!.registers));
+  const saved = {
+    ...JSON.parse(JSON.stringify(stateOf(source.root)['cpu.hyperV']!.registers)),
+    referenceTime: '30000000',
+  };
 
   const restore = (m: ReturnType<typeof machine>) => {
     m.cpu.hyperV!.stateCells.get('registers')!.restore(saved);
@@ -311,12 +313,28 @@ test('MSRs and reference time go through a checkpoint, and reach a vCPU that is 
   assert.deepEqual([...isThere.vcpu.getMsrs(indices)], values);
 });
 
-test('a clock that follows the host goes on from the reference time, too', async () => {
-  const m = machine([], undefined, { tsc: 'host' });
-  const saved = JSON.parse(JSON.stringify(stateOf(m.root)['cpu.hyperV']!.registers));
-  m.cpu.hyperV!.stateCells.get('registers')!.restore({ ...saved, referenceTime: '30000000' });
+/** A machine that goes on from a reference time of 3 s; what it has of it when it is saved 1 µs later. */
+async function referenceTime(tsc: 'simulated' | 'host') {
+  const m = machine([], undefined, { tsc });
+  const registers = () => JSON.parse(JSON.stringify(stateOf(m.root)['cpu.hyperV']!.registers));
+  m.cpu.hyperV!.stateCells.get('registers')!.restore({ ...registers(), referenceTime: '30000000' });
   await m.run();
-  assert.deepEqual(m.clockNs, [3_000_000_000n]);
+  await m.simulator.drain();
+  // Host time that passes before the state is saved.
+  m.vcpu.time.advance(5000);
+  m.vcpu.setMsrs(Uint32Array.of(TIME_REF_COUNT), BigUint64Array.of(30_000_060n));
+  return { clockNs: m.clockNs, saved: registers().referenceTime };
+}
+
+test('a reference time that follows simulated time is saved as the guest has seen it', async () => {
+  const { saved } = await referenceTime('simulated');
+  assert.equal(saved, '30000010');
+});
+
+test('one that follows the host goes on, too, and is saved as KVM has it', async () => {
+  const { clockNs, saved } = await referenceTime('host');
+  assert.deepEqual(clockNs, [3_000_000_000n]);
+  assert.equal(saved, '30000060');
 });
 
 test('a value that KVM refuses is named', async () => {

@@ -33,7 +33,9 @@ test('the clock never shows less than the guest can have seen when it was left',
 test('a restored clock goes on from what the guest may have seen, and from nowhere else', () => {
   const { set, clock } = bench();
   clock.set(1000, 50_000, Number.NaN);
-  clock.notBefore(7000);
+  clock.left(51_000);
+  assert.equal(clock.seenNs, 2000);
+  clock.seenNs = 7000;
   clock.set(2000, 90_000, 80_000);
   clock.set(3000, 92_000, 91_500);
   assert.deepEqual(set, [1000n, 7000n, 8500n]);

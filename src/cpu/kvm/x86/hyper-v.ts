@@ -40,7 +40,7 @@ const REQUIRED = [
 
 const PAGE = 4096;
 const PARAMETER_ALIGNMENT = 8;
-const NS_PER_REFERENCE_UNIT = 100n;
+const NS_PER_REFERENCE_UNIT = 100;
 const LAST_GUEST_TYPE = 0x7fff_ffff;
 
 interface HyperVState {
@@ -54,8 +54,10 @@ export interface HyperVOptions {
   readonly irqchip: Pick<InKernelApics, 'raiseSint'>;
   /** The thread context, with these classes up to date. */
   readState(classes: number): X86ThreadContext;
-  /** Sets the clock that the reference time is; the vCPU is there. */
+  /** Sets the clock that the reference time is, in nanoseconds; the vCPU is there. */
   setClock(ns: bigint): void;
+  /** That clock, if it is moved along with simulated time. */
+  readonly follower: ParavirtualClock | undefined;
 }
 
 /** Capabilities that this KVM would need and does not have, by the kernel's names. */
@@ -65,7 +67,7 @@ export function lackingForHyperV(kvm: Pick<X86KvmFacts, 'capability'>): string[]
 
 /**
  * The interface of a CPU, if it is to have it.
- * @param follower KVM's clock, which is Hyper-V's reference time too, if it is moved along with simulated time
+ * @param follower KVM's clock, if it is moved along with simulated time: it is Hyper-V's reference time, too
  * @throws FatalError in one line that says what is missing, where it cannot be had
  */
 export function makeHyperV(
@@ -84,9 +86,9 @@ export function makeHyperV(
     );
   irqchip.routeSints(params.cpuCount);
   return new HyperV(cpu, 'hyperV', {
-    ...{ memory, irqchip },
+    ...{ memory, irqchip, follower },
     readState: (classes) => cpu.readState(classes),
-    setClock: (ns) => (follower === undefined ? clock?.setClock(ns) : follower.notBefore(Number(ns))),
+    setClock: (ns) => clock?.setClock(ns),
   });
 }
 
@@ -252,13 +254,15 @@ export class HyperV extends SimObject implements Synic, HyperVPartition {
     };
   }
 
-  /** The reference time runs on while the machine is drained: what is read is no earlier than what the guest has seen. */
+  /** A reference time that follows the host runs on while the machine is drained. */
   #read(): HyperVState {
     const indices = [HyperVMsr.TIME_REF_COUNT, ...HYPER_V_MSRS.map(({ index }) => index)];
     const [referenceTime, ...values] = this.#theVcpu().getMsrs(Uint32Array.from(indices));
+    const { follower } = this.#options;
     return {
       msrs: new Map(HYPER_V_MSRS.map(({ index }, i) => [index, values[i]!])),
-      referenceTime: referenceTime!,
+      referenceTime:
+        follower === undefined ? referenceTime! : BigInt(Math.ceil(follower.seenNs / NS_PER_REFERENCE_UNIT)),
     };
   }
 
@@ -273,7 +277,9 @@ export class HyperV extends SimObject implements Synic, HyperVPartition {
       const value = msrs.get(error.index)!.toString(16);
       fatal(this.path, `this KVM refuses Hyper-V's MSR ${name} the value 0x${value}`);
     }
-    this.#options.setClock(referenceTime * NS_PER_REFERENCE_UNIT);
+    const { follower, setClock } = this.#options;
+    if (follower === undefined) setClock(referenceTime * BigInt(NS_PER_REFERENCE_UNIT));
+    else follower.seenNs = Number(referenceTime) * NS_PER_REFERENCE_UNIT;
     this.#owed = undefined;
   }
 

@@ -2,6 +2,7 @@
 // message reaches the ports, and all of it survives a checkpoint into a new machine.
 
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { after, describe, test } from 'node:test';
 import { HyperVMsr, type HyperVPorts, HyperVStatus } from '../../src/arch/x86/hyper-v.ts';
 import { ApicBase } from '../../src/arch/x86/registers.ts';
@@ -11,7 +12,7 @@ import { lackingForHyperV } from '../../src/cpu/kvm/x86/hyper-v.ts';
 import type { PhysAddr } from '../../src/mem/addr.ts';
 import type { Root } from '../../src/sim/root.ts';
 import { bareMachine, CODE } from '../support/bare-machine.ts';
-import { kvmIsMissing, scratchDirectory } from '../support/hypertick.ts';
+import { hypertick, kvmIsMissing, scratchDirectory } from '../support/hypertick.ts';
 import { stateOf } from '../support/state-of.ts';
 
 const MS = 1e9;
@@ -164,4 +165,28 @@ describe('the SynIC', () => {
 
     assert.throws(() => machine(false).simulator.restore(`${directory}/cpt`), /cpu\.hyperV.*no such object/);
   });
+});
+
+describe('a guest that tells its hypervisor', () => {
+  // In protected mode: mov ecx, index; mov eax, low; mov edx, high; wrmsr; hlt
+  const image = (index: number, low: number, high: number) =>
+    Uint8Array.from([
+      ...[0xb9, ...dword(index), 0xb8, ...dword(low), 0xba, ...dword(high)],
+      ...[0x0f, 0x30, 0xf4],
+    ]);
+  for (const [what, guest, message] of [
+    ['to reset it', image(0x4000_0003, 1, 0), /the guest reset the machine/],
+    ['that it crashed', image(0x4000_0105, 0, 0x8000_0000), /tells its hypervisor that it crashed/],
+  ] as const)
+    test(`${what} ends the machine: 122`, { skip }, (t) => {
+      const directory = scratchDirectory(t);
+      writeFileSync(`${directory}/guest`, guest);
+      const options = ['--cpu', 'kvm', '--irqchip', 'kernel', '--param', 'board.cpu.hyperV=true'];
+      const { status, stderr } = hypertick(
+        ['boot', ...options, '--outdir', `${directory}/out`, `${directory}/guest`],
+        { input: '' },
+      );
+      assert.equal(status, 122, stderr);
+      assert.match(stderr, message);
+    });
 });

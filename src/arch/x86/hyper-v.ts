@@ -92,7 +92,6 @@ export const MESSAGE_PAYLOAD_BYTES = 240;
 export const MESSAGE_PENDING = 1;
 /** Each SINT has 2048 event flags in the event flags page. */
 export const EVENT_FLAGS_BYTES = 256;
-export const EVENT_FLAG_COUNT = 8 * EVENT_FLAGS_BYTES;
 
 /** Input parameters of HvPostMessage; the payload follows. */
 export const POST_MESSAGE_INPUT = { connection: 0, type: 8, payloadSize: 12, payload: 16 } as const;

@@ -11,7 +11,7 @@ const FEATURES = 0x4000_0003;
 const RECOMMENDATIONS = 0x4000_0004;
 
 /** KVM's own leaves move so far up: guests look for them at multiples of 100H. Linux Documentation/virt/kvm/x86/cpuid.rst. */
-export const KVM_LEAVES_MOVE = 0x100;
+const KVM_LEAVES_MOVE = 0x100;
 
 /** Linux takes only this vendor for Hyper-V; KVM's own would be "Linux KVM Hv". EBX, ECX, EDX of the first leaf. */
 const VENDOR = { ebx: 0x7263_694d, ecx: 0x666f_736f, edx: 0x7648_2074 };

@@ -11,6 +11,7 @@ import { IO_APIC_REGISTERS, IO_APIC_WINDOW } from '../src/dev/x86/apic/io-apic.t
 import { LOCAL_APIC_REGISTERS } from '../src/dev/x86/apic/local-apic-registers.ts';
 import { HPET_REGISTERS } from '../src/dev/x86/hpet.ts';
 import { HPET_TIMER_REGISTERS } from '../src/dev/x86/hpet-timer.ts';
+import { HYPERV_TEST_REGISTERS } from '../src/dev/x86/hyperv-testdev.ts';
 import {
   I8042_COMMAND_REGISTERS,
   I8042_CONTROL_A_REGISTERS,
@@ -152,6 +153,14 @@ export const DEVICES: readonly Device[] = [
       ['ports 0xe4–0xe7', TEST_FLUSH_REGISTERS],
       ['ports 0x2000–0x2017, one for each input of the I/O APIC', TEST_LINE_REGISTERS],
     ],
+  },
+  {
+    title: "Test device of Hyper-V's interface",
+    file: 'x86/hyperv-testdev.ts',
+    about:
+      "QEMU's hyperv-testdev, for test kernels: on a board with a test device whose processor offers Hyper-V's interface. " +
+      'What a message or event connection is sent arrives at the SINT of the processor that it was made for.',
+    banks: [['ports 0x3000–0x3003', HYPERV_TEST_REGISTERS]],
   },
   {
     title: 'POST codes and I/O delay',

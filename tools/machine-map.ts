@@ -103,10 +103,11 @@ ${rows.join('\n')}
 }
 
 function testDevice(): string {
-  const { registers, lines, memory } = TEST_DEVICE;
+  const { registers, lines, hyperV, memory } = TEST_DEVICE;
   const places = [`ports ${span(registers, 4)} and ${span(lines, 4)}`, span(memory, 8)].join(', ');
   const first = hex(pciPorts(true).start, 4);
   return `- **Test device**, if \`--test-device\` asks for it: ${places}.
+  With Hyper-V's interface (\`board.cpu.hyperV\`) another one has ports ${span(hyperV, 4)}.
   PCI has the ports from ${first} on then. [devices.md](devices.md) has its registers.`;
 }
 

@@ -4,6 +4,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { dumpAll } from '../arch/x86/dump.ts';
 import { RegClass } from '../arch/x86/thread-context.ts';
+import { SystemEventCause } from '../cpu/kvm/x86/exit-reports.ts';
 import { TEST_EXIT_CAUSE } from '../dev/x86/test-exit.ts';
 import { probeHost } from '../host/probe.ts';
 import { ExitCause, type ExitEvent } from '../sim/exit-event.ts';
@@ -77,7 +78,10 @@ export class BootMachine implements Machine {
       case M5ExitCause.panic:
         return this.#died(event, 'the guest says that it panicked');
       case PcExitCause.reset:
+      case SystemEventCause.reset:
         return this.#died(event, 'the guest reset the machine');
+      case SystemEventCause.crash:
+        return this.#died(event, 'the guest tells its hypervisor that it crashed');
       case PcExitCause.tripleFault:
         return this.#died(event, 'the processor shut down after a triple fault');
       case PcExitCause.haltedForGood:

@@ -1,6 +1,7 @@
 /**
  * The processor of a board, executed by the host's own through KVM: one virtual machine with one vCPU.
  */
+import type { HyperVPartition } from '../arch/x86/hyper-v.ts';
 import type { InterruptController, InterruptedCpu } from '../arch/x86/interrupts.ts';
 import type { BaseCpu } from '../cpu/base-cpu.ts';
 import { Kvm } from '../cpu/kvm/kvm.ts';
@@ -46,6 +47,8 @@ export interface Processor {
   readonly spares?: readonly ProcessorCpu[];
   /** The interrupt lines into the host kernel's controllers, by number of the I/O APIC's input. */
   readonly kernelInput?: (gsi: number) => PinSink;
+  /** Hyper-V's interface, if the processor offers it. */
+  readonly hyperV?: HyperVPartition;
 }
 
 /** Makes the processor of a board, as a child of it. */
@@ -88,10 +91,12 @@ export function kvmProcessor(
     const useCoalescedMMIO = [params, ...spares].some((own) => own.useCoalescedMMIO ?? false);
     const makeCpu = (name: string, own: X86KvmCpuParams) =>
       new BoardCpu(board, name, wiring, { ...own, useCoalescedMMIO, apicId }, haltedForGood);
+    const cpu = makeCpu('cpu', params);
     return {
-      cpu: makeCpu('cpu', params),
+      cpu,
       spares: spares.map((own, i) => makeCpu(`cpu${i + 1}`, { ...own, switchedOut: true })),
       ...(irqchip === undefined ? {} : { kernelInput: (gsi) => irqchip.input(gsi) }),
+      ...(cpu.hyperV === undefined ? {} : { hyperV: cpu.hyperV }),
     };
   };
 }

@@ -7,6 +7,7 @@
  *                             └─▶ nobody: ones
  */
 import { localApicAddress, portAddress } from '../arch/x86/address-spaces.ts';
+import type { HyperVPartition } from '../arch/x86/hyper-v.ts';
 import type { InterruptedCpu } from '../arch/x86/interrupts.ts';
 import { ApicBase } from '../arch/x86/registers.ts';
 import { OFFSET, RegClass } from '../arch/x86/thread-context.ts';
@@ -21,6 +22,7 @@ import { LocalApic } from '../dev/x86/apic/local-apic.ts';
 import { Cmos } from '../dev/x86/cmos.ts';
 import { HPET_REGISTERS, Hpet } from '../dev/x86/hpet.ts';
 import { LegacySwitch } from '../dev/x86/hpet-legacy-switch.ts';
+import { HypervTestdev } from '../dev/x86/hyperv-testdev.ts';
 import { I8042 } from '../dev/x86/i8042.ts';
 import { M5Window } from '../dev/x86/m5-window.ts';
 import { PcTestdev } from '../dev/x86/pc-testdev.ts';
@@ -174,6 +176,7 @@ export class PcBoard extends SimObject {
       cpu,
       spares = [],
       kernelInput,
+      hyperV,
     } = processor(this, {
       apicId: BOOT_PROCESSOR,
       memory: this.memory,
@@ -220,7 +223,7 @@ export class PcBoard extends SimObject {
     );
     this.#device(new PostPort(this, 'post'));
     this.#device(new TestExit(this, 'testExit', { base: portAddress(PORTS.debugExit.start) }));
-    if (this.params.testDevice) this.#testDevice(lines);
+    if (this.params.testDevice) this.#testDevices(lines, hyperV);
     this.pseudoInstructions = new PseudoInstructions(this, 'pseudoInstructions', () => this.cpu);
     const m5 = { base: asPhysAddr(MMIO.m5ops.start), pseudoInstructions: this.pseudoInstructions };
     this.#device(new M5Window(this, 'm5Window', m5));
@@ -365,7 +368,7 @@ export class PcBoard extends SimObject {
     return new ResetControl(this, 'resetControl', reset);
   }
 
-  #testDevice({ irq, gsi }: InterruptLines): void {
+  #testDevices({ irq, gsi }: InterruptLines, partition: HyperVPartition | undefined): void {
     const { registers, lines, memory } = TEST_DEVICE;
     const testDevice = this.#device(
       new PcTestdev(this, 'testDevice', {
@@ -376,6 +379,9 @@ export class PcBoard extends SimObject {
       }),
     );
     for (const [n, line] of testDevice.lines.entries()) line.connect(n < ISA_INTERRUPTS ? irq(n) : gsi(n));
+    const base = portAddress(TEST_DEVICE.hyperV.start);
+    if (partition !== undefined)
+      this.#device(new HypervTestdev(this, 'hyperVTestDevice', { base, partition }));
   }
 
   /** Puts a device on the I/O bus. */

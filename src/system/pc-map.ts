@@ -74,17 +74,18 @@ export const PORTS = {
   pci: at(0x1000, 0xf000, 'PCI: whatever base address registers claim'),
 } as const satisfies Record<string, Place>;
 
-/** The device for test kernels, on a board that has it: from 0x1000 on, PCI has the ports after it. */
+/** The devices for test kernels, on a board that has them: PCI has the ports after them. */
 export const TEST_DEVICE = {
   registers: at(0xe0, 12, 'test device: a register, flush of a page, the register again'),
   lines: at(0x2000, 24, 'test device: interrupt lines 0–23'),
+  hyperV: at(0x3000, 4, "test device of Hyper-V's interface, if the processor offers that"),
   memory: at(0xff00_0000, 64 * KIB, 'test device: memory that is reached by exits only'),
 } as const satisfies Record<string, Place>;
 
 /** I/O ports that base address registers of PCI can claim. */
 export function pciPorts(hasTestDevice: boolean): Place {
   const { start, sizeBytes, what } = PORTS.pci;
-  const first = hasTestDevice ? 0x3000 : start;
+  const first = hasTestDevice ? 0x4000 : start;
   return at(first, start + sizeBytes - first, what);
 }
 

@@ -26,6 +26,7 @@ const CONSTANTS: readonly (readonly [prefix: string, table: Readonly<Record<stri
   ['KVM_MEM_', kvm.KvmMem],
   ['KVM_MP_STATE_', kvm.KvmMpState],
   ['KVM_EXIT_IO_', kvm.KvmIo],
+  ['KVM_EXIT_HYPERV_', kvm.KvmExitHyperv],
   ['KVM_GUESTDBG_', kvm.KvmGuestDbg],
   ['KVM_', kvm.KvmIoctl],
   ['KVM_', x86.KvmX86Ioctl],

@@ -57,6 +57,8 @@ export class RecordingDevice implements Responder {
 export interface BareMachineOptions {
   /** The kernel's interrupt controllers in place of the scripted APIC. */
   readonly inKernel?: boolean;
+  /** The CPU may set KVM's clock. */
+  readonly hasClock?: boolean;
   readonly params?: X86KvmCpuParams;
   readonly debugFlags?: string;
 }
@@ -65,7 +67,7 @@ export interface BareMachineOptions {
 export function bareMachine(
   after: (hook: () => void) => void,
   code: readonly number[],
-  { params, debugFlags, inKernel = false }: BareMachineOptions = {},
+  { params, debugFlags, inKernel = false, hasClock = false }: BareMachineOptions = {},
 ) {
   const lines: string[] = [];
   const warnings: string[] = [];
@@ -92,6 +94,7 @@ export function bareMachine(
       exitOnMsrs: (refused) => vm.exitOnMsrs(refused),
       attach: attachVcpu,
       memory,
+      ...(hasClock ? { clock: { setClock: (ns) => vm.setClock(ns), startSeconds: 0 } } : {}),
       ...(irqchip === undefined ? { interrupts: apic } : { irqchip }),
     },
     params,

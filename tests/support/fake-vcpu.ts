@@ -299,6 +299,9 @@ export class FakeVcpu implements X86Vcpu {
     this.calls.push('set cpuid');
     this.cpuid = entries;
   }
+  enableCap(cap: number, ...args: readonly bigint[]): void {
+    this.calls.push(`enable cap ${[cap, ...args].join(' ')}`);
+  }
   getCpuid2(): CpuidEntry[] {
     return [...this.cpuid];
   }
@@ -337,5 +340,6 @@ export class FakeVcpu implements X86Vcpu {
 export const FAKE_KVM = {
   capability: (): number => KvmSyncX86.REGS | KvmSyncX86.SREGS | KvmSyncX86.EVENTS,
   supportedCpuid: [] as CpuidEntry[],
+  supportedHyperVCpuid: [] as CpuidEntry[],
   msrIndices: [0x10, 0xc000_0081, 0xc000_0082, 0xc000_0084],
 };

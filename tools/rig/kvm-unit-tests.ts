@@ -91,7 +91,7 @@ function runHypertick(run: Run): Result {
     ...['boot', '--cpu', 'kvm', '--start-time', 'now', '--outdir', join(run.scratch, 'out')],
     ...['--memory', `${run.memoryMiB}MiB`],
     ...['--module', run.environment, '--append', run.args, '--test-device'],
-    ...[...bootOptions(run.qemuParams, offeredFeatures()), ...run.bootOptions, run.image],
+    ...[...run.bootOptions, run.image],
   ]);
 }
 
@@ -165,7 +165,8 @@ function runTest(
     seconds: Math.min(test.timeoutSeconds ?? Infinity, Number(options['time-limit'])),
     environment,
     scratch,
-    bootOptions: options.option,
+    // One that is both the test's and the user's is given once.
+    bootOptions: [...new Set([...bootOptions(test, offeredFeatures()), ...options.option])],
   });
   if (options.logs !== undefined)
     writeFileSync(

@@ -2,20 +2,30 @@
 
 import { CPUID_FEATURES } from '../../src/arch/x86/cpuid.ts';
 import { ON_REQUEST } from '../../src/cpu/kvm/x86/feature-choice.ts';
+import type { UnitTest } from './unittests-cfg.ts';
 
 /** Processor models that have whatever KVM offers. */
 const EVERYTHING = ['max', 'host'];
 const NAMES: ReadonlySet<string> = new Set(CPUID_FEATURES.map(({ name }) => name));
 
 /**
- * @param qemuParams of the list of tests
+ * Options of `hypertick boot` with which the machine has what a test asks QEMU for, or expects of it without asking.
  * @param offered names of the features that this host's KVM offers
  */
-export function bootOptions(qemuParams: readonly string[], offered: ReadonlySet<string>): string[] {
+export function bootOptions(
+  { file, qemuParams }: Pick<UnitTest, 'file' | 'qemuParams'>,
+  offered: ReadonlySet<string>,
+): string[] {
   const features = cpuFeatures(qemuParams, offered);
+  // The hyperv-testdev comes with --test-device then.
+  const hyperV = qemuParams.some((param) => param.includes('hv_passthrough'));
+  // KVM's asynchronous page faults, which every guest of QEMU sees.
+  const showHypervisor = file === 'asyncpf.flat';
+  const params = { ...(hyperV ? { hyperV } : {}), ...(showHypervisor ? { showHypervisor } : {}) };
   return [
-    ...(features.length === 0 ? [] : ['--param', `board.cpu.features=${features.join(',')}`]),
-    ...(features.includes('+svm') ? ['--irqchip', 'kernel'] : []),
+    ...(features.includes('+svm') || hyperV || showHypervisor ? ['--irqchip=kernel'] : []),
+    ...(features.length === 0 ? [] : [`--param=board.cpu.features=${features.join(',')}`]),
+    ...Object.entries(params).map(([name, value]) => `--param=board.cpu.${name}=${value}`),
   ];
 }
 

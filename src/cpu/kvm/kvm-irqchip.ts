@@ -2,6 +2,7 @@
 // simulated ones: fewer exits, but their timers follow the host's time. Source: Linux Documentation/virt/kvm/api.rst,
 // KVM_CREATE_IRQCHIP, KVM_IRQ_LINE, KVM_GET_IRQCHIP, KVM_GET_LAPIC. A HLT stays in the kernel until an interrupt.
 
+import { SINT_COUNT } from '../../arch/x86/hyper-v.ts';
 import {
   BIOS_VECTORS,
   IO_APIC_INPUTS,
@@ -17,7 +18,7 @@ import {
 } from '../../arch/x86/interrupt-state.ts';
 import { KvmIrqchipId, KvmLapicState } from '../../host/kvm/abi-x86.ts';
 import type { X86Vcpu } from '../../host/kvm/vcpu.ts';
-import type { IrqRoute, KvmVmFd } from '../../host/kvm/vm.ts';
+import type { ChipRoute, KvmVmFd, SintRoute } from '../../host/kvm/vm.ts';
 import type { PinSink } from '../../sim/pin.ts';
 import { SimObject } from '../../sim/sim-object.ts';
 import { asRecord, customCell, type Json } from '../../sim/state.ts';
@@ -75,6 +76,8 @@ export class KvmIrqchip extends SimObject implements InKernelApics {
   /** Levels of inputs that were driven before there was a kernel side. */
   readonly #levels = new Map<number, boolean>();
   #vm: IrqchipVm | undefined;
+  /** So many vCPUs have synthetic interrupt sources. */
+  #vcpusWithSints = 0;
   /** Restored, and not in the kernel yet. */
   #owed: Omit<IrqchipState, 'localApics'> | undefined;
   readonly #owedLocalApics = new Map<number, LocalApicState>();
@@ -121,6 +124,15 @@ export class KvmIrqchip extends SimObject implements InKernelApics {
   }
 
   // ---- its CPUs ----
+
+  routeSints(vcpuCount: number): void {
+    if (this.#vm !== undefined) panic(this.path, 'SINTs after the first vCPU');
+    this.#vcpusWithSints = vcpuCount;
+  }
+
+  raiseSint(vcpuId: number, sint: number): void {
+    this.#vm?.irqLine(sintLine(vcpuId, sint), true);
+  }
 
   vcpuCreated(apicId: number, vcpu: X86Vcpu): void {
     if (this.#vcpus.has(apicId))
@@ -187,7 +199,7 @@ export class KvmIrqchip extends SimObject implements InKernelApics {
 
   #made(vm: IrqchipVm): void {
     this.#vm = vm;
-    vm.setGsiRouting(pcRoutes());
+    vm.setGsiRouting([...pcRoutes(), ...sintRoutes(this.#vcpusWithSints)]);
     // Restored state knows the levels of its time: a line that is still high is no new edge then.
     this.#give(vm);
     for (const [irq, level] of this.#levels) vm.irqLine(irq, level);
@@ -215,14 +227,27 @@ export class KvmIrqchip extends SimObject implements InKernelApics {
 }
 
 /** A PC's interrupt lines. */
-export function pcRoutes(): IrqRoute[] {
-  const routes: IrqRoute[] = [];
+export function pcRoutes(): ChipRoute[] {
+  const routes: ChipRoute[] = [];
   for (let gsi = 0; gsi < IO_APIC_INPUTS; gsi++) {
     if (gsi === CASCADE) continue;
     if (gsi < ISA_INTERRUPTS) routes.push({ gsi, chip: PICS[gsi >> 3]!, pin: gsi & 7 });
     routes.push({ gsi, chip: KvmIrqchipId.IOAPIC, pin: gsi === 0 ? TIMER_INPUT : gsi });
   }
   return routes;
+}
+
+/** Behind the lines of the PC there is one for each SINT. */
+function sintLine(vcpuId: number, sint: number): number {
+  return IO_APIC_INPUTS + vcpuId * SINT_COUNT + sint;
+}
+
+/** The lines of the synthetic interrupt sources of so many vCPUs. */
+export function sintRoutes(vcpuCount: number): SintRoute[] {
+  return Array.from({ length: vcpuCount * SINT_COUNT }, (_, i) => {
+    const [vpIndex, sint] = [Math.floor(i / SINT_COUNT), i % SINT_COUNT];
+    return { gsi: sintLine(vpIndex, sint), vpIndex, sint };
+  });
 }
 
 function saveIrqchip({ pics, ioApic, localApics }: IrqchipState): Json {

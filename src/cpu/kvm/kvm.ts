@@ -20,6 +20,7 @@ export class Kvm {
   readonly #system: KvmSystem;
   readonly #capabilities = new Map<number, number>();
   #supportedCpuid: readonly CpuidEntry[] | undefined;
+  #supportedHyperVCpuid: readonly CpuidEntry[] | undefined;
   #msrIndices: readonly number[] | undefined;
 
   /**
@@ -59,6 +60,12 @@ export class Kvm {
   get supportedCpuid(): readonly CpuidEntry[] {
     this.#supportedCpuid ??= this.#system.supportedCpuid();
     return this.#supportedCpuid;
+  }
+
+  /** Leaves of Hyper-V's interface that KVM can give to a guest; needs `KVM_CAP_SYS_HYPERV_CPUID`. */
+  get supportedHyperVCpuid(): readonly CpuidEntry[] {
+    this.#supportedHyperVCpuid ??= this.#system.supportedHyperVCpuid();
+    return this.#supportedHyperVCpuid;
   }
 
   /** MSRs that KVM can read and write. */

@@ -194,7 +194,7 @@ export const KvmPitConfig = struct('kvm_pit_config', { flags: u32, pad: [u32, 15
 
 /** Head of a table of interrupt routes; entries follow. */
 export const KvmIrqRouting = struct('kvm_irq_routing', { nr: u32, flags: u32 });
-/** `u` holds the controller (`KvmIrqchipId`) and its pin, two u32, for entries of type 1. */
+/** `u` holds two u32: the controller (`KvmIrqchipId`) and its pin, or for HV_SINT a vCPU's VP index and its SINT. */
 export const KvmIrqRoutingEntry = struct('kvm_irq_routing_entry', {
   gsi: u32,
   type: u32,
@@ -203,7 +203,7 @@ export const KvmIrqRoutingEntry = struct('kvm_irq_routing_entry', {
   u: [u32, 8],
 });
 /** `KVM_IRQ_ROUTING_*`. */
-export const KvmIrqRoutingType = { IRQCHIP: 1 } as const;
+export const KvmIrqRoutingType = { IRQCHIP: 1, HV_SINT: 4 } as const;
 
 /** A range of MSRs in a filter; a bit of the bitmap allows the access to one MSR. */
 export const KvmMsrFilterRange = struct('kvm_msr_filter_range', {
@@ -269,6 +269,7 @@ export const KvmX86Ioctl = {
   SET_XCRS: iow(0xa7, KvmXcrs),
   GET_NESTED_STATE: iowr(0xbe, KvmNestedState),
   SET_NESTED_STATE: iow(0xbf, KvmNestedState),
+  GET_SUPPORTED_HV_CPUID: iowr(0xc1, KvmCpuid2),
   X86_SET_MSR_FILTER: iow(0xc6, KvmMsrFilter),
   GET_XSAVE2: ior(0xcf, KvmXsave),
 } as const;

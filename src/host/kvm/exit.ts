@@ -67,6 +67,7 @@ export type KvmExit =
       readonly data: bigint;
     }
   | { readonly kind: 'notify'; readonly flags: number }
+  | { readonly kind: 'hyperv'; readonly type: number }
   | { readonly kind: 'unlisted'; readonly reason: number };
 
 const AT = KVM_RUN_EXIT_OFFSET;
@@ -154,6 +155,7 @@ const decoders: Readonly<Record<number, (run: KvmRun) => KvmExit>> = {
     reason: msr.reason,
     data: msr.data,
   }),
+  [KvmExitReason.HYPERV]: ({ hyperv }) => ({ kind: 'hyperv', type: hyperv.type }),
   [KvmExitReason.NOTIFY]: (run) => ({ kind: 'notify', flags: u32(run, notify.at.flags) }),
 };
 

@@ -21,6 +21,7 @@ const MMIO = KvmExitLayouts.mmio.at;
 const IO = KvmExitLayouts.io.at;
 const MSR = KvmExitLayouts.msr.at;
 const HYPERCALL = KvmExitLayouts.hypercall.at;
+const HYPERV = KvmExitLayouts.hyperv.at;
 const TWO_32 = 0x1_0000_0000;
 
 /** A view of one vCPU's shared pages. Works over any buffer, so that a fake vCPU can have one. */
@@ -32,6 +33,7 @@ export class KvmRun {
   readonly mmio: MmioFields;
   readonly io: IoFields;
   readonly msr: MsrFields;
+  readonly hyperv: HypervFields;
   readonly syncRegs: SyncRegsAreas;
   /** The ring of coalesced accesses; undefined where the kernel has none. */
   readonly coalesced: CoalescedRing | undefined;
@@ -49,6 +51,7 @@ export class KvmRun {
     this.mmio = new MmioFields(this);
     this.io = new IoFields(this);
     this.msr = new MsrFields(this);
+    this.hyperv = new HypervFields(this);
     this.syncRegs = new SyncRegsAreas(mapping);
     this.coalesced =
       coalescedPage === 0
@@ -215,6 +218,32 @@ export class MsrFields {
   /** Set before the next entry to make the guest's instruction fault (#GP). */
   set error(value: boolean) {
     this.#view.setUint8(KVM_RUN_EXIT_OFFSET + MSR.error, value ? 1 : 0);
+  }
+}
+
+/** `kvm_run.hyperv`: something of Hyper-V's interface that the kernel does not serve alone. */
+export class HypervFields {
+  readonly #view: DataView;
+
+  constructor(run: { readonly view: DataView }) {
+    this.#view = run.view;
+  }
+
+  /** A `KvmExitHyperv`. The other fields are those of a hypercall. */
+  get type(): number {
+    return this.#view.getUint32(KVM_RUN_EXIT_OFFSET + HYPERV.type, true);
+  }
+  /** The hypercall input value: call code, flags, repetitions. */
+  get input(): bigint {
+    return this.#view.getBigUint64(KVM_RUN_EXIT_OFFSET + HYPERV['u.hcall.input'], true);
+  }
+  /** Address of the input parameters, or a fast call's first parameter. */
+  get inputParameter(): bigint {
+    return this.#view.getBigUint64(KVM_RUN_EXIT_OFFSET + HYPERV['u.hcall.params'], true);
+  }
+  /** The hypercall result value, to be set before the next entry. */
+  set result(value: bigint) {
+    this.#view.setBigUint64(KVM_RUN_EXIT_OFFSET + HYPERV['u.hcall.result'], value, true);
   }
 }
 

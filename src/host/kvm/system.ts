@@ -77,6 +77,11 @@ export class KvmSystem {
     return cpuidFromKvm(this.#fd, KvmX86Ioctl.GET_SUPPORTED_CPUID, 'KVM_GET_SUPPORTED_CPUID');
   }
 
+  /** The leaves of Hyper-V's interface that KVM can give to a guest; needs `KVM_CAP_SYS_HYPERV_CPUID`. */
+  supportedHyperVCpuid(): CpuidEntry[] {
+    return cpuidFromKvm(this.#fd, KvmX86Ioctl.GET_SUPPORTED_HV_CPUID, 'KVM_GET_SUPPORTED_HV_CPUID');
+  }
+
   /** Indices of the MSRs that can be read and written. */
   msrIndexList(): Uint32Array {
     // The kernel says how many there are (E2BIG) if the buffer is too small; 1024 is far above any

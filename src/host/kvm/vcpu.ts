@@ -16,6 +16,7 @@ import {
   KvmX86Ioctl,
 } from './abi-x86.ts';
 import { type CpuidEntry, cpuidFromKvm, cpuidToKvm } from './cpuid-list.ts';
+import { enableCap } from './enable-cap.ts';
 import { type EnterFunction, enterFunction } from './enter.ts';
 import { KvmRun } from './run.ts';
 import type { VmFacts } from './vm.ts';
@@ -88,6 +89,8 @@ export interface X86Vcpu {
    */
   setMsrs(indices: Uint32Array, values: BigUint64Array): void;
   setCpuid2(entries: readonly CpuidEntry[]): void;
+  /** Switches a capability (one of `KvmCap`) on that is a vCPU's. */
+  enableCap(cap: number, ...args: readonly bigint[]): void;
   getCpuid2(): CpuidEntry[];
 
   /** Walks the guest's page tables for a linear address. */
@@ -300,6 +303,11 @@ export class KvmVcpuFd implements X86Vcpu {
     this.#call(KvmX86Ioctl.SET_CPUID2, cpuidToKvm(entries), 'KVM_SET_CPUID2', {
       EINVAL: 'KVM refuses this CPUID: it cannot change after the vCPU has run, and must be consistent',
     });
+  }
+
+  enableCap(cap: number, ...args: readonly bigint[]): void {
+    this.#mustBeOpen('KVM_ENABLE_CAP');
+    enableCap(this.#fd, cap, args);
   }
 
   getCpuid2(): CpuidEntry[] {

@@ -10,7 +10,6 @@ import {
   KvmClockData,
   KvmCoalescedMmioZone,
   KvmDirtyLog,
-  KvmEnableCap,
   KvmIoctl,
   KvmIrqLevel,
   KvmUserspaceMemoryRegion,
@@ -23,6 +22,7 @@ import {
   KvmMsrFilterRange,
   KvmX86Ioctl,
 } from './abi-x86.ts';
+import { enableCap } from './enable-cap.ts';
 import { KvmVcpuFd } from './vcpu.ts';
 
 /** A memory slot: a range of guest-physical memory backed by memory of this process. */
@@ -56,11 +56,22 @@ export interface MsrFilterRange {
 }
 
 /** Where an interrupt line leads: it may lead to several controllers. */
-export interface IrqRoute {
+export type IrqRoute = ChipRoute | SintRoute;
+
+/** To an input of an interrupt controller. */
+export interface ChipRoute {
   readonly gsi: number;
   /** One of `KvmIrqchipId`, and its input. */
   readonly chip: number;
   readonly pin: number;
+}
+
+/** To a synthetic interrupt source of Hyper-V's interface: raising the line raises it once. */
+export interface SintRoute {
+  readonly gsi: number;
+  /** Index of the virtual processor: the vCPU's number. */
+  readonly vpIndex: number;
+  readonly sint: number;
 }
 
 /** What a VM needs to know of the system it was made by. */
@@ -173,12 +184,14 @@ export class KvmVmFd {
     const entry = KvmIrqRoutingEntry;
     const argument = new DataView(new ArrayBuffer(KvmIrqRouting.size + routes.length * entry.size));
     argument.setUint32(KvmIrqRouting.at.nr, routes.length, true);
-    for (const [i, { gsi, chip, pin }] of routes.entries()) {
+    const { IRQCHIP, HV_SINT } = KvmIrqRoutingType;
+    for (const [i, route] of routes.entries()) {
       const at = KvmIrqRouting.size + i * entry.size;
-      argument.setUint32(at + entry.at.gsi, gsi, true);
-      argument.setUint32(at + entry.at.type, KvmIrqRoutingType.IRQCHIP, true);
-      argument.setUint32(at + entry.at.u, chip, true);
-      argument.setUint32(at + entry.at.u + 4, pin, true);
+      const isSint = 'sint' in route;
+      argument.setUint32(at + entry.at.gsi, route.gsi, true);
+      argument.setUint32(at + entry.at.type, isSint ? HV_SINT : IRQCHIP, true);
+      argument.setUint32(at + entry.at.u, isSint ? route.vpIndex : route.chip, true);
+      argument.setUint32(at + entry.at.u + 4, isSint ? route.sint : route.pin, true);
     }
     ioctl(this.#fd, KvmX86Ioctl.SET_GSI_ROUTING, argument, 'KVM_SET_GSI_ROUTING');
   }
@@ -233,13 +246,7 @@ export class KvmVmFd {
 
   /** Switches a capability on. */
   enableCap(cap: number, ...args: readonly bigint[]): void {
-    const { at, size } = KvmEnableCap;
-    const argument = new DataView(new ArrayBuffer(size));
-    argument.setUint32(at.cap, cap, true);
-    for (const [i, value] of args.entries()) argument.setBigUint64(at.args + 8 * i, value, true);
-    ioctl(this.#fd, KvmIoctl.ENABLE_CAP, argument, `KVM_ENABLE_CAP ${cap}`, {
-      EINVAL: 'this KVM does not have the capability, or not these arguments',
-    });
+    enableCap(this.#fd, cap, args);
   }
 
   /** Closes the descriptor. The VM ends when its vCPUs are closed too. */

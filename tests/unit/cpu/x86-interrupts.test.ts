@@ -347,6 +347,7 @@ test('a drain runs to an interrupt window until what was injected is delivered, 
 const BY_IOCTL = {
   capability: (): number => KvmSyncX86.REGS | KvmSyncX86.SREGS,
   supportedCpuid: [],
+  supportedHyperVCpuid: [],
   msrIndices: [],
 };
 

@@ -12,6 +12,7 @@ import { KvmIrqchip as Chip, KvmIrqchipId, KvmLapicState } from '../../../src/ho
 import type { IrqRoute } from '../../../src/host/kvm/vm.ts';
 import { Root } from '../../../src/sim/root.ts';
 import { fakeFullSystem } from '../../support/fake-full-system.ts';
+import { FakeIrqchip } from '../../support/fake-irqchip.ts';
 import { FakeVcpu } from '../../support/fake-vcpu.ts';
 
 /** A VM's descriptor with memory of its own for the three chips. */
@@ -83,6 +84,19 @@ test('a pin that was driven before the machine was made is driven then', () => {
   assert.equal(m.vm.routes.length, pcRoutes().length);
 });
 
+test('synthetic interrupt sources have lines behind those of the PC, which are raised and never lowered', () => {
+  const m = irqchip();
+  m.chip.routeSints(2);
+  m.make();
+  const sints = m.vm.routes.slice(pcRoutes().length);
+  assert.deepEqual(sints[0], { gsi: 24, vpIndex: 0, sint: 0 });
+  assert.deepEqual(sints.at(-1), { gsi: 24 + 31, vpIndex: 1, sint: 15 });
+  assert.equal(new Set(m.vm.routes.map(({ gsi }) => gsi)).size, 23 + 32);
+  m.chip.raiseSint(1, 3);
+  m.chip.raiseSint(1, 3);
+  assert.deepEqual(m.vm.log, ['irq 43 true', 'irq 43 true']);
+});
+
 test('all controllers go through a checkpoint, byte by byte', () => {
   const source = irqchip();
   source.make();
@@ -142,15 +156,15 @@ test('a CPU gives its local APIC after the APIC base, and the deadline last', as
   const m = fakeFullSystem([FakeVcpu.spin], {
     wiring: {
       interrupts: undefined as never,
-      irqchip: {
-        vcpuCreated: (id) => order.push(`vcpu ${id}`),
+      irqchip: Object.assign(new FakeIrqchip(), {
+        vcpuCreated: (id: number) => order.push(`vcpu ${id}`),
         owesLocalApic: () => owed,
         giveLocalApic: () => {
           owed = false;
           order.push(...m.vcpu.calls.filter((call) => call === 'set sregs'), 'lapic');
           m.vcpu.calls.length = 0;
         },
-      },
+      }),
     },
   });
   m.cpu.modifyState(RegClass.msr).setMsr(MsrIndex.TSC_DEADLINE, 99n);
@@ -163,7 +177,7 @@ test('with an in-kernel irqchip the activity state is KVM’s MP state, both way
   const m = fakeFullSystem([FakeVcpu.spin], {
     wiring: {
       interrupts: undefined as never,
-      irqchip: { vcpuCreated: () => {}, owesLocalApic: () => false, giveLocalApic: () => {} },
+      irqchip: new FakeIrqchip(),
     },
   });
   setActivity(m.cpu.modifyState(RegClass.events), Activity.halted);

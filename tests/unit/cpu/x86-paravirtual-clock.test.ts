@@ -30,6 +30,17 @@ test('the clock never shows less than the guest can have seen when it was left',
   assert.deepEqual(set, [1000n, 10_000n]);
 });
 
+test('a restored clock goes on from what the guest may have seen, and from nowhere else', () => {
+  const { set, clock } = bench();
+  clock.set(1000, 50_000, Number.NaN);
+  clock.left(51_000);
+  assert.equal(clock.seenNs, 2000);
+  clock.seenNs = 7000;
+  clock.set(2000, 90_000, 80_000);
+  clock.set(3000, 92_000, 91_500);
+  assert.deepEqual(set, [1000n, 7000n, 8500n]);
+});
+
 test('the wall clock is the simulated start time, with an even version', () => {
   const { memory, clock } = bench();
   const at = (address: number): number => memory.readU32(address as PhysAddr);

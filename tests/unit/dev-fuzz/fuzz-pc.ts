@@ -4,6 +4,7 @@
  */
 
 import { localApicAddress, portAddress } from '../../../src/arch/x86/address-spaces.ts';
+import type { HyperVPartition, Synic } from '../../../src/arch/x86/hyper-v.ts';
 import { NoDevice } from '../../../src/dev/no-device.ts';
 import type { PioDevice } from '../../../src/dev/pio-device.ts';
 import { MemoryBackend, NO_INPUT } from '../../../src/dev/serial/char-backend.ts';
@@ -14,6 +15,7 @@ import { IoApic } from '../../../src/dev/x86/apic/io-apic.ts';
 import { LocalApic } from '../../../src/dev/x86/apic/local-apic.ts';
 import { Hpet } from '../../../src/dev/x86/hpet.ts';
 import { LegacySwitch } from '../../../src/dev/x86/hpet-legacy-switch.ts';
+import { HypervTestdev } from '../../../src/dev/x86/hyperv-testdev.ts';
 import { I8042 } from '../../../src/dev/x86/i8042.ts';
 import { M5Window } from '../../../src/dev/x86/m5-window.ts';
 import { PcTestdev } from '../../../src/dev/x86/pc-testdev.ts';
@@ -33,6 +35,12 @@ import type { Json } from '../../../src/sim/state.ts';
 import type { Tick } from '../../../src/sim/tick.ts';
 
 const TSC_HZ = 1e9;
+
+/** A virtual processor that takes no messages. */
+function idlePartition(): HyperVPartition {
+  const synic: Synic = { postMessage: () => false, setEventFlag: () => {}, raise: () => {} };
+  return { synics: [synic], connect: () => {} };
+}
 
 /** One access of software. Addresses may be outside the device, as when a crossbar sends it what straddles its edge. */
 export interface Access {
@@ -108,6 +116,7 @@ export class FuzzPc implements Requestor {
       new PciHost(root, 'pciHost', new ResetControl(root, 'resetControl', () => {})),
       new PostPort(root, 'post'),
       testDevice,
+      new HypervTestdev(root, 'hyperVTestDevice', { base: portAddress(0x3000), partition: idlePartition() }),
       new TestExit(root, 'testExit', { base: portAddress(0xf4) }),
       new M5Window(root, 'm5Window', { pseudoInstructions: { call: (fn) => BigInt(fn) } }),
       new NoDevice(root, 'nobody', { ranges: [AddrRange.ofSize(portAddress(0x500), 16)] }),

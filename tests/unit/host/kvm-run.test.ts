@@ -122,6 +122,15 @@ describe('exits as values', () => {
     assert.equal(describeExit(decodeExit(withExit(17, 1, 0))), 'internal error EMULATION');
   });
 
+  test('of a hypercall of Hyper-V’s interface show its fields, and take the result', () => {
+    const run = withExit(27, 2, 0, 0x1_005d, 0, 0, 0, 0x22, 0x5);
+    assert.equal(describeExit(decodeExit(run)), 'hyperv, type 0x2');
+    const { hyperv } = run;
+    assert.deepEqual([hyperv.type, hyperv.input, hyperv.inputParameter], [2, 0x1_005dn, 0x5_0000_0022n]);
+    hyperv.result = 0x12n;
+    assert.equal(run.view.getBigUint64(32 + 16, true), 0x12n);
+  });
+
   test('of other internal errors never take data for an instruction', () => {
     const exit = decodeExit(withExit(17, 3, 1, 1, 0, 0x0303));
     assert.equal(describeExit(exit), 'internal error DELIVERY_EV');

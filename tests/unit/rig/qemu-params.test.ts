@@ -6,20 +6,22 @@ import { bootOptions } from '../../../tools/rig/qemu-params.ts';
 
 const words = (text: string): string[] => text.split(' ').filter((word) => word !== '');
 
-const CASES: readonly (readonly [qemu: string, offered: string, boot: string])[] = [
+const CASES: readonly (readonly [qemu: string, offered: string, boot: string, file?: string])[] = [
   ['', '', ''],
   ['-m 4g', 'svm', ''],
   ['-cpu qemu64,+x2apic,+tsc-deadline', 'svm la57', ''],
-  ['-cpu qemu64,-x2apic,+tsc-deadline', '', '--param board.cpu.features=-x2apic'],
-  ['-cpu max,+svm -m 4g', 'svm', '--param board.cpu.features=+svm --irqchip kernel'],
-  ['-cpu max,+svm,-npt', 'svm', '--param board.cpu.features=+svm,-npt --irqchip kernel'],
-  ['-cpu max,host-phys-bits', 'la57', '--param board.cpu.features=+la57'],
+  ['-cpu qemu64,-x2apic,+tsc-deadline', '', '--param=board.cpu.features=-x2apic'],
+  ['-cpu max,+svm -m 4g', 'svm', '--irqchip=kernel --param=board.cpu.features=+svm'],
+  ['-cpu max,+svm,-npt', 'svm', '--irqchip=kernel --param=board.cpu.features=+svm,-npt'],
+  ['-cpu max,host-phys-bits', 'la57', '--param=board.cpu.features=+la57'],
   ['-cpu max,host-phys-bits', '', ''],
   ['-cpu host,-pmu,migratable=no', 'svm', ''],
+  ['-cpu host,hv_passthrough -device hyperv-testdev', '', '--irqchip=kernel --param=board.cpu.hyperV=true'],
+  ['-cpu host -m 2048', '', '--irqchip=kernel --param=board.cpu.showHypervisor=true', 'asyncpf.flat'],
 ];
 
-for (const [qemu, offered, boot] of CASES) {
-  test(`'${qemu}' where KVM offers '${offered}'`, () => {
-    assert.deepEqual(bootOptions(words(qemu), new Set(words(offered))), words(boot));
+for (const [qemu, offered, boot, file = 'test.flat'] of CASES) {
+  test(`${file}: '${qemu}' where KVM offers '${offered}'`, () => {
+    assert.deepEqual(bootOptions({ file, qemuParams: words(qemu) }, new Set(words(offered))), words(boot));
   });
 }

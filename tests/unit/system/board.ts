@@ -12,6 +12,7 @@ import { Root } from '../../../src/sim/root.ts';
 import type { SimObject } from '../../../src/sim/sim-object.ts';
 import { Simulator } from '../../../src/sim/simulator.ts';
 import { asTick } from '../../../src/sim/tick.ts';
+import type { Processor } from '../../../src/system/kvm-processor.ts';
 import { PcBoard, type PcBoardOptions } from '../../../src/system/pc-board.ts';
 
 const MS = 1_000_000_000n;
@@ -57,7 +58,8 @@ class TestCpu extends BaseCpu implements InterruptedCpu {
 /** `jmp .` at 1 MiB. */
 const SPIN = Uint8Array.of(0xeb, 0xfe);
 
-export function testBoard(options: PcBoardOptions = {}) {
+/** @param hyperV Hyper-V's interface of the processor */
+export function testBoard({ hyperV, ...options }: PcBoardOptions & Pick<Processor, 'hyperV'> = {}) {
   const warnings: string[] = [];
   const root = new Root({ warnSink: (line) => warnings.push(line), hostMemory: () => 0 });
   const com1 = new MemoryBackend();
@@ -69,7 +71,7 @@ export function testBoard(options: PcBoardOptions = {}) {
     serial: [com1],
     processor: (parent, { localApic }) => {
       interrupts = localApic?.controller;
-      return { cpu: new TestCpu(parent) };
+      return { cpu: new TestCpu(parent), ...(hyperV && { hyperV }) };
     },
     ...options,
   });

@@ -52,12 +52,20 @@ describe('the map', () => {
     // One of the bytes of the PCI configuration address.
     const { resetControl: _, ...ports } = PORTS;
     const { kvm: __, ...windows } = MMIO;
-    const { registers, lines, memory } = TEST_DEVICE;
-    for (const [testDevice, portSpans, memorySpans] of [
-      [false, ports, windows],
-      [true, { ...ports, pci: pciPorts(true), registers, lines }, { ...windows, memory }],
+    const { registers, lines, hyperV, memory } = TEST_DEVICE;
+    const partition = { synics: [], connect: () => {} };
+    const withTestDevice = { ...ports, pci: pciPorts(true), registers, lines };
+    for (const [options, portSpans, memorySpans] of [
+      [{ testDevice: false }, ports, windows],
+      [{ testDevice: true }, withTestDevice, { ...windows, memory }],
+      [
+        { testDevice: true, hyperV: partition },
+        { ...withTestDevice, hyperV },
+        { ...windows, memory },
+      ],
+      [{ testDevice: false, hyperV: partition }, ports, windows],
     ] as const) {
-      const answered = testBoard({ testDevice }).board.devices.flatMap((device) => [...device.addrRanges()]);
+      const answered = testBoard(options).board.devices.flatMap((device) => [...device.addrRanges()]);
       const between = (from: number, to: number) =>
         answered
           .filter(({ start }) => start >= from && start < to)

@@ -12,6 +12,7 @@ import { KvmCpuidFlag } from '../../../host/kvm/abi-x86.ts';
 import type { CpuidEntry } from '../../../host/kvm/vcpu.ts';
 import { type Leaf, named, unnamed } from './cpuid-names.ts';
 import { type FeatureChoice, HIDDEN, withoutHidden } from './feature-choice.ts';
+import { HYPER_V_FEATURE_WORDS, hyperVLeaves, movedKvmLeaf } from './hyper-v-cpuid.ts';
 import { KVM_CLOCK_FEATURES } from './paravirtual-clock.ts';
 
 export interface CpuidPolicy {
@@ -24,6 +25,8 @@ export interface CpuidPolicy {
   readonly showHypervisor: boolean;
   /** Show KVM's clock, and nothing else of KVM's. */
   readonly kvmClock?: boolean;
+  /** KVM_GET_SUPPORTED_HV_CPUID, if Hyper-V's interface is shown: KVM's leaves come behind it then. */
+  readonly hyperV?: readonly CpuidEntry[] | undefined;
   /** The TSC runs at one pace whatever the processor does: it is moved along with simulated time. */
   readonly invariantTsc?: boolean;
   /** Frequency of the TSC. */
@@ -51,14 +54,15 @@ const HTT = 1 << 28;
 export function guestCpuid(supported: readonly CpuidEntry[], policy: CpuidPolicy): CpuidEntry[] {
   const choice = policy.features ?? { shown: [], hidden: [] };
   const hidden = HIDDEN.filter((name) => !choice.shown.includes(name));
-  if (!showsKvm(policy)) hidden.push('hypervisor');
+  if (!showsHypervisor(policy)) hidden.push('hypervisor');
   if (!policy.apicMsrs) hidden.push('x2apic', 'tsc_deadline');
   const cut = withoutFeatures(named(supported), hidden) as Leaf[];
   const entries = cut
-    .filter(({ leaf }) => showsKvm(policy) || leaf < FIRST_HYPERVISOR_LEAF || leaf > LAST_HYPERVISOR_LEAF)
+    .filter(({ leaf }) => showsKvm(policy) || !isOfHypervisor(leaf))
     .filter(({ leaf, subleaf }) => !isTopology(leaf) && !(leaf === 0xd && subleaf >= 2 && !isHeld(subleaf)))
     .map((entry) => unnamed(LEAVES[entry.leaf]?.(entry, policy) ?? entry))
-    .concat(topology(supported, policy));
+    .map((entry) => (policy.hyperV && isOfHypervisor(entry.function) ? movedKvmLeaf(entry) : entry))
+    .concat(topology(supported, policy), hyperVLeaves(policy.hyperV ?? []));
   return withoutHidden(entries, choice).sort((a, b) => a.function - b.function || a.index - b.index);
 }
 
@@ -67,6 +71,14 @@ function showsKvm({
   kvmClock = false,
 }: Pick<CpuidPolicy, 'showHypervisor' | 'kvmClock'>): boolean {
   return showHypervisor || kvmClock;
+}
+
+function showsHypervisor(policy: CpuidPolicy): boolean {
+  return showsKvm(policy) || policy.hyperV !== undefined;
+}
+
+function isOfHypervisor(leaf: number): boolean {
+  return leaf >= FIRST_HYPERVISOR_LEAF && leaf <= LAST_HYPERVISOR_LEAF;
 }
 
 function isHeld(component: number): boolean {
@@ -78,11 +90,12 @@ const none = { eax: 0, ebx: 0, ecx: 0, edx: 0 };
 /** Leaves that are the machine's and not the host's. */
 const LEAVES: Readonly<Record<number, (entry: CpuidEntry, policy: CpuidPolicy) => CpuidEntry>> = {
   // Initial APIC id, processors in the package, CLFLUSH size; x2APIC and deadline timer are the local APIC's.
-  1: (entry, { apicId, cpuCount, apicMsrs, ...policy }) => ({
+  1: (entry, policy) => ({
     ...entry,
-    ebx: (entry.ebx & 0xffff) | (Math.min(cpuCount, 255) << 16) | (apicId << 24),
-    ecx: entry.ecx | (apicMsrs ? X2APIC | TSC_DEADLINE : 0) | (showsKvm(policy) ? HYPERVISOR : 0),
-    edx: cpuCount > 1 ? entry.edx | HTT : entry.edx & ~HTT,
+    ebx: (entry.ebx & 0xffff) | (Math.min(policy.cpuCount, 255) << 16) | (policy.apicId << 24),
+    ecx:
+      entry.ecx | (policy.apicMsrs ? X2APIC | TSC_DEADLINE : 0) | (showsHypervisor(policy) ? HYPERVISOR : 0),
+    edx: policy.cpuCount > 1 ? entry.edx | HTT : entry.edx & ~HTT,
   }),
   // Caches: the last level is everybody's, the others are each core's own.
   4: (entry, { cpuCount }) => shareCache(entry, cpuCount, ((cpuCount - 1) & 0x3f) << 26),
@@ -166,7 +179,7 @@ function featureWords(): readonly { leaf: number; subleaf: number; register: Cpu
       { leaf, subleaf, register },
     ]),
   );
-  return [...words.values()];
+  return [...words.values(), ...HYPER_V_FEATURE_WORDS];
 }
 
 /** Names of what a guest has seen and this host cannot offer; a bit without a name by its place. */

@@ -101,10 +101,17 @@ export function reportExit(
   return `KVM exit that cannot be served ${at}: ${describeExit(exit)}`;
 }
 
+/** Causes of exit events for what a guest asks of its hypervisor. */
+export const SystemEventCause = {
+  shutdown: 'system shutdown',
+  reset: 'system reset',
+  crash: 'system crash',
+} as const;
+
 const SYSTEM_EVENT_CAUSES: Readonly<Record<number, string>> = {
-  [KvmSystemEvent.SHUTDOWN]: 'system shutdown',
-  [KvmSystemEvent.RESET]: 'system reset',
-  [KvmSystemEvent.CRASH]: 'system crash',
+  [KvmSystemEvent.SHUTDOWN]: SystemEventCause.shutdown,
+  [KvmSystemEvent.RESET]: SystemEventCause.reset,
+  [KvmSystemEvent.CRASH]: SystemEventCause.crash,
 };
 
 /** Cause of the exit event for KVM_EXIT_SYSTEM_EVENT. */

@@ -49,13 +49,13 @@ export class GuestCpuid implements StateCell {
       ParamValues<typeof X86_KVM_CPU_PARAMS>,
       'apicId' | 'cpuCount' | 'features' | 'showHypervisor'
     >,
-    clocks: Pick<CpuidPolicy, 'kvmClock' | 'invariantTsc'>,
+    hypervisor: Pick<CpuidPolicy, 'kvmClock' | 'hyperV' | 'invariantTsc'>,
   ): GuestCpuid {
     const { supportedCpuid } = wiring.kvm;
     const { apicId, cpuCount, showHypervisor } = params;
     const hasIrqchip = wiring.irqchip !== undefined;
     return new GuestCpuid(path, supportedCpuid, {
-      ...{ apicId, cpuCount, showHypervisor, ...clocks },
+      ...{ apicId, cpuCount, showHypervisor, ...hypervisor },
       apicMsrs: reachesApicMsrs(wiring),
       features: chooseFeatures(path, params.features, { supportedCpuid, hasIrqchip }),
       ...(wiring.apicTimerKhz === undefined ? {} : { apicTimerKhz: wiring.apicTimerKhz }),

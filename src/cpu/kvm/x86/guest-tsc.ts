@@ -133,6 +133,7 @@ export class GuestTsc {
 
   /** The value for the thread context. */
   show(): bigint {
+    this.#options.clock?.left(this.#exitNs);
     this.#shown = this.read();
     return this.#shown;
   }

@@ -1,6 +1,7 @@
 // MSR accesses that leave the guest (KVM_CAP_X86_USER_SPACE_MSR): those of the simulated local APIC, and those that KVM does
 // not know. Without the capability the first kind cannot be served, and CPUID hides the features that need it.
 
+import { HyperVMsr } from '../../../arch/x86/hyper-v.ts';
 import type { InterruptController } from '../../../arch/x86/interrupts.ts';
 import { MsrIndex } from '../../../arch/x86/msrs.ts';
 import { KvmCap } from '../../../host/kvm/abi.ts';
@@ -8,6 +9,7 @@ import { KvmMsrFilterFlag } from '../../../host/kvm/abi-x86.ts';
 import type { MsrFields } from '../../../host/kvm/run.ts';
 import type { MsrFilterRange } from '../../../host/kvm/vm.ts';
 import type { GuestTsc, TscPolicy } from './guest-tsc.ts';
+import type { HyperV } from './hyper-v.ts';
 import type { ParavirtualClock } from './paravirtual-clock.ts';
 import type { X86KvmCpuWiring, X86KvmFacts } from './x86-kvm-params.ts';
 
@@ -30,6 +32,11 @@ export const WALL_CLOCK_MSRS: readonly MsrFilterRange[] = [
   { flags: WRITE, first: MsrIndex.KVM_WALL_CLOCK_NEW, count: 1 },
 ];
 
+/** Ports of Hyper-V's interface have messages that wait for a free slot. */
+export const END_OF_MESSAGE_MSRS: readonly MsrFilterRange[] = [
+  { flags: WRITE, first: HyperVMsr.EOM, count: 1 },
+];
+
 function isOfApic(index: number): boolean {
   return (index >= X2APIC_FIRST && index <= X2APIC_LAST) || index === MsrIndex.TSC_DEADLINE;
 }
@@ -39,11 +46,13 @@ export function exitedMsrs(
   { interrupts }: X86KvmCpuWiring,
   tsc: TscPolicy,
   clock: ParavirtualClock | undefined,
+  hyperV: HyperV | undefined,
 ): MsrFilterRange[] {
   return [
     ...(interrupts === undefined ? [] : SIMULATED_APIC_MSRS),
     ...(tsc === 'simulated' ? SIMULATED_TSC_MSRS : []),
     ...(clock === undefined ? [] : WALL_CLOCK_MSRS),
+    ...(hyperV === undefined ? [] : END_OF_MESSAGE_MSRS),
   ];
 }
 
@@ -62,6 +71,7 @@ export class MsrExits {
   readonly #controller: InterruptController | undefined;
   readonly #tsc: () => GuestTsc;
   readonly #clock: ParavirtualClock | undefined;
+  readonly #hyperV: HyperV | undefined;
   readonly #report: (text: string) => void;
   readonly #reported = new Set<number>();
 
@@ -70,11 +80,13 @@ export class MsrExits {
     controller: InterruptController | undefined,
     tsc: () => GuestTsc,
     clock: ParavirtualClock | undefined,
+    hyperV: HyperV | undefined,
     report: (text: string) => void,
   ) {
     this.#controller = controller;
     this.#tsc = tsc;
     this.#clock = clock;
+    this.#hyperV = hyperV;
     this.#report = report;
   }
 
@@ -97,9 +109,15 @@ export class MsrExits {
   #write(index: number, value: bigint): boolean {
     if (isOfApic(index)) return this.#controller?.writeMsr(index, value) ?? false;
     if (index === MsrIndex.KVM_WALL_CLOCK_NEW) return this.#clock?.writeWallClock(value) ?? false;
+    if (index === HyperVMsr.EOM) return this.#endOfMessage(value);
     if (index === MsrIndex.TSC) this.#tsc().write(value);
     else if (index !== MsrIndex.TSC_ADJUST || !this.#tsc().writeAdjust(value)) return false;
     this.#controller?.tscChanged?.();
     return true;
+  }
+
+  #endOfMessage(value: bigint): boolean {
+    this.#hyperV?.endOfMessage(value);
+    return this.#hyperV !== undefined;
   }
 }

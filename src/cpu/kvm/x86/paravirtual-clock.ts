@@ -26,6 +26,7 @@ export class ParavirtualClock {
   /** What the clock was set to, and when by the host's clock. */
   #setNs = 0;
   #setAtNs = Number.NaN;
+  #leftAtNs = Number.NaN;
 
   constructor(options: ParavirtualClockOptions) {
     this.#options = options;
@@ -38,10 +39,28 @@ export class ParavirtualClock {
    * @param exitNs when the guest was left, by the same clock; NaN: it has not run
    */
   set(simulatedNs: number, nowNs: number, exitNs: number): void {
-    const seenNs = this.#setNs + (exitNs - this.#setAtNs);
+    this.#leftAtNs = exitNs;
+    const seenNs = this.seenNs;
     this.#setNs = seenNs > simulatedNs ? seenNs : simulatedNs;
     this.#setAtNs = nowNs;
     this.#options.setClock(BigInt(Math.ceil(this.#setNs)));
+  }
+
+  /** The guest was left at this host time, and has not been entered since. */
+  left(exitNs: number): void {
+    this.#leftAtNs = exitNs;
+  }
+
+  /** What the guest can have seen, at most. */
+  get seenNs(): number {
+    const ranNs = this.#leftAtNs - this.#setAtNs;
+    return this.#setNs + (Number.isNaN(ranNs) ? 0 : ranNs);
+  }
+
+  /** Of a guest that was saved: the clock goes on from there. */
+  set seenNs(ns: number) {
+    this.#setNs = ns;
+    this.#setAtNs = Number.NaN;
   }
 
   /**

@@ -1,10 +1,11 @@
 // Register classes to and from one vCPU. Where KVM_CAP_SYNC_REGS exists, general and special registers and events travel in
 // kvm_run at entries and exits, and cost no system call; the other classes take an ioctl each.
 
+import { mxcsrMaskOf } from '../../../arch/x86/fxsave.ts';
 import { MSRS } from '../../../arch/x86/msrs.ts';
 import { Activity, activityOf, setActivity } from '../../../arch/x86/processor-reset.ts';
 import { OFFSET, RegClass, STRIDE, type X86ThreadContext } from '../../../arch/x86/thread-context.ts';
-import type { XsaveFormat } from '../../../arch/x86/xsave.ts';
+import { XsaveFormat } from '../../../arch/x86/xsave.ts';
 import { KvmMpState, KvmMpStateLayout } from '../../../host/kvm/abi.ts';
 import {
   KvmDebugregs,
@@ -16,7 +17,7 @@ import {
   KvmVcpuEvents,
   KvmXcrs,
 } from '../../../host/kvm/abi-x86.ts';
-import { MsrRefusedError, type X86Vcpu } from '../../../host/kvm/vcpu.ts';
+import { type CpuidEntry, MsrRefusedError, type X86Vcpu } from '../../../host/kvm/vcpu.ts';
 import type { KvmCpuStats } from '../stats.ts';
 import {
   debugFromKvm,
@@ -28,6 +29,7 @@ import {
   specialFromKvm,
   specialToKvm,
 } from './conversions.ts';
+import { named } from './cpuid-names.ts';
 import { fpuFromKvm, fpuToKvm } from './legacy-fpu.ts';
 import type { NestedState } from './nested-state.ts';
 
@@ -45,6 +47,13 @@ export interface TransferOptions {
   readonly nested?: NestedState | undefined;
   /** Is told the name of an MSR that KVM lists and then refuses. */
   readonly refusedMsr?: (name: string) => void;
+}
+
+/** Where this host's XSAVE keeps the vector registers. @param supported KVM_GET_SUPPORTED_CPUID */
+export function xsaveFormatOf(vcpu: X86Vcpu, supported: readonly CpuidEntry[]): XsaveFormat {
+  const image = new Uint8Array(vcpu.xsaveSizeBytes);
+  vcpu.getXsave(image);
+  return XsaveFormat.fromCpuid(named(supported), mxcsrMaskOf(image));
 }
 
 const MSR_TSC = 0x10;

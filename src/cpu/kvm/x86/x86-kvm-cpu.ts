@@ -3,7 +3,6 @@
 
 import { portAddress } from '../../../arch/x86/address-spaces.ts';
 import { dumpAll } from '../../../arch/x86/dump.ts';
-import { mxcsrMaskOf } from '../../../arch/x86/fxsave.ts';
 import { legalizeSegments } from '../../../arch/x86/guest-state-segments.ts';
 import { apicOffset, type InterruptedCpu } from '../../../arch/x86/interrupts.ts';
 import { MsrIndex } from '../../../arch/x86/msrs.ts';
@@ -11,9 +10,8 @@ import { Activity, activityOf, setActivity } from '../../../arch/x86/processor-r
 import { ApicBase, Rflags } from '../../../arch/x86/registers.ts';
 import { RegClass, X86ThreadContext } from '../../../arch/x86/thread-context.ts';
 import { setUserMode } from '../../../arch/x86/user-mode.ts';
-import { XsaveFormat } from '../../../arch/x86/xsave.ts';
+import type { XsaveFormat } from '../../../arch/x86/xsave.ts';
 import { KvmCap, KvmExitReason } from '../../../host/kvm/abi.ts';
-import { KvmSyncX86 } from '../../../host/kvm/abi-x86.ts';
 import { decodeExit } from '../../../host/kvm/exit.ts';
 import { KVM_RUN_HYPERCALL_RET_OFFSET } from '../../../host/kvm/run.ts';
 import type { X86Vcpu } from '../../../host/kvm/vcpu.ts';
@@ -25,16 +23,17 @@ import { fatal, panic } from '../../../sim/trouble.ts';
 import type { BaseCpu } from '../../base-cpu.ts';
 import { BaseKvmCpu } from '../base-kvm-cpu.ts';
 import type { HostWants } from '../vcpu-parts.ts';
-import { named } from './cpuid-names.ts';
 import { reportExit, stateReport, systemEventCause, violatedRules } from './exit-reports.ts';
 import { GuestCpuid } from './guest-cpuid.ts';
 import { GuestTsc, type TscPolicy } from './guest-tsc.ts';
+import { type HyperV, makeHyperV } from './hyper-v.ts';
 import { InterruptDelivery, isHalfDelivered } from './interrupt-delivery.ts';
+import { giveLocalApic } from './kernel-apic.ts';
 import { type AccessPort, serveLegacyIo } from './legacy-io.ts';
 import { exitedMsrs, hasMsrExits, MsrExits, reachesApicMsrs } from './msr-exits.ts';
 import { NestedState } from './nested-state.ts';
 import { makeParavirtualClock, type ParavirtualClock } from './paravirtual-clock.ts';
-import { X86StateTransfer } from './state-transfer.ts';
+import { X86StateTransfer, xsaveFormatOf } from './state-transfer.ts';
 import { UserEntry } from './user-entry.ts';
 import { type UserFeatures, userFeatures } from './user-features.ts';
 import { UserStub } from './user-stub.ts';
@@ -54,6 +53,8 @@ const HYPERCALL_UNKNOWN = -1000n;
 export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements InterruptedCpu {
   protected override readonly context = new X86ThreadContext();
   readonly x86Params: ParamValues<typeof X86_KVM_CPU_PARAMS>;
+  /** Hyper-V's interface, if the guest is offered it. */
+  readonly hyperV: HyperV | undefined;
   readonly #wiring: X86KvmCpuWiring;
   readonly #userFeatures: UserFeatures;
   readonly #guestCpuid: GuestCpuid;
@@ -81,12 +82,14 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
     this.#wiring = wiring;
     this.x86Params = this.resolveParams(X86_KVM_CPU_PARAMS, own);
     this.#clock = makeParavirtualClock(wiring, {
-      isWanted: this.x86Params.kvmClock,
+      isWanted: this.x86Params.kvmClock || this.x86Params.hyperV,
       tsc: this.#tscPolicy,
       hostFactor: this.params.hostFactor,
     });
+    this.hyperV = makeHyperV(this, wiring, this.x86Params, this.#clock);
     this.#guestCpuid = GuestCpuid.of(this.path, wiring, this.x86Params, {
-      kvmClock: this.#clock !== undefined,
+      kvmClock: this.x86Params.kvmClock && this.#clock !== undefined,
+      hyperV: this.hyperV && wiring.kvm.supportedHyperVCpuid,
       invariantTsc: this.#tscPolicy === 'simulated',
     });
     this.#userFeatures = userFeatures(this.#guestCpuid.offered);
@@ -95,6 +98,7 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
       wiring.interrupts,
       () => this.#theTsc(),
       this.#clock,
+      this.hyperV,
       (text) => this.trace('KvmIO', text),
     );
     this.#stub = wiring.stubBase === undefined ? undefined : new UserStub(wiring.memory, wiring.stubBase);
@@ -118,14 +122,13 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
   #createVcpu(): X86Vcpu {
     const wiring = this.#wiring;
     if (this.os === undefined && hasMsrExits(wiring.kvm))
-      wiring.exitOnMsrs?.(exitedMsrs(wiring, this.#tscPolicy, this.#clock));
+      wiring.exitOnMsrs?.(exitedMsrs(wiring, this.#tscPolicy, this.#clock, this.hyperV));
     if (this.params.useCoalescedMMIO) wiring.coalesce?.();
     return wiring.createVcpu();
   }
 
   protected override setUpVcpu(vcpu: X86Vcpu): void {
     const { kvm, irqchip, interrupts } = this.#wiring;
-    const image = new Uint8Array(vcpu.xsaveSizeBytes);
     const tscKhz = this.#guestCpuid.giveTo(vcpu, {
       tscFactor: this.#tscPolicy === 'simulated' ? this.params.hostFactor : 1,
       scalesTsc: kvm.capability(KvmCap.TSC_CONTROL) > 0,
@@ -133,8 +136,7 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
       checks: this.os === undefined,
       warn: (message) => this.warnOnce(message),
     });
-    vcpu.getXsave(image);
-    this.#xsaveFormat = XsaveFormat.fromCpuid(named(kvm.supportedCpuid), mxcsrMaskOf(image));
+    this.#xsaveFormat = xsaveFormatOf(vcpu, kvm.supportedCpuid);
     const transfer = new X86StateTransfer(vcpu, this.context, this.stats, {
       syncRegs: kvm.capability(KvmCap.SYNC_REGS),
       xsave: this.x86Params.useXSave && kvm.capability(KvmCap.XSAVE) ? this.xsaveFormat : undefined,
@@ -144,6 +146,8 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
       refusedMsr: (name) => this.warnOnce(`this KVM does not take MSR ${name}: its value is lost`),
     });
     this.#transfer = transfer;
+    // Before the TSC, which sets the clock: reference time is never before what was saved.
+    this.hyperV?.setUp(vcpu);
     this.#tsc = this.#makeTsc(vcpu, tscKhz);
     irqchip?.vcpuCreated(this.x86Params.apicId, vcpu);
     if (this.os === undefined) {
@@ -276,22 +280,10 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
       }
       transfer.store(classes);
       this.#delivery?.registersWritten(classes);
-      if (this.#wiring.irqchip?.owesLocalApic(this.x86Params.apicId)) this.#giveLocalApic();
+      const { irqchip } = this.#wiring;
+      if (irqchip !== undefined) giveLocalApic(irqchip, this.x86Params.apicId, this.vcpu, this.context);
     } else if (user.returnsBySysret(classes, halfEntry)) user.storeInStub(transfer, classes);
     else transfer.store(user.leaveStub(classes));
-  }
-
-  /** Its form depends on the APIC base, which goes first; its deadline counts only in deadline mode, and goes last. */
-  #giveLocalApic(): void {
-    const { run } = this.vcpu;
-    if (run.kvmDirtyRegs & KvmSyncX86.SREGS) {
-      this.vcpu.setSregs(run.syncRegs.sregs);
-      run.kvmDirtyRegs &= ~KvmSyncX86.SREGS;
-    }
-    this.#wiring.irqchip?.giveLocalApic(this.x86Params.apicId);
-    const deadline = this.context.msr(MsrIndex.TSC_DEADLINE)!;
-    if (deadline !== 0n)
-      this.vcpu.setMsrs(Uint32Array.of(MsrIndex.TSC_DEADLINE), BigUint64Array.of(deadline));
   }
 
   protected override loadState(classes: number): void {
@@ -343,6 +335,8 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
         return this.#serveMsr(reason === KvmExitReason.X86_WRMSR);
       case KvmExitReason.HYPERCALL:
         return this.#serveHypercall();
+      case KvmExitReason.HYPERV:
+        return this.#serveHyperV();
       case KvmExitReason.DEBUG:
         this.root.exitSimLoop('debug exit');
         this.served('Running');
@@ -383,6 +377,13 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
     this.stats.numHypercalls.inc();
     this.vcpu.run.view.setBigInt64(KVM_RUN_HYPERCALL_RET_OFFSET, HYPERCALL_UNKNOWN, true);
     this.served('RunningServiceCompletion');
+    return ZERO_TICKS;
+  }
+
+  #serveHyperV(): Ticks {
+    const next = this.hyperV?.serve(this.vcpu.run.hyperv) ?? this.#unserved();
+    if (next === 'RunningServiceCompletion') this.stats.numHypercalls.inc();
+    this.served(next);
     return ZERO_TICKS;
   }
 

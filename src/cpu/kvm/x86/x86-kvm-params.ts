@@ -46,6 +46,10 @@ export const X86_KVM_CPU_PARAMS = declareParams({
     default: '',
     description: "processor features to hide, or to show where that is left to you, such as '-avx2,+svm'",
   }),
+  hyperV: bool({
+    default: false,
+    description: "offer Hyper-V's interfaces to guests; needs the kernel's interrupt controllers",
+  }),
   apicId: int({ default: 0, min: 0, max: 254, description: 'APIC id of this processor' }),
   cpuCount: int({ default: 1, min: 1, max: 255, description: 'processors in the machine, for CPUID' }),
 });
@@ -64,6 +68,8 @@ export function splitParams(params: X86KvmCpuParams): [own: OwnParams, base: Bas
 export interface X86KvmFacts {
   capability(cap: number): number;
   readonly supportedCpuid: readonly CpuidEntry[];
+  /** Asked only where `KVM_CAP_SYS_HYPERV_CPUID` is there. */
+  readonly supportedHyperVCpuid: readonly CpuidEntry[];
   readonly msrIndices: readonly number[];
 }
 
@@ -74,6 +80,10 @@ export interface InKernelApics {
   /** Whether there is restored state for a local APIC, to be given when the special registers are in KVM. */
   owesLocalApic(apicId: number): boolean;
   giveLocalApic(apicId: number): void;
+  /** The synthetic interrupt sources of so many vCPUs get lines of their own. Before the first vCPU. */
+  routeSints(vcpuCount: number): void;
+  /** Raises a synthetic interrupt source. */
+  raiseSint(vcpuId: number, sint: number): void;
 }
 
 /** What the CPU is wired to: one of `interrupts`, `irqchip` (full system) and `stubBase` (syscall emulation). */

@@ -100,7 +100,11 @@ test('a guest that was given more or less than usual is restored without being t
   const copy = new GuestCpuid('cpu', HOST, POLICY);
   copy.restore(source.save());
   assert.ok(copy.shows('svm') && !copy.shows('avx2'));
-  assert.deepEqual(copy.addressWidths, { physicalAddressBits: 48, linearAddressBits: 48 });
+  assert.deepEqual(copy.stateOptions, {
+    unrestrictedGuest: true,
+    physicalAddressBits: 48,
+    linearAddressBits: 48,
+  });
 });
 
 /** An SVM state: header and, if the guest's guest executes, its control block. */

@@ -293,6 +293,7 @@ test('MSRs and reference time go through a checkpoint, and reach a vCPU that is 
   };
 
   const restore = (m: ReturnType<typeof machine>) => {
+    m.cpu.stateCells.get('paravirtualClock')!.restore(3_000_000_000);
     m.cpu.hyperV!.stateCells.get('registers')!.restore(saved);
     m.cpu.hyperV!.restored();
     if (m.vcpu.entries.length === 0)
@@ -317,6 +318,7 @@ test('MSRs and reference time go through a checkpoint, and reach a vCPU that is 
 async function referenceTime(tsc: 'simulated' | 'host') {
   const m = machine([], undefined, { tsc });
   const registers = () => JSON.parse(JSON.stringify(stateOf(m.root)['cpu.hyperV']!.registers));
+  m.cpu.stateCells.get('paravirtualClock')!.restore(3_000_000_000);
   m.cpu.hyperV!.stateCells.get('registers')!.restore({ ...registers(), referenceTime: '30000000' });
   await m.run();
   await m.simulator.drain();

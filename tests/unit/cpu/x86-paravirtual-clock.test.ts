@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ParavirtualClock } from '../../../src/cpu/kvm/x86/paravirtual-clock.ts';
+import { clockCell, ParavirtualClock } from '../../../src/cpu/kvm/x86/paravirtual-clock.ts';
 import type { PhysAddr } from '../../../src/mem/addr.ts';
 import { PhysicalMemory } from '../../../src/mem/physical-memory.ts';
 import { Root } from '../../../src/sim/root.ts';
@@ -39,6 +39,22 @@ test('a restored clock goes on from what the guest may have seen, and from nowhe
   clock.set(2000, 90_000, 80_000);
   clock.set(3000, 92_000, 91_500);
   assert.deepEqual(set, [1000n, 7000n, 8500n]);
+});
+
+test('what was seen is state; a machine that has no such clock neither saves nor takes it', () => {
+  const source = bench();
+  source.clock.set(1000, 50_000, Number.NaN);
+  source.clock.left(50_400.5);
+  const saved = clockCell(source.clock).save();
+  assert.equal(saved, 1401);
+  const copy = bench();
+  clockCell(copy.clock).restore(saved);
+  copy.clock.set(500, 10, Number.NaN);
+  clockCell(copy.clock).restore(null);
+  copy.clock.set(500, 20, Number.NaN);
+  assert.deepEqual(copy.set, [1401n, 1401n]);
+  assert.equal(clockCell(undefined).save(), null);
+  clockCell(undefined).restore(saved);
 });
 
 test('the wall clock is the simulated start time, with an even version', () => {

@@ -2,6 +2,7 @@
 // is refused where the host lacks some of it.
 
 import { hasFeature, physicalAddressBits } from '../../../arch/x86/cpuid.ts';
+import type { GuestStateOptions } from '../../../arch/x86/guest-state-rule.ts';
 import type { CpuidEntry, X86Vcpu } from '../../../host/kvm/vcpu.ts';
 import type { ParamValues } from '../../../sim/params.ts';
 import {
@@ -112,9 +113,10 @@ export class GuestCpuid implements StateCell {
     return hasFeature(named(this.entries), feature);
   }
 
-  /** Bits of physical and of linear addresses. */
-  get addressWidths(): { readonly physicalAddressBits: number; readonly linearAddressBits: number } {
+  /** What the rules of a legal guest state depend on. KVM emulates what the processor cannot enter. */
+  get stateOptions(): GuestStateOptions {
     return {
+      unrestrictedGuest: true,
       physicalAddressBits: physicalAddressBits(named(this.entries)),
       linearAddressBits: this.shows('la57') ? 57 : 48,
     };

@@ -279,7 +279,6 @@ export class HyperV extends SimObject implements Synic, HyperVPartition {
     }
     const { follower, setClock } = this.#options;
     if (follower === undefined) setClock(referenceTime * BigInt(NS_PER_REFERENCE_UNIT));
-    else follower.seenNs = Number(referenceTime) * NS_PER_REFERENCE_UNIT;
     this.#owed = undefined;
   }
 

@@ -6,6 +6,7 @@
 
 import type { PhysAddr } from '../../../mem/addr.ts';
 import type { PhysicalMemory } from '../../../mem/physical-memory.ts';
+import { customCell, decodeNumber, type StateCell } from '../../../sim/state.ts';
 import type { TscPolicy } from './guest-tsc.ts';
 import { hasMsrExits } from './msr-exits.ts';
 import type { X86KvmCpuWiring } from './x86-kvm-params.ts';
@@ -27,6 +28,7 @@ export class ParavirtualClock {
   #setNs = 0;
   #setAtNs = Number.NaN;
   #leftAtNs = Number.NaN;
+  #isRestored = false;
 
   constructor(options: ParavirtualClockOptions) {
     this.#options = options;
@@ -57,10 +59,16 @@ export class ParavirtualClock {
     return this.#setNs + (Number.isNaN(ranNs) ? 0 : ranNs);
   }
 
+  /** Whether the guest has run since it began, or was saved, by a clock that follows simulated time. */
+  get hasBeenSeen(): boolean {
+    return this.#isRestored || !Number.isNaN(this.#leftAtNs);
+  }
+
   /** Of a guest that was saved: the clock goes on from there. */
   set seenNs(ns: number) {
     this.#setNs = ns;
     this.#setAtNs = Number.NaN;
+    this.#isRestored = true;
   }
 
   /**
@@ -81,6 +89,16 @@ export class ParavirtualClock {
     memory.writeU32(at, (version + 1) >>> 0);
     return true;
   }
+}
+
+/** What a guest has seen of the clock, as state: it is ahead of simulated time, and a restored one must not fall back. */
+export function clockCell(clock: ParavirtualClock | undefined): StateCell {
+  return customCell(
+    () => (clock?.hasBeenSeen ? Math.ceil(clock.seenNs) : null),
+    (saved) => {
+      if (clock !== undefined && saved !== null) clock.seenNs = decodeNumber(saved);
+    },
+  );
 }
 
 /** The clock of a machine, if it is to have one and there is one that can follow simulated time. */

@@ -32,7 +32,7 @@ import { giveLocalApic } from './kernel-apic.ts';
 import { type AccessPort, serveLegacyIo } from './legacy-io.ts';
 import { exitedMsrs, hasMsrExits, MsrExits, reachesApicMsrs } from './msr-exits.ts';
 import { NestedState } from './nested-state.ts';
-import { makeParavirtualClock, type ParavirtualClock } from './paravirtual-clock.ts';
+import { clockCell, makeParavirtualClock, type ParavirtualClock } from './paravirtual-clock.ts';
 import { X86StateTransfer, xsaveFormatOf } from './state-transfer.ts';
 import { UserEntry } from './user-entry.ts';
 import { type UserFeatures, userFeatures } from './user-features.ts';
@@ -106,6 +106,7 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
     this.state('context', this.context);
     this.state('cpuid', this.#guestCpuid);
     this.state('nested', this.#nested);
+    this.state('paravirtualClock', clockCell(this.#clock));
   }
 
   /** Syscall emulation: the processor starts in ring 3, on the operating system's page tables. */
@@ -402,7 +403,10 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
     const exit = decodeExit(this.vcpu.run);
     const tc = this.readState(RegClass.all);
     if (this.debug.Kvm) this.trace('Kvm', stateReport(tc));
-    return fatal(this.path, reportExit(exit, tc, this.vcpu, this.#wiring.memory, this.#stateOptions));
+    return fatal(
+      this.path,
+      reportExit(exit, tc, this.vcpu, this.#wiring.memory, this.#guestCpuid.stateOptions),
+    );
   }
 
   // ---- set-up ----
@@ -425,13 +429,10 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
     return this.x86Params.tsc ?? (this.os === undefined ? 'simulated' : 'host');
   }
 
-  get #stateOptions() {
-    return { unrestrictedGuest: true, ...this.#guestCpuid.addressWidths };
-  }
-
   #traceStore(classes: number): void {
     this.trace('KvmContext', `thread context -> KVM, classes 0x${classes.toString(16)}`);
-    const rules = classes & RegClass.special ? violatedRules(this.context, this.#stateOptions) : '';
+    const rules =
+      classes & RegClass.special ? violatedRules(this.context, this.#guestCpuid.stateOptions) : '';
     if (rules !== '') this.trace('KvmContext', `the state breaks: ${rules}`);
   }
 

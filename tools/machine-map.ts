@@ -50,8 +50,8 @@ ${testDevice()}
 - **IOMMU**, if \`--param board.iommu=intel\` asks for it: registers at ${span(IOMMU, 8)}, ACPI table DMAR. It is between
   the PCI functions and memory, and between the I/O APIC and the local APIC: it needs the simulated interrupt controllers.
 - **PCI**: every BAR has its place in the windows, every interrupt line its number, as if firmware had been there. The only
-  function beside the bridges is QEMU's edu, at 00:0${PCI_SLOTS.edu}.0, if \`--param board.edu=true\` asks for it. With the kernel's
-  interrupt controllers its MSIs lead nowhere.
+  function beside the bridges is QEMU's edu, at 00:0${PCI_SLOTS.edu}.0, if \`--param board.edu=true\` asks for it. With the
+  kernel's interrupt controllers its MSIs lead nowhere.
 - **Pseudo-instructions**: a load from \`0xffff0000 + (number << 8)\` executes gem5's pseudo-instruction of that number for
   the processor that loads. Arguments are in RDI, RSI, RDX, RCX, R8, R9; the result is what is loaded. There are \`rpns\`,
   \`exit\`, \`fail\`, \`sum\`, \`init_param\` (0), \`reset_stats\`, \`dump_stats\`, \`dump_reset_stats\`, \`checkpoint\`,

@@ -40,6 +40,8 @@ interface Transfer {
   readonly isWrite: boolean;
   readonly address: number;
   readonly data: Uint8Array;
+  /** Its first packet has been sent. */
+  hasBegun: boolean;
   /** Bytes that have been read or written. */
   done: number;
 }
@@ -73,17 +75,22 @@ export class DmaPort extends SimObject implements Requestor {
 
   /** Reads memory; `done` gets the bytes. */
   read(tag: string, address: number, sizeBytes: number): void {
-    this.#add({ tag, isWrite: false, address, data: new Uint8Array(sizeBytes), done: 0 });
+    this.#add(tag, false, address, new Uint8Array(sizeBytes));
   }
 
   /** Writes a copy of `bytes`. */
   write(tag: string, address: number, bytes: Uint8Array): void {
-    this.#add({ tag, isWrite: true, address, data: bytes.slice(), done: 0 });
+    this.#add(tag, true, address, bytes.slice());
   }
 
   /** Whether a transfer of this name is not yet through. */
   isPending(tag: string): boolean {
     return this.#transfers.items.some((transfer) => transfer.tag === tag);
+  }
+
+  /** Whether a transfer of this name has not even begun. */
+  isWaiting(tag: string): boolean {
+    return this.#transfers.items.some((transfer) => transfer.tag === tag && !transfer.hasBegun);
   }
 
   recvTimingResp(packet: Packet): boolean {
@@ -111,8 +118,8 @@ export class DmaPort extends SimObject implements Requestor {
     return this.root.drainManager.state !== 'running';
   }
 
-  #add(transfer: Transfer): void {
-    this.#transfers.items.push(transfer);
+  #add(tag: string, isWrite: boolean, address: number, data: Uint8Array): void {
+    this.#transfers.items.push({ tag, isWrite, address, data, hasBegun: false, done: 0 });
     this.#schedule(ZERO_TICKS);
   }
 
@@ -152,10 +159,13 @@ export class DmaPort extends SimObject implements Requestor {
   /** The whole transfer; returns its duration, which is never nothing: a device that triggers itself must not stop time. */
   #atomic(transfer: Transfer): Ticks {
     let ticks = 0;
+    // What the device reaches may ask it for more: that is for later.
+    this.#isUnderWay = true;
     while (transfer.done < transfer.data.length) {
       ticks += this.port.sendAtomic(this.#nextPacket(transfer));
       this.#account(transfer, this.#packet);
     }
+    this.#isUnderWay = false;
     return Math.max(1, ticks) as Ticks;
   }
 
@@ -164,7 +174,9 @@ export class DmaPort extends SimObject implements Requestor {
     this.port.sendTimingReq(this.#nextPacket(transfer));
   }
 
-  #nextPacket({ isWrite, address, data, done }: Transfer): Packet {
+  #nextPacket(transfer: Transfer): Packet {
+    transfer.hasBegun = true;
+    const { isWrite, address, data, done } = transfer;
     const at = address + done;
     const sizeBytes = Math.min(data.length - done, LINE_BYTES - (at % LINE_BYTES));
     const cmd = isWrite ? Command.WriteReq : Command.ReadReq;
@@ -187,17 +199,19 @@ export class DmaPort extends SimObject implements Requestor {
   }
 }
 
-function encodeTransfer({ tag, isWrite, address, data, done }: Transfer): Json {
-  return { tag, isWrite, address, data: data.toHex(), done };
+function encodeTransfer({ data, ...rest }: Transfer): Json {
+  return { ...rest, data: data.toHex() };
 }
 
 function decodeTransfer(saved: Json): Transfer {
-  const { tag = null, isWrite = null, address = null, data = null, done = null } = asRecord(saved);
+  const record = asRecord(saved);
+  const { tag = null, isWrite, hasBegun, address = null, data = null, done = null } = record;
   const hex = decodeString(data);
   if (hex.length % 2 !== 0 || /[^0-9a-fA-F]/.test(hex)) throw new StateError('a transfer without data');
   return {
     tag: decodeString(tag),
     isWrite: isWrite === true,
+    hasBegun: hasBegun === true,
     address: decodeNumber(address),
     data: Uint8Array.fromHex(hex),
     done: decodeNumber(done),

@@ -46,7 +46,7 @@ export abstract class PciEndpoint extends PciFunction {
   protected raiseInterrupt(): void {
     this.setInterrupt(true);
     const message = msiMessage(this.config);
-    if (message === undefined || this.dma.isPending(MSI)) return;
+    if (message === undefined || this.dma.isWaiting(MSI)) return;
     const bytes = new Uint8Array(4);
     new DataView(bytes.buffer).setUint32(0, message.data, true);
     this.dma.write(MSI, message.address, bytes);

@@ -1,6 +1,6 @@
 /**
  * Tables of the guest in memory, as the remapping hardware reads them: entries of two or four words, in RAM and nowhere else.
- * They are read functionally, whatever the memory mode is; their time is counted and charged to the request that needed them.
+ * They are read functionally, whatever the memory mode is; how many there are is counted, for the time they take.
  */
 import type { PhysAddr } from '../../../mem/addr.ts';
 import { Command, Packet } from '../../../mem/packet.ts';

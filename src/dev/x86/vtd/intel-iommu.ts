@@ -5,10 +5,10 @@
  *   function ─▶ RemappedPort ─┬─▶ memory bus        I/O APIC ─┐
  *                             └─ 0xfeex_xxxx ─────────────────┴─▶ interrupt remapping ─▶ local APICs
  *
- * Nothing is cached, so that every invalidation is done as soon as it is asked for; the entries that a request needs are
- * read each time and cost `tableLatency` each.
+ * Nothing is cached, so that every invalidation is done as soon as it is asked for; the entries that a request needs are read
+ * each time and delay DMA by `tableLatency` each. Interrupts and the invalidation queue take no time.
  */
-import { type InterruptBus, messageFromMsi } from '../../../arch/x86/interrupts.ts';
+import { type InterruptBus, type InterruptMessage, messageFromMsi } from '../../../arch/x86/interrupts.ts';
 import { asPhysAddr } from '../../../mem/addr.ts';
 import { Command, type Packet } from '../../../mem/packet.ts';
 import { RequestPort } from '../../../mem/port.ts';
@@ -31,7 +31,7 @@ import type { InterruptRequestSink } from '../apic/io-apic.ts';
 import { DmaRemapping } from './dma-remapping.ts';
 import { EventMessage } from './event-message.ts';
 import { type Fault, FaultReason, loud } from './fault.ts';
-import { FaultLog } from './fault-log.ts';
+import { FaultLog, type FaultRecord } from './fault-log.ts';
 import { GuestTables, type RamMap } from './guest-tables.ts';
 import {
   type InterruptRequest,
@@ -92,11 +92,15 @@ export class IntelIommu extends PioDevice implements Remapper {
   readonly ioApic: InterruptRequestSink = (address, data) => {
     const { ioApicSource } = this.#wiring;
     const sourceId = this.#params.verifyIoApic ? ioApicSource : undefined;
-    return this.#interrupt({ address, data, sourceId }, ioApicSource);
+    const isAccepted = this.#interrupt({ address, data, sourceId }, ioApicSource);
+    this.#tableTime();
+    return isAccepted;
   };
   readonly #params: ParamValues<typeof INTEL_IOMMU_PARAMS>;
   readonly #wiring: IntelIommuWiring;
   readonly #regs: RegisterFile<typeof VTD_REGISTERS>;
+  readonly #faultEvent: EventMessage;
+  readonly #completionEvent: EventMessage;
   readonly #faults: FaultLog;
   readonly #queue: InvalidationQueue;
   readonly #tables: GuestTables;
@@ -125,14 +129,14 @@ export class IntelIommu extends PioDevice implements Remapper {
     });
     this.#tables = new GuestTables(this.memory, ram);
     this.#dmaRemapping = new DmaRemapping(this.#tables);
-    const isExtended = (): boolean => this.#isExtended.value;
-    const event = (of: 'fault' | 'completion') => new EventMessage(regs, of, bus, isExtended);
-    const regs = this.#registers(() => [faultEvent, completionEvent]);
-    const [faultEvent, completionEvent] = [event('fault'), event('completion')];
-    this.#regs = this.state('regs', regs);
+    const regs = this.state('regs', this.#registers());
+    this.#regs = regs;
     if (this.#params.eim) regs.set('extendedLow', regs.get('extendedLow') | EXTENDED_INTERRUPT_MODE);
-    this.#faults = new FaultLog(regs, faultEvent, this.#nextRecord);
-    this.#queue = new InvalidationQueue(regs, this.#tables, this.#faults, completionEvent);
+    const isExtended = (): boolean => this.#isExtended.value;
+    this.#faultEvent = new EventMessage(regs, 'fault', bus, isExtended);
+    this.#completionEvent = new EventMessage(regs, 'completion', bus, isExtended);
+    this.#faults = new FaultLog(regs, this.#faultEvent, this.#nextRecord);
+    this.#queue = new InvalidationQueue(regs, this.#tables, this.#faults, this.#completionEvent);
     this.#place();
   }
 
@@ -153,16 +157,14 @@ export class IntelIommu extends PioDevice implements Remapper {
       if (this.#regs.field('globalStatus', 'translation') !== 0) this.#translate(packet, sourceId);
       if (packet.isRequest && this.#isProtected(packet)) packet.makeError(Command.BadAddressError);
     }
-    const reads = this.#tables.takeReads();
-    this.stats.numTableReads.inc(reads);
-    return (reads * this.#params.tableLatency) as Ticks;
+    return this.#tableTime();
   }
 
   override drain(): DrainAnswer {
     return this.#ports.every(({ isIdle }) => isIdle) ? super.drain() : 'draining';
   }
 
-  #registers(events: () => readonly [EventMessage, EventMessage]): RegisterFile<typeof VTD_REGISTERS> {
+  #registers(): RegisterFile<typeof VTD_REGISTERS> {
     return new RegisterFile(
       VTD_REGISTERS,
       {
@@ -170,10 +172,10 @@ export class IntelIommu extends PioDevice implements Remapper {
         contextCommandHigh: { write: () => this.#invalidated('contextCommandHigh') },
         iotlbHigh: { write: () => this.#invalidated('iotlbHigh') },
         faultStatus: { write: () => this.#faultStatusWritten() },
-        faultControl: { write: () => events()[0].controlWritten() },
-        completionControl: { write: () => events()[1].controlWritten() },
-        completionStatus: { write: () => this.#completionStatusWritten(events()[1]) },
-        queueTail: { write: () => this.#queue.process() },
+        faultControl: { write: () => this.#faultEvent.controlWritten() },
+        completionControl: { write: () => this.#completionEvent.controlWritten() },
+        completionStatus: { write: () => this.#completionStatusWritten() },
+        queueTail: { write: () => this.#processQueue() },
         protectedMemory: {
           write: () =>
             this.#regs.setField('protectedMemory', 'status', this.#regs.field('protectedMemory', 'enable')),
@@ -206,7 +208,19 @@ export class IntelIommu extends PioDevice implements Remapper {
     for (const [name, n] of Object.entries(SWITCHES))
       regs.setField('globalStatus', name as keyof typeof SWITCHES, (command >>> n) & 1);
     if (regs.field('globalStatus', 'queuedInvalidation') === 0) regs.set('queueHead', 0);
+    this.#processQueue();
+  }
+
+  #processQueue(): void {
     this.#queue.process();
+    this.#tableTime();
+  }
+
+  /** What the tables took that have been read since last asked. Only DMA waits for it. */
+  #tableTime(): Ticks {
+    const reads = this.#tables.takeReads();
+    this.stats.numTableReads.inc(reads);
+    return (reads * this.#params.tableLatency) as Ticks;
   }
 
   #setInterruptTable(): void {
@@ -228,11 +242,11 @@ export class IntelIommu extends PioDevice implements Remapper {
   /** A queue error that software has cleared lets the queue go on. */
   #faultStatusWritten(): void {
     this.#faults.statusWritten();
-    this.#queue.process();
+    this.#processQueue();
   }
 
-  #completionStatusWritten(event: EventMessage): void {
-    if (this.#regs.field('completionStatus', 'wait') === 0) event.withdraw();
+  #completionStatusWritten(): void {
+    if (this.#regs.field('completionStatus', 'wait') === 0) this.#completionEvent.withdraw();
   }
 
   /** An interrupt request is one aligned store of 32 bits; other accesses there are refused. */
@@ -256,10 +270,10 @@ export class IntelIommu extends PioDevice implements Remapper {
   }
 
   /** Compatibility format passes if software lets it, and never in extended interrupt mode: §5.1.4. */
-  #messageOf(request: InterruptRequest) {
+  #messageOf(request: InterruptRequest): InterruptMessage | Fault {
     const { address, data } = request;
-    const status = this.#regs;
-    if (status.field('globalStatus', 'interruptRemapping') === 0) return messageFromMsi(address, data);
+    const regs = this.#regs;
+    if (regs.field('globalStatus', 'interruptRemapping') === 0) return messageFromMsi(address, data);
     if (isRemappable(request)) {
       const table = {
         address: this.#interruptTable.value,
@@ -268,7 +282,7 @@ export class IntelIommu extends PioDevice implements Remapper {
       };
       return remapInterrupt(this.#tables, table, request);
     }
-    const passes = status.field('globalStatus', 'compatibilityFormat') !== 0 && !this.#isExtended.value;
+    const passes = regs.field('globalStatus', 'compatibilityFormat') !== 0 && !this.#isExtended.value;
     return passes ? messageFromMsi(address, data) : loud(FaultReason.compatibilityFormat);
   }
 
@@ -281,17 +295,12 @@ export class IntelIommu extends PioDevice implements Remapper {
       return;
     }
     const page = Math.floor(address / PAGE_BYTES) * PAGE_BYTES;
-    this.#block(to, {
-      ...{ sourceId, isRead: isRead && !isWrite },
-      ...{ infoLow: page % 2 ** 32, infoHigh: Math.floor(page / 2 ** 32) },
-    });
+    const info = { infoLow: page % 2 ** 32, infoHigh: Math.floor(page / 2 ** 32) };
+    this.#block(to, { sourceId, isRead: isRead && !isWrite, ...info });
     packet.makeError(Command.BadAddressError);
   }
 
-  #block(
-    { reason, isSilent }: Fault,
-    record: { sourceId: number; isRead: boolean; infoLow: number; infoHigh: number },
-  ): void {
+  #block({ reason, isSilent }: Fault, record: Omit<FaultRecord, 'reason'>): void {
     this.stats.numFaults.inc();
     if (!isSilent) this.#faults.record({ reason, ...record });
   }

@@ -47,11 +47,10 @@ export class RemappedPort implements Requestor, Responder {
 
   recvAtomic(packet: Packet): Ticks {
     const from = packet.addr;
-    const ticks = this.#remapper.remap(packet, this.#sourceId);
-    if (packet.isResponse) return ticks;
-    const rest = this.memory.sendAtomic(packet);
+    let ticks: number = this.#remapper.remap(packet, this.#sourceId);
+    if (packet.isRequest) ticks += this.memory.sendAtomic(packet);
     packet.addr = from;
-    return (ticks + rest) as Ticks;
+    return ticks as Ticks;
   }
 
   recvFunctional(packet: Packet): void {
@@ -66,6 +65,7 @@ export class RemappedPort implements Requestor, Responder {
     const { addr, headerDelay } = packet;
     const ticks = this.#remapper.remap(packet, this.#sourceId);
     if (packet.isResponse) {
+      packet.addr = addr;
       packet.headerDelay = ZERO_TICKS;
       this.#responses.push(packet, (headerDelay + ticks) as Ticks);
       return true;

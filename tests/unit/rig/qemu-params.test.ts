@@ -16,6 +16,12 @@ const CASES: readonly (readonly [qemu: string, offered: string, boot: string])[]
   ['-cpu max,host-phys-bits', 'la57', '--param board.cpu.features=+la57'],
   ['-cpu max,host-phys-bits', '', ''],
   ['-cpu host,-pmu,migratable=no', 'svm', ''],
+  [
+    '-M q35,kernel-irqchip=split -device intel-iommu,intremap=on,eim=off -device edu',
+    '',
+    '--param board.iommu=intel --param board.edu=true',
+  ],
+  ['-device pci-testdev -device constructor edu -device', '', ''],
 ];
 
 for (const [qemu, offered, boot] of CASES) {

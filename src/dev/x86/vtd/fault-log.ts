@@ -17,8 +17,8 @@ export interface FaultRecord {
   readonly infoHigh: number;
 }
 
-/** What software clears by writing ones, and is told of by one interrupt: as long as one is set, another says no more. */
-const ERRORS = ['overflow', 'pending', 'queueError', 'completionError', 'timeout'] as const;
+/** Bits of the fault status of which software is told by one interrupt: as long as one is set, another says no more. */
+const ERRORS = ['overflow', 'pending', 'queueError'] as const;
 type StatusError = (typeof ERRORS)[number];
 
 export class FaultLog {

@@ -34,7 +34,7 @@ const OPTIONS = {
   qemu: flag('put qemu-system-x86_64 with its firmware into the rig'),
   memory: value('MIB', "the rig's memory; default 3072", integer(1024n, 65_536n), 3072n),
   processors: value('N', "the rig's processors; default 2", integer(1n, 64n), 2n),
-  'time-limit': value('SECONDS', 'of the whole run; default 720', seconds, 720n),
+  'time-limit': value('SECONDS', 'of the whole run; default 960', seconds, 960n),
   'file-limit': value('SECONDS', 'of one test file; default 420', seconds, 420n),
   keep: flag("keep the initramfs and the kernel's messages, and say where"),
   help: flag('print this text'),

@@ -4,6 +4,8 @@
  */
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { EDU_REGISTERS } from '../src/dev/pci/edu.ts';
+import { msiRegisters } from '../src/dev/pci/pci-msi.ts';
 import type { RegisterDeclaration, RegisterTable } from '../src/dev/register-file.ts';
 import { UART_16550_REGISTERS } from '../src/dev/serial/uart-16550.ts';
 import { PM_TIMER_REGISTERS, PM1A_CONTROL_REGISTERS, PM1A_EVENT_REGISTERS } from '../src/dev/x86/acpi-pm.ts';
@@ -26,6 +28,7 @@ import { POST_PORT_REGISTERS } from '../src/dev/x86/post-port.ts';
 import { RESET_REGISTERS } from '../src/dev/x86/reset-control.ts';
 import { RTC_PORT_REGISTERS, RTC_REGISTERS } from '../src/dev/x86/rtc-mc146818.ts';
 import { TEST_EXIT_REGISTERS } from '../src/dev/x86/test-exit.ts';
+import { FAULT_RECORD_REGISTERS, VTD_REGISTERS } from '../src/dev/x86/vtd/registers.ts';
 
 export const DOCUMENT = fileURLToPath(new URL('../docs/devices.md', import.meta.url));
 
@@ -134,6 +137,32 @@ export const DEVICES: readonly Device[] = [
     banks: [
       ['configuration space of 00:00.0, host bridge', HOST_BRIDGE_REGISTERS],
       ['configuration space of the ISA bridge', ISA_BRIDGE_REGISTERS],
+    ],
+  },
+  {
+    title: 'IOMMU: VT-d',
+    file: 'x86/vtd/intel-iommu.ts',
+    about:
+      'DMA and interrupt remapping for PCI functions and the I/O APIC, on a board that is asked for it ' +
+      '(`board.iommu=intel`). Legacy mode: page tables of 3 and 4 levels with pages of 4 KiB, 2 MiB and 1 GiB, pass-through, ' +
+      'queued and register-based invalidation, protected memory, primary fault log; extended interrupt mode with ' +
+      '`board.iommu.eim=true`. Nothing is cached, and reading an entry of a table takes 30 ns (`tableLatency`). The source id ' +
+      "of the I/O APIC's requests is not verified unless `verifyIoApic` says so.",
+    banks: [
+      ['0xfed90000', VTD_REGISTERS],
+      ['each of 8 fault recording registers, 0x10 apart from 0x220 on', FAULT_RECORD_REGISTERS],
+    ],
+  },
+  {
+    title: 'Educational PCI device',
+    file: 'pci/edu.ts',
+    about:
+      "QEMU's edu, 1234:11e8, on a board that is asked for it (`board.edu=true`). BAR 0 has 1 MiB, accessed in aligned " +
+      'words of 32 bits. A factorial takes 1 ms (`factorialLatency`), a DMA transfer 1 ms before it begins (`dmaLatency`); ' +
+      'addresses of memory have 28 bits (`dmaMask`). The buffer of 4 KiB, at 0x40000, is reached by DMA only.',
+    banks: [
+      ['BAR 0', EDU_REGISTERS],
+      ['configuration space of 00:02.0, message-signaled interrupts', msiRegisters(0x40)],
     ],
   },
   {

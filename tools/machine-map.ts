@@ -11,10 +11,13 @@ import {
   GSI_OVERRIDES,
   HIGH_RAM_START,
   HPET_ROUTES,
+  IOMMU,
   IRQ_TEXTS,
   IRQS,
   LOW_RAM_LIMIT,
   MMIO,
+  PCI_IRQS,
+  PCI_SLOTS,
   type Place,
   PORTS,
   pciPorts,
@@ -44,6 +47,11 @@ const foot = (): string => `## Details
 - **Reset**, by port 0xcf9, by the keyboard controller, by port 0x92 or by a triple fault, ends the simulation, too:
   see [cli.md](cli.md).
 ${testDevice()}
+- **IOMMU**, if \`--param board.iommu=intel\` asks for it: registers at ${span(IOMMU, 8)}, ACPI table DMAR. It is between
+  the PCI functions and memory, and between the I/O APIC and the local APIC: it needs the simulated interrupt controllers.
+- **PCI**: every BAR has its place in the windows, every interrupt line its number, as if firmware had been there. The only
+  function beside the bridges is QEMU's edu, at 00:0${PCI_SLOTS.edu}.0, if \`--param board.edu=true\` asks for it. With the
+  kernel's interrupt controllers its MSIs lead nowhere.
 - **Pseudo-instructions**: a load from \`0xffff0000 + (number << 8)\` executes gem5's pseudo-instruction of that number for
   the processor that loads. Arguments are in RDI, RSI, RDX, RCX, R8, R9; the result is what is loaded. There are \`rpns\`,
   \`exit\`, \`fail\`, \`sum\`, \`init_param\` (0), \`reset_stats\`, \`dump_stats\`, \`dump_reset_stats\`, \`checkpoint\`,
@@ -93,11 +101,13 @@ function interrupts(): string {
     return `| ${irq} | ${gsi} | ${IRQ_TEXTS[name as keyof typeof IRQS]} |`;
   });
   const routed = Array.from({ length: 24 }, (_, n) => n).filter((n) => (HPET_ROUTES >>> n) & 1);
+  const pciIrqs = [...new Set(PCI_IRQS)].join(', ');
   return `## Interrupts
 
 | 8259 | I/O APIC | whose |
 | --- | --- | --- |
 ${rows.join('\n')}
+| ${pciIrqs} | ${pciIrqs} | INTA to INTD of PCI functions, in turn |
 | – | ${routed[0]}–${routed.at(-1)} | HPET timers, as they are routed |
 `;
 }

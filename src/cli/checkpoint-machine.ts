@@ -3,7 +3,7 @@
 import { readSavedState } from '../sim/checkpoint/reader.ts';
 import { StateError } from '../sim/state.ts';
 import { FatalError } from '../sim/trouble.ts';
-import { restoredParams, type SavedPcParams } from '../system/pc-board.ts';
+import { restoredParams, type SavedPcParams } from '../system/pc-params.ts';
 
 const MIB = 2 ** 20;
 
@@ -13,7 +13,7 @@ const OPTION_OF = {
   irqchip: 'irqchip',
   testDevice: 'test-device',
   startTime: 'start-time',
-} as const satisfies Record<keyof SavedPcParams, string>;
+} as const satisfies Partial<Record<keyof SavedPcParams, string>>;
 
 /**
  * Parameters of the board whose checkpoint is in `directory`.
@@ -22,7 +22,7 @@ const OPTION_OF = {
  */
 export function machineOfCheckpoint(
   directory: string,
-  given: Readonly<Record<(typeof OPTION_OF)[keyof SavedPcParams], unknown>>,
+  given: Readonly<Record<(typeof OPTION_OF)[keyof typeof OPTION_OF], unknown>>,
 ): SavedPcParams {
   const saved = paramsIn(directory);
   for (const [param, option] of Object.entries(OPTION_OF)) {

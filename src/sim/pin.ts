@@ -49,3 +49,19 @@ export function fanOut(...sinks: readonly PinSink[]): PinSink {
     },
   };
 }
+
+/** A wire that several devices pull: high while any of them is. Each call makes one more input. */
+export function wiredOr(sink: PinSink): () => PinSink {
+  let high = 0;
+  return () => {
+    let isHigh = false;
+    return {
+      setLevel: (level) => {
+        if (level === isHigh) return;
+        isHigh = level;
+        high += level ? 1 : -1;
+        if (high === (level ? 1 : 0)) sink.setLevel(level);
+      },
+    };
+  };
+}

@@ -33,16 +33,15 @@ import { PostPort } from '../dev/x86/post-port.ts';
 import { ResetControl } from '../dev/x86/reset-control.ts';
 import { RtcMc146818 } from '../dev/x86/rtc-mc146818.ts';
 import { TestExit } from '../dev/x86/test-exit.ts';
+import type { IntelIommu } from '../dev/x86/vtd/intel-iommu.ts';
 import { asPhysAddr } from '../mem/addr.ts';
 import { NoncoherentXBar } from '../mem/crossbar.ts';
 import { hostPagesIfAvailable } from '../mem/linux-host-pages.ts';
-import { MEMORY_MODES } from '../mem/memory-mode.ts';
 import { PhysicalMemory } from '../mem/physical-memory.ts';
 import { SimpleMemory } from '../mem/simple-memory.ts';
-import { bool, choice, declareParams, type ParamInputs, type ParamValues, size } from '../sim/params.ts';
+import type { ParamInputs, ParamValues } from '../sim/params.ts';
 import { fanOut, type PinSink } from '../sim/pin.ts';
 import { SimObject } from '../sim/sim-object.ts';
-import { asRecord, customCell, decodeNumber, type Json, StateError } from '../sim/state.ts';
 import { FatalError, panic } from '../sim/trouble.ts';
 import {
   applyBootState,
@@ -52,9 +51,9 @@ import {
   type PcLayout,
 } from '../workload/boot/index.ts';
 import { PseudoInstructions } from '../workload/pseudo-instructions.ts';
-import { CPU_MODELS } from './cpu-models.ts';
 import { kvmProcessor, type Processor, type ProcessorCpu, type ProcessorFactory } from './kvm-processor.ts';
 import { pcLayout } from './pc-firmware.ts';
+import { checkIommu, dmarTable, makeIommu } from './pc-iommu.ts';
 import {
   GSI_OVERRIDES,
   HPET_ROUTES,
@@ -66,27 +65,9 @@ import {
   ramSpans,
   TEST_DEVICE,
 } from './pc-map.ts';
+import { DEFAULT_START_TIME, machineCell, PC_BOARD_PARAMS } from './pc-params.ts';
+import { addPciFunctions, assignPciResources, pciRoutes } from './pc-pci.ts';
 import { suspendToRam } from './pc-suspend.ts';
-
-/** Where the interrupt controllers are: simulated, or in the host's kernel. */
-export const IRQCHIPS = ['simulated', 'kernel'] as const;
-
-export const PC_BOARD_PARAMS = declareParams({
-  cpu: choice(CPU_MODELS, { default: 'best', description: 'CPU model' }),
-  memorySize: size({ default: '512MiB', min: '2MiB', max: '4064MiB', description: 'RAM' }),
-  memoryMode: choice(MEMORY_MODES, {
-    default: 'atomicNoncaching',
-    description: 'how the CPUs access memory and devices',
-  }),
-  irqchip: choice(IRQCHIPS, { default: 'simulated', description: 'where the interrupt controllers are' }),
-  testDevice: bool({ default: false, description: 'what test kernels want beyond a PC: see pc-testdev.ts' }),
-});
-
-/** Parameters without which a checkpoint cannot be restored: they are saved in it. */
-export interface SavedPcParams
-  extends Pick<ParamValues<typeof PC_BOARD_PARAMS>, 'memorySize' | 'irqchip' | 'testDevice'> {
-  readonly startTime: number;
-}
 
 export interface PcBoardOptions extends ParamInputs<typeof PC_BOARD_PARAMS> {
   /** What executes the instructions, such as `kvmProcessor({ hostFactor: 2 })`; default: as `cpu` says. */
@@ -105,8 +86,6 @@ export const PcExitCause = {
   haltedForGood: 'halted for good',
 } as const;
 
-/** 2026-01-01T00:00:00Z, in seconds since 1970. */
-const DEFAULT_START_TIME = Date.UTC(2026, 0, 1) / 1000;
 const PAGE = 4096;
 /** APIC ids. */
 const BOOT_PROCESSOR = 0;
@@ -127,6 +106,7 @@ interface InterruptLines {
 interface InterruptControllers extends InterruptLines {
   readonly localApic: LocalApic;
   readonly bus: ApicBus;
+  readonly iommu: IntelIommu | undefined;
 }
 
 export class PcBoard extends SimObject {
@@ -141,6 +121,7 @@ export class PcBoard extends SimObject {
   readonly devices: readonly PioDevice[];
   readonly #devices: PioDevice[] = [];
   readonly #iobus: NoncoherentXBar;
+  readonly #pciHost: PciHost;
   #start: BootStart | undefined;
 
   constructor(
@@ -155,7 +136,8 @@ export class PcBoard extends SimObject {
   ) {
     super(parent, name);
     this.params = this.resolveParams(PC_BOARD_PARAMS, given);
-    this.state('machine', this.#machineCell(startTime));
+    checkIommu(this.path, this.params);
+    this.state('machine', machineCell(this.params, startTime));
     this.devices = this.#devices;
 
     const hostPages = hostPagesIfAvailable();
@@ -171,7 +153,7 @@ export class PcBoard extends SimObject {
     const nobody = new NoDevice(this, 'nobody');
     this.#iobus.addDefaultPort().bind(nobody.pio);
 
-    const simulated = this.params.irqchip === 'simulated' ? this.#interruptControllers() : undefined;
+    const simulated = this.params.irqchip === 'simulated' ? this.#interruptControllers(membus) : undefined;
     const {
       cpu,
       spares = [],
@@ -214,13 +196,16 @@ export class PcBoard extends SimObject {
     this.power.sci.connect(lines.irq(IRQS.sci));
     this.#timers(lines, startTime);
     this.serialPorts = [this.#serialPort(1, serial[0], lines), this.#serialPort(2, serial[1], lines)];
-    this.#device(
+    this.#pciHost = this.#device(
       new PciHost(this, 'pciHost', this.#resets(lines), {
         memoryBase: MMIO.pci.start,
         memoryEnd: MMIO.pci.start + MMIO.pci.sizeBytes,
         ioBase: pciPorts(this.params.testDevice).start,
       }),
     );
+    const memoryMode = () => this.params.memoryMode;
+    const pci = { host: this.#pciHost, membus, iommu: simulated?.iommu, memoryMode, irq: lines.irq };
+    addPciFunctions(pci, this.params);
     this.#device(new PostPort(this, 'post'));
     this.#device(new TestExit(this, 'testExit', { base: portAddress(PORTS.debugExit.start) }));
     if (this.params.testDevice) this.#testDevices(lines, hyperV);
@@ -243,6 +228,8 @@ export class PcBoard extends SimObject {
   override initState(): void {
     if (this.#start === undefined)
       throw new FatalError(`${this.path}: nothing to execute: boot an image or restore a checkpoint`);
+    const windows = { io: pciPorts(this.params.testDevice), memory: MMIO.pci };
+    assignPciResources(this.#pciHost.functions, windows);
     const context = this.cpu.modifyState(RegClass.all);
     applyBootState(context, this.#start);
     // Simulated, the local APIC knows by itself; in the host's kernel it is as the context says.
@@ -280,10 +267,14 @@ export class PcBoard extends SimObject {
   }
 
   /** The 8259s and the I/O APIC, both of which hear of every ISA interrupt, and the processor's local APIC. */
-  #interruptControllers(): InterruptControllers {
+  #interruptControllers(membus: NoncoherentXBar): InterruptControllers {
     const bus = new ApicBus();
+    const iommu =
+      this.params.iommu === 'none'
+        ? undefined
+        : this.#device(makeIommu(this, { bus, membus, ram: this.memory }));
     const pic = this.#device(new Pic8259Pair(this, 'pic', { biosVectors: true }));
-    const ioApic = this.#device(new IoApic(this, 'ioApic', bus, { id: IO_APIC_ID }));
+    const ioApic = this.#device(new IoApic(this, 'ioApic', bus, { id: IO_APIC_ID }, iommu?.ioApic));
     const localApic = this.#device(
       new LocalApic(this, 'localApic', bus, pic, {
         id: BOOT_PROCESSOR,
@@ -294,7 +285,7 @@ export class PcBoard extends SimObject {
     this.#device(new MsiWindow(this, 'msi', bus));
     pic.intr.connect(localApic.lint0);
     const irq = (n: number) => fanOut(pic.input(n), ioApic.input(GSI_OVERRIDES[n] ?? n));
-    return { localApic, bus, irq, gsi: (n) => ioApic.input(n) };
+    return { localApic, bus, iommu, irq, gsi: (n) => ioApic.input(n) };
   }
 
   /** The controllers of the host's kernel know by themselves what is wired to both kinds. */
@@ -407,39 +398,8 @@ export class PcBoard extends SimObject {
       softOffType: SOFT_OFF_TYPE,
       centuryRegister: Cmos.century,
       hasTestDevice: this.params.testDevice,
+      pciRoutes: pciRoutes(this.#pciHost.functions),
+      ...(this.params.iommu === 'none' ? {} : { dmar: dmarTable(IO_APIC_ID) }),
     });
   }
-
-  /** The machine that a checkpoint is of: restoring it into another one is refused. */
-  #machineCell(startTime: number) {
-    const { memorySize, irqchip, testDevice } = this.params;
-    return customCell(
-      () => ({ memorySize, irqchip, testDevice, startTime }),
-      (saved) => {
-        const was = restoredParams(saved);
-        if (was.memorySize !== memorySize)
-          throw new StateError(`a machine with ${was.memorySize} bytes of RAM, this one has ${memorySize}`);
-        if (was.irqchip !== irqchip)
-          throw new StateError(`a machine with irqchip ${was.irqchip}, this one has irqchip ${irqchip}`);
-      },
-    );
-  }
-}
-
-/** What the board of a checkpoint was built with. @throws StateError if `saved` is something else */
-export function restoredParams(saved: Json): SavedPcParams {
-  const {
-    memorySize = null,
-    irqchip = null,
-    testDevice = false,
-    startTime = DEFAULT_START_TIME,
-  } = asRecord(saved);
-  const where = IRQCHIPS.find((choice) => choice === irqchip);
-  if (where === undefined) throw new StateError('no irqchip');
-  return {
-    memorySize: decodeNumber(memorySize),
-    irqchip: where,
-    testDevice: testDevice === true,
-    startTime: decodeNumber(startTime),
-  };
 }

@@ -6,7 +6,9 @@ import { HARD_RESET } from '../dev/x86/reset-control.ts';
 import {
   type AcpiLayout,
   type Claim,
+  type DmarTable,
   MemoryType,
+  type PciTables,
   type PcLayout,
   type PcTables,
   type PortDevice,
@@ -16,6 +18,7 @@ import {
   ACPI_TABLES_BYTES,
   FIRMWARE,
   GSI_OVERRIDES,
+  IOMMU,
   IRQS,
   MMIO,
   type Place,
@@ -41,6 +44,10 @@ export interface PcFacts {
   /** Index of the century's byte in CMOS. */
   readonly centuryRegister: number;
   readonly hasTestDevice: boolean;
+  /** Where the interrupts of PCI functions arrive. */
+  readonly pciRoutes: PciTables['routes'];
+  /** The IOMMU, on a board that has one. */
+  readonly dmar?: DmarTable;
 }
 
 /** PM timer's width. */
@@ -58,7 +65,8 @@ export function pcLayout(facts: PcFacts): PcLayout {
   // What PCI devices may claim is nobody's yet: reserved, operating systems would not give it to them.
   const { pci: _, ...windows } = MMIO;
   const testDevice = facts.hasTestDevice ? [TEST_DEVICE.memory] : [];
-  const claims = [FIRMWARE.biosArea, ...Object.values(windows), ...testDevice].map(reserved);
+  const iommu = facts.dmar === undefined ? [] : [IOMMU];
+  const claims = [FIRMWARE.biosArea, ...Object.values(windows), ...iommu, ...testDevice].map(reserved);
   return { ram, claims, ebda: FIRMWARE.ebda, hasBios: true, acpi };
 }
 
@@ -105,8 +113,9 @@ function pcTables(facts: PcFacts): PcTables {
       configPorts: { start: PORTS.pciAddress.start, sizeBytes: 8 },
       ioWindows: [pciPorts(facts.hasTestDevice)],
       memoryWindows: [MMIO.pci],
-      routes: [],
+      routes: facts.pciRoutes,
     },
+    ...(facts.dmar === undefined ? {} : { dmar: facts.dmar }),
   };
 }
 

@@ -82,6 +82,18 @@ export const TEST_DEVICE = {
   memory: at(0xff00_0000, 64 * KIB, 'test device: memory that is reached by exits only'),
 } as const satisfies Record<string, Place>;
 
+/** Registers of the IOMMU, on a board that has one. */
+export const IOMMU: Place = at(0xfed9_0000, 4 * KIB, 'IOMMU: VT-d remapping hardware');
+
+/** Where requests of the chipset itself come from, for the IOMMU: a bus that no PCI function is on, and device numbers there. */
+export const PLATFORM_BUS = { number: 0xff, ioApic: 0x1e, hpet: 0x1f } as const;
+
+/** Device numbers on PCI bus 0: 0 and 1 are the bridges. */
+export const PCI_SLOTS = { edu: 2 } as const;
+
+/** ISA interrupts of the four interrupt wires of the PCI bus. */
+export const PCI_IRQS = [10, 11, 10, 11] as const;
+
 /** I/O ports that base address registers of PCI can claim. */
 export function pciPorts(hasTestDevice: boolean): Place {
   const { start, sizeBytes, what } = PORTS.pci;

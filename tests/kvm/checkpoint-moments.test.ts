@@ -7,7 +7,7 @@ import { after, describe, type TestContext, test } from 'node:test';
 import { switchCpus } from '../../src/cpu/switch-cpus.ts';
 import { isTiming, MEMORY_MODES } from '../../src/mem/memory-mode.ts';
 import { FatalError } from '../../src/sim/trouble.ts';
-import { IRQCHIPS } from '../../src/system/pc-board.ts';
+import { IRQCHIPS } from '../../src/system/pc-params.ts';
 import { kvmIsMissing } from '../support/hypertick.ts';
 import {
   expectedOf,

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import { IRQCHIPS } from '../../src/system/pc-board.ts';
+import { IRQCHIPS } from '../../src/system/pc-params.ts';
 import { kvmIsMissing } from '../support/hypertick.ts';
 import { MomentsMachine } from '../support/moments-machine.ts';
 import { Random } from '../support/random.ts';

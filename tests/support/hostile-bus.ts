@@ -114,6 +114,8 @@ export class HostileBus {
     let interrupts: InterruptController | undefined;
     this.board = new PcBoard(this.root, 'board', {
       memorySize: '2MiB',
+      iommu: 'intel',
+      edu: true,
       serial: [com1],
       processor: (parent, { localApic }) => {
         interrupts = localApic?.controller;

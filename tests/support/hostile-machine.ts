@@ -9,7 +9,8 @@ import { Root } from '../../src/sim/root.ts';
 import { Simulator } from '../../src/sim/simulator.ts';
 import { asTick } from '../../src/sim/tick.ts';
 import { FatalError } from '../../src/sim/trouble.ts';
-import { type IRQCHIPS, PcBoard } from '../../src/system/pc-board.ts';
+import { PcBoard } from '../../src/system/pc-board.ts';
+import type { IRQCHIPS } from '../../src/system/pc-params.ts';
 import { edgy, HANDLERS, type HostileGuest, handlers } from './hostile-guest.ts';
 import type { Random } from './random.ts';
 

@@ -6,6 +6,11 @@ import type { UnitTest } from './unittests-cfg.ts';
 
 /** Processor models that have whatever KVM offers. */
 const EVERYTHING = ['max', 'host'];
+/** Devices that a board has on request, by the name after `-device`. */
+const DEVICES: Readonly<Record<string, readonly string[]>> = {
+  edu: ['--param=board.edu=true'],
+  'intel-iommu': ['--param=board.iommu=intel'],
+};
 const NAMES: ReadonlySet<string> = new Set(CPUID_FEATURES.map(({ name }) => name));
 
 /**
@@ -26,7 +31,16 @@ export function bootOptions(
     ...(features.includes('+svm') || hyperV || showHypervisor ? ['--irqchip=kernel'] : []),
     ...(features.length === 0 ? [] : [`--param=board.cpu.features=${features.join(',')}`]),
     ...Object.entries(params).map(([name, value]) => `--param=board.cpu.${name}=${value}`),
+    ...devices(qemuParams),
   ];
+}
+
+/** Of `-device NAME,property=value` those of which we have the like; the properties are QEMU's own matter. */
+function devices(qemuParams: readonly string[]): string[] {
+  return qemuParams.flatMap((word, i) => {
+    const [name = ''] = qemuParams[i - 1] === '-device' ? word.split(',') : [];
+    return Object.hasOwn(DEVICES, name) ? DEVICES[name]! : [];
+  });
 }
 
 /** Of `-cpu MODEL,+feature,-feature` what a guest of hypertick does not have, or lack, by itself. */

@@ -13,6 +13,8 @@ import {
   reg,
 } from '../register-file.ts';
 import { PciBar, type PciBarDeclaration } from './pci-bar.ts';
+import { capabilityList, type PciCapability } from './pci-capability.ts';
+import { msiMessage } from './pci-msi.ts';
 
 /** Where a function is. */
 export interface PciAddress {
@@ -33,6 +35,8 @@ export interface PciIdentity {
   readonly interruptPin?: 0 | 1 | 2 | 3 | 4;
   readonly isMultiFunction?: boolean;
   readonly bars?: readonly PciBarDeclaration[];
+  /** What it can do beyond the header, in the order of the list that software walks. */
+  readonly capabilities?: readonly PciCapability[];
   /** Registers of its own, from 0x40 on. */
   readonly registers?: RegisterTable;
   readonly hooks?: Readonly<Record<string, RegisterHook>>;
@@ -119,19 +123,31 @@ export class PciFunction extends SimObject {
     this.device = device;
     this.fn = fn;
     this.bars = (identity.bars ?? []).map((declared) => new PciBar(declared));
+    const { capabilities = [] } = identity;
     let table: PciHeader & RegisterTable = { ...pciHeader(identity), ...identity.registers };
     for (const { registers } of this.bars) table = { ...table, ...registers };
-    const hooks = { ...identity.hooks, command: { write: () => this.#drive() } };
+    table = { ...table, ...capabilityList(capabilities) };
+    const drive = { write: () => this.#drive() };
+    const hooks = { ...identity.hooks, command: drive, msiControl: drive };
     const options = { sizeBytes: PCI_CONFIG_SIZE_BYTES };
     this.config = this.state('config', new RegisterFile<PciHeader & RegisterTable>(table, hooks, options));
+    if (capabilities.length > 0) this.config.setField('status', 'capabilities', 1);
     parent.attach(this);
+  }
+
+  /** Bus, device and function as requests carry them: PCI Express Base Specification, requester id. */
+  get sourceId(): number {
+    return (this.bus << 8) | (this.device << 3) | this.fn;
   }
 
   override restored(): void {
     this.#drive();
   }
 
-  /** The function wants an interrupt, or no longer does: Interrupt Status, and INTx unless software has disabled it. */
+  /**
+   * The function wants an interrupt, or no longer does: Interrupt Status, and INTx unless software has disabled it, in the
+   * command register or by enabling MSI (§6.8.1.3).
+   */
   protected setInterrupt(wanted: boolean): void {
     this.config.setField('status', 'interrupt', wanted ? 1 : 0);
     this.#drive();
@@ -155,6 +171,7 @@ export class PciFunction extends SimObject {
 
   #drive(): void {
     const isDisabled = this.config.field('command', 'interruptDisable') !== 0;
-    this.intx.set(this.config.field('status', 'interrupt') !== 0 && !isDisabled);
+    const isPending = this.config.field('status', 'interrupt') !== 0;
+    this.intx.set(isPending && !isDisabled && msiMessage(this.config) === undefined);
   }
 }

@@ -74,6 +74,11 @@ export class PciHost extends PioDevice implements PciBus {
     this.#functions.set(at, fn);
   }
 
+  /** The functions, in the order of their making. */
+  get functions(): readonly PciFunction[] {
+    return [...this.#functions.values()];
+  }
+
   #findConfig(at: number): Place | undefined {
     const offset = at % PCI_CONFIG_SIZE_BYTES;
     const fn = this.#functions.get(at - offset);

@@ -9,8 +9,11 @@ import type { RegisterBank } from '../register-file.ts';
 
 const DATA = PCI_CONFIG_DATA_PORT - PCI_CONFIG_ADDRESS_PORT;
 const ENABLE = 0x8000_0000;
-/** Bus, device, function and register; bits 1:0 are those of the data port. */
-const ADDRESS = 0x00ff_fffc;
+/**
+ * Bus, device, function and register. Bits 1:0 of the register are reserved, the data port's count. Software that sets them
+ * nevertheless, as kvm-unit-tests do, means the byte there, and QEMU gives it.
+ */
+const ADDRESS = 0x00ff_ffff;
 const NOBODY = [0, 0xff, 0xffff, 0, 0xffff_ffff] as const;
 
 /** Ports 0xcf8 to 0xcff. */
@@ -52,7 +55,8 @@ export class PciMechanism1 implements RegisterBank {
   #selected(offset: number, sizeBytes: number): number | undefined {
     const address = this.address.value;
     const byte = offset - DATA;
-    if ((address & ENABLE) === 0 || byte + sizeBytes > 4) return undefined;
-    return (address & ADDRESS) + byte;
+    const at = (address & ADDRESS) | byte;
+    if ((address & ENABLE) === 0 || byte + sizeBytes > 4 || (at % 4) + sizeBytes > 4) return undefined;
+    return at;
   }
 }

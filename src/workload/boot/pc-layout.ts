@@ -76,6 +76,8 @@ export interface PcTables {
   /** The i8042 with its data port at 0x60 and its command port at 0x64. */
   readonly keyboardController?: { readonly keyboardIrq: number; readonly mouseIrq: number };
   readonly pci?: PciTables;
+  /** The IOMMU; undefined: there is none. */
+  readonly dmar?: DmarTable;
 }
 
 /** A device with one block of I/O ports and one ISA interrupt. */
@@ -122,4 +124,23 @@ export interface PciTables {
   readonly memoryWindows: readonly Span[];
   /** Where INTA…INTD (pin 0…3) of the devices arrive. */
   readonly routes: readonly { readonly device: number; readonly pin: 0 | 1 | 2 | 3; readonly gsi: number }[];
+}
+
+/** An I/O APIC or an HPET, as the IOMMU sees it. */
+export interface DmarScope {
+  /** APIC id, or number of the HPET. */
+  readonly id: number;
+  /** Where its requests come from; function 0. */
+  readonly bus: number;
+  readonly device: number;
+}
+
+/** Remapping hardware for all PCI functions: VT-d specification, chapter "BIOS Considerations". */
+export interface DmarTable {
+  /** Widest address of DMA. */
+  readonly addressBits: number;
+  /** Address of its registers. */
+  readonly registers: number;
+  readonly ioApics: readonly DmarScope[];
+  readonly hpets: readonly DmarScope[];
 }

@@ -137,7 +137,7 @@ test(`${ACCESSES} random accesses throw nothing, start no storm, keep no memory,
     }
     pc.drain();
     // Nothing is left but timers: one event for each thing that can happen by itself.
-    assert.ok(pc.root.eventQueue.size <= 20, `${pc.root.eventQueue.size} events are scheduled`);
+    assert.ok(pc.root.eventQueue.size <= 24, `${pc.root.eventQueue.size} events are scheduled`);
     pc.forgetInput();
     const saved = pc.save();
     largest = Math.max(largest, JSON.stringify(saved).length);

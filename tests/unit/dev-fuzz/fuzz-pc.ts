@@ -6,6 +6,7 @@
 import { localApicAddress, portAddress } from '../../../src/arch/x86/address-spaces.ts';
 import type { HyperVPartition, Synic } from '../../../src/arch/x86/hyper-v.ts';
 import { NoDevice } from '../../../src/dev/no-device.ts';
+import { Edu } from '../../../src/dev/pci/edu.ts';
 import type { PioDevice } from '../../../src/dev/pio-device.ts';
 import { MemoryBackend, NO_INPUT } from '../../../src/dev/serial/char-backend.ts';
 import { Uart16550 } from '../../../src/dev/serial/uart-16550.ts';
@@ -26,13 +27,16 @@ import { PostPort } from '../../../src/dev/x86/post-port.ts';
 import { ResetControl } from '../../../src/dev/x86/reset-control.ts';
 import { RtcMc146818 } from '../../../src/dev/x86/rtc-mc146818.ts';
 import { TestExit } from '../../../src/dev/x86/test-exit.ts';
+import { IntelIommu } from '../../../src/dev/x86/vtd/intel-iommu.ts';
 import { AddrRange, type PhysAddr } from '../../../src/mem/addr.ts';
+import { NoncoherentXBar } from '../../../src/mem/crossbar.ts';
 import { Command, Packet } from '../../../src/mem/packet.ts';
 import { type Requestor, RequestPort } from '../../../src/mem/port.ts';
 import { fanOut } from '../../../src/sim/pin.ts';
 import { Root } from '../../../src/sim/root.ts';
 import type { Json } from '../../../src/sim/state.ts';
 import type { Tick } from '../../../src/sim/tick.ts';
+import { assignPciResources } from '../../../src/system/pc-pci.ts';
 
 const TSC_HZ = 1e9;
 
@@ -68,7 +72,10 @@ export class FuzzPc implements Requestor {
     const { root } = this;
     const bus = new ApicBus();
     const pic = new Pic8259Pair(root, 'pic');
-    const ioApic = new IoApic(root, 'ioApic', bus);
+    // Without RAM: what it does with tables in memory, tests/unit/dev-x86/vtd-hostile.test.ts shows.
+    const ram = { contains: () => false };
+    const iommu = new IntelIommu(root, 'iommu', { bus, ram, ioApicSource: 0xfff0 });
+    const ioApic = new IoApic(root, 'ioApic', bus, {}, iommu.ioApic);
     const apicParams = { id: 0, virtualWire: true };
     this.#localApic = new LocalApic(root, 'localApic', bus, pic, apicParams);
     this.#localApic.connect({
@@ -102,9 +109,16 @@ export class FuzzPc implements Requestor {
     });
     // Lines that nobody else drives.
     for (const n of [10, 11]) testDevice.lines[n]!.connect(irq(n));
+    const pciHost = new PciHost(root, 'pciHost', new ResetControl(root, 'resetControl', () => {}));
+    const edu = new Edu(pciHost, 'edu', { device: 2 }, { memoryMode: () => 'atomic' });
+    edu.intx.connect(irq(5));
+    const memory = { start: 0xc000_0000, sizeBytes: 0x3ec0_0000 };
+    assignPciResources(pciHost.functions, { io: { start: 0x3000, sizeBytes: 0xd000 }, memory });
+    this.#memory(edu, iommu);
     this.devices = [
       pic,
       ioApic,
+      iommu,
       this.#localApic,
       new MsiWindow(root, 'msi', bus),
       pit,
@@ -113,7 +127,7 @@ export class FuzzPc implements Requestor {
       com1,
       i8042,
       power,
-      new PciHost(root, 'pciHost', new ResetControl(root, 'resetControl', () => {})),
+      pciHost,
       new PostPort(root, 'post'),
       testDevice,
       new HypervTestdev(root, 'hyperVTestDevice', { base: portAddress(0x3000), partition: idlePartition() }),
@@ -128,6 +142,15 @@ export class FuzzPc implements Requestor {
     });
     for (const object of root.descendants()) object.init();
     this.start();
+  }
+
+  /** Where devices read and write by themselves: behind the IOMMU, and nothing is there. */
+  #memory(edu: Edu, iommu: IntelIommu): void {
+    const membus = new NoncoherentXBar(this.root, 'membus');
+    membus.addDefaultPort().bind(new NoDevice(this.root, 'unreached').pio);
+    const way = iommu.addRequester(edu.sourceId);
+    edu.dma.port.bind(way.device);
+    for (const port of [way.memory, iommu.memory]) port.bind(membus.addCpuSidePort());
   }
 
   /** As at the beginning, and after a restore. */

@@ -229,6 +229,15 @@ test('mechanism #1: an address with bit 31 selects the register that the data po
   assert.equal(io.in(0xcfc, 4), 0xffff_ffff, 'the mechanism is off');
 });
 
+test('mechanism #1: bits 1:0 of the register in the address count, as under QEMU, within the double word', () => {
+  const io = new Accessor(new PciHost(quietRoot(), 'pci', new ResetControl(quietRoot(), 'reset', () => {})));
+  io.out(0xcf8, 0x8000_0002, 4);
+  assert.equal(io.in(0xcfc, 2), 0x1237);
+  assert.equal(io.in(0xcfe, 2), 0x1237);
+  assert.equal(io.in(0xcfd, 1), 0x12);
+  assert.equal(io.in(0xcfc, 4), 0xffff_ffff);
+});
+
 test('mechanism #1: accesses of the address port that are not of 32 bits do not change the address', () => {
   const io = new Accessor(new PciHost(quietRoot(), 'pci', new ResetControl(quietRoot(), 'reset', () => {})));
   io.out(0xcf8, 0x8000_0800, 4);

@@ -70,6 +70,8 @@ export class ScriptedResponder implements Responder {
   ranges: readonly AddrRange[];
   /** How many requests are still to be refused. */
   refusals = 0;
+  /** The request that was taken last, for the test to answer. */
+  taken: Packet | undefined;
   readonly #queue: EventQueue;
 
   constructor(name: string, queue: EventQueue, start: number, end: number) {
@@ -97,6 +99,7 @@ export class ScriptedResponder implements Responder {
       return false;
     }
     this.log.push(`${this.#queue.curTick} ${request} +${request.headerDelay}`);
+    this.taken = request;
     return true;
   }
 

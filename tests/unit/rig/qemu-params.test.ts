@@ -18,6 +18,12 @@ const CASES: readonly (readonly [qemu: string, offered: string, boot: string, fi
   ['-cpu host,-pmu,migratable=no', 'svm', ''],
   ['-cpu host,hv_passthrough -device hyperv-testdev', '', '--irqchip=kernel --param=board.cpu.hyperV=true'],
   ['-cpu host -m 2048', '', '--irqchip=kernel --param=board.cpu.showHypervisor=true', 'asyncpf.flat'],
+  [
+    '-M q35,kernel-irqchip=split -device intel-iommu,intremap=on,eim=off -device edu',
+    '',
+    '--param=board.iommu=intel --param=board.edu=true',
+  ],
+  ['-device pci-testdev -device constructor edu -device', '', ''],
 ];
 
 for (const [qemu, offered, boot, file = 'test.flat'] of CASES) {

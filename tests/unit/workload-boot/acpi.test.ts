@@ -1,5 +1,5 @@
 // ACPI tables as an operating system finds them: from the root pointer through every list, with checksums, then field by
-// field. Offsets and values: ACPI specification 6.5 chapter 5; IA-PC HPET specification 1.0a §3.2.4.
+// field. Offsets and values: ACPI specification 6.5 chapter 5; IA-PC HPET specification 1.0a §3.2.4; VT-d specification §8.1 to §8.3.
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -146,4 +146,29 @@ test('HPET table says where the timer is', () => {
   assert.deepEqual([hpet[40], hpet[41]], [0, 64]);
   assert.equal(hpet.readBigUInt64LE(44), 0xfed0_0000n);
   assert.equal(hpet.readUInt16LE(53), 0x80);
+});
+
+test('DMAR, where there is an IOMMU: one unit for all PCI functions, with I/O APIC and HPET', () => {
+  const dmar = {
+    addressBits: 48,
+    registers: 0xfed9_0000,
+    ioApics: [{ id: 2, bus: 0xff, device: 0x1e }],
+    hpets: [{ id: 0, bus: 0xff, device: 0x1f }],
+  };
+  const found = walkTables(install({ ...LAYOUT.acpi!, machine: { ...MACHINE, dmar } })).get('DMAR')!;
+  assert.deepEqual(
+    [found[8], found[36], found[37]],
+    [1, 47, 1],
+    'revision, address width − 1, interrupt remapping',
+  );
+  assert.deepEqual([...found.subarray(38, 48)], new Array(10).fill(0));
+  assert.deepEqual(
+    [...found.subarray(48)],
+    [
+      // DRHD, 32 bytes, INCLUDE_PCI_ALL, segment 0, registers.
+      ...[0, 0, 32, 0, 1, 0, 0, 0, 0x00, 0x00, 0xd9, 0xfe, 0, 0, 0, 0],
+      ...[3, 8, 0, 0, 2, 0xff, 0x1e, 0],
+      ...[4, 8, 0, 0, 0, 0xff, 0x1f, 0],
+    ],
+  );
 });

@@ -18,6 +18,7 @@ import { named } from './cpuid-names.ts';
 import { type CpuidPolicy, guestCpuid, ignoredFeatures, lackingFeatures } from './cpuid-policy.ts';
 import { chooseFeatures, ON_REQUEST, withoutHidden } from './feature-choice.ts';
 import { reachesApicMsrs } from './msr-exits.ts';
+import { type UserFeatures, userFeatures } from './user-features.ts';
 import type { X86_KVM_CPU_PARAMS, X86KvmCpuWiring } from './x86-kvm-params.ts';
 
 export interface CpuidSetUp {
@@ -73,9 +74,9 @@ export class GuestCpuid implements StateCell {
     this.#policy = policy;
   }
 
-  /** What the host has and the user has not hidden. */
-  get offered(): readonly CpuidEntry[] {
-    return withoutHidden(this.#supported, this.#policy.features ?? { hidden: [] });
+  /** What user code finds enabled: what the host has and nobody has hidden. */
+  get userFeatures(): UserFeatures {
+    return userFeatures(withoutHidden(this.#supported, this.#policy.features ?? { hidden: [] }));
   }
 
   /** The list, made from the host's unless it was restored. */

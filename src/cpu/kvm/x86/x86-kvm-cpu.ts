@@ -35,7 +35,6 @@ import { NestedState } from './nested-state.ts';
 import { clockCell, makeParavirtualClock, type ParavirtualClock } from './paravirtual-clock.ts';
 import { X86StateTransfer, xsaveFormatOf } from './state-transfer.ts';
 import { UserEntry } from './user-entry.ts';
-import { type UserFeatures, userFeatures } from './user-features.ts';
 import { UserStub } from './user-stub.ts';
 import {
   splitParams,
@@ -56,7 +55,6 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
   /** Hyper-V's interface, if the guest is offered it. */
   readonly hyperV: HyperV | undefined;
   readonly #wiring: X86KvmCpuWiring;
-  readonly #userFeatures: UserFeatures;
   readonly #guestCpuid: GuestCpuid;
   readonly #stub: UserStub | undefined;
   readonly #nested = new NestedState();
@@ -92,7 +90,6 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
       hyperV: this.hyperV && wiring.kvm.supportedHyperVCpuid,
       invariantTsc: this.#tscPolicy === 'simulated',
     });
-    this.#userFeatures = userFeatures(this.#guestCpuid.offered);
     if (wiring.interrupts !== undefined) wiring.interrupts.msrsReachable = reachesApicMsrs(wiring);
     this.#msrExits = new MsrExits(
       wiring.interrupts,
@@ -113,7 +110,7 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
   override initState(): void {
     const { os } = this;
     if (os === undefined) return;
-    const { xcr0, cr4 } = this.#userFeatures;
+    const { xcr0, cr4 } = this.#guestCpuid.userFeatures;
     setUserMode(this.context, os.pageTableRoot, xcr0, cr4);
     const stub = this.#theStub();
     stub.install();
@@ -255,12 +252,12 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
 
   /** AT_HWCAP as Linux gives it: CPUID.1:EDX. */
   get hwcap(): number {
-    return this.#userFeatures.hwcap;
+    return this.#guestCpuid.userFeatures.hwcap;
   }
 
   /** AT_HWCAP2 as Linux gives it: bit 1 says that user code may use WRFSBASE and its like. */
   get hwcap2(): number {
-    return this.#userFeatures.hwcap2;
+    return this.#guestCpuid.userFeatures.hwcap2;
   }
 
   /** Privilege level in KVM at the last exit: SS.DPL. Hot path. */

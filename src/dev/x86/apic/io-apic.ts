@@ -3,7 +3,7 @@
  * (290566-001), §3. Version 0x11, as KVM's: there is no EOI register, remote IRR ends with the EOI message only.
  */
 import { IO_APIC_INPUTS, type IoApicState } from '../../../arch/x86/interrupt-state.ts';
-import { DeliveryMode, destinationFrom8Bits } from '../../../arch/x86/interrupts.ts';
+import { DeliveryMode, messageFromMsi } from '../../../arch/x86/interrupts.ts';
 import { asPhysAddr } from '../../../mem/addr.ts';
 import { declareParams, int, type ParamInputs } from '../../../sim/params.ts';
 import type { PinSink } from '../../../sim/pin.ts';
@@ -57,23 +57,33 @@ export const IO_APIC_REGISTERS = {
     at: 0x11,
     sizeBytes: 4,
     writable: 0xff00_0000,
-    doc: 'redirection entry, high word',
+    doc: 'redirection entry, high word; before an IOMMU 23:16 can be written, too, the extended destination id of later chips',
     fields: { destination: bits(31, 24) },
   }),
 };
 
+/** Extended destination id: bits 11:4 of the address (Intel I/O Controller Hub 9 data sheet, §13.5.7). */
+const EXTENDED_DESTINATION = 0x00ff_0000;
+const MSI_BASE = 0xfee0_0000;
 const IO_APIC_BASE = 0xfec0_0000;
 const BANK_SIZE = 0x1000;
 const REMOTE_IRR = 0x4000;
 const LEVEL = 0x8000;
 const MASKED = 0x1_0000;
+/** Of a message's data: a level-triggered interrupt begins. */
+const ASSERT = 0x4000;
+
+/** An IOMMU, as the I/O APIC sees it: takes what would be an MSI. false: nobody accepts it. */
+export type InterruptRequestSink = (address: number, data: number) => boolean;
 
 /**
  * An input's level is its assertion: whether a wire is active high or low is between the wire and the entry's polarity
  * bit, which is kept and has no effect.
  */
 export class IoApic extends PioDevice implements EoiListener {
-  readonly #bus: ApicBus;
+  readonly #request: InterruptRequestSink;
+  /** Bits of the high words of entries that software can change. */
+  readonly #writableHigh: number;
   readonly #window: RegisterFile<typeof IO_APIC_WINDOW>;
   readonly #id: ReturnType<typeof numberCell>;
   /** A bit per asserted input. */
@@ -81,11 +91,20 @@ export class IoApic extends PioDevice implements EoiListener {
   /** Low and high words in turn. */
   readonly #redirection: ArrayCell<Uint32Array>;
 
-  constructor(parent: SimObject, name: string, bus: ApicBus, given: IoApicParams = {}) {
+  /** @param remapper what its interrupts go through on their way to the bus */
+  constructor(
+    parent: SimObject,
+    name: string,
+    bus: ApicBus,
+    given: IoApicParams = {},
+    remapper?: InterruptRequestSink,
+  ) {
     super(parent, name);
     const { id, pioLatency } = this.resolveParams(IO_APIC_PARAMS, given);
     this.pioLatency = pioLatency;
-    this.#bus = bus;
+    this.#request = remapper ?? ((address, data) => bus.send(messageFromMsi(address, data)));
+    const { writable } = IO_APIC_REGISTERS.redirectionHigh;
+    this.#writableHigh = remapper === undefined ? writable : (writable | EXTENDED_DESTINATION) >>> 0;
     this.#id = this.state('id', numberCell(id));
     this.#redirection = this.state('redirection', arrayCell(new Uint32Array(2 * IO_APIC_INPUTS)));
     const { redirectionLow, redirectionHigh } = IO_APIC_REGISTERS;
@@ -155,17 +174,13 @@ export class IoApic extends PioDevice implements EoiListener {
     if (!this.#send(n)) entries[2 * n]! &= ~REMOTE_IRR;
   }
 
+  /** An entry is a message in other words: its high half is bits 19:4 of the address, the destination mode bit 2. */
   #send(n: number): boolean {
     const low = this.#redirection.array[2 * n]!;
     const high = this.#redirection.array[2 * n + 1]!;
-    return this.#bus.send({
-      destination: destinationFrom8Bits(high >>> 24),
-      isLogical: (low & 0x800) !== 0,
-      deliveryMode: (low >>> 8) & 7,
-      vector: low & 0xff,
-      isLevel: (low & LEVEL) !== 0 && hasEoi(low),
-      assert: true,
-    });
+    const address = MSI_BASE + ((high >>> 16) << 4) + ((low & 0x800) >>> 9);
+    const isLevel = (low & LEVEL) !== 0 && hasEoi(low);
+    return this.#request(address, (low & 0x7ff) | (isLevel ? LEVEL | ASSERT : 0));
   }
 
   #read(): number {
@@ -178,13 +193,13 @@ export class IoApic extends PioDevice implements EoiListener {
 
   #write(value: number): void {
     const index = this.#window.get('ioregsel');
-    const { id, redirectionLow, redirectionHigh } = IO_APIC_REGISTERS;
+    const { id, redirectionLow } = IO_APIC_REGISTERS;
     const entries = this.#redirection.array;
     const word = index - redirectionLow.at;
     if (index === id.at) {
       this.#id.value = (value >>> 24) & 0xf;
     } else if (word >= 0 && word < entries.length) {
-      const { writable } = word % 2 === 0 ? redirectionLow : redirectionHigh;
+      const writable = word % 2 === 0 ? redirectionLow.writable : this.#writableHigh;
       entries[word] = (entries[word]! & ~writable) | (value & writable);
       this.#entryWritten(word >>> 1);
     }

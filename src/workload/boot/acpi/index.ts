@@ -1,13 +1,13 @@
 /**
- * All ACPI tables of a machine, with their addresses. They point to each other, so places come first: DSDT, FADT, MADT
- * and HPET one after the other, then the lists of them.
+ * All ACPI tables of a machine, with their addresses. They point to each other, so places come first: DSDT, FADT, MADT,
+ * HPET and DMAR one after the other, then the lists of them.
  */
 import { FatalError } from '../../../sim/trouble.ts';
 import { endOf } from '../memory-map.ts';
 import type { AcpiLayout } from '../pc-layout.ts';
 import { buildDsdt } from './dsdt.ts';
 import { buildFacs, buildFadt } from './fadt.ts';
-import { buildHpet, buildMadt, buildRsdp, buildRsdt, buildXsdt } from './static-tables.ts';
+import { buildDmar, buildHpet, buildMadt, buildRsdp, buildRsdt, buildXsdt } from './static-tables.ts';
 
 export interface AcpiTable {
   readonly signature: string;
@@ -35,6 +35,7 @@ export function buildAcpiTables(layout: AcpiLayout): AcpiTable[] {
   const dsdt = put('DSDT', buildDsdt(machine));
   const listed = [put('FACP', buildFadt(machine, dsdt, facs.address)), put('APIC', buildMadt(machine))];
   if (machine.hpet !== undefined) listed.push(put('HPET', buildHpet(machine.hpet)));
+  if (machine.dmar !== undefined) listed.push(put('DMAR', buildDmar(machine.dmar)));
   const rsdt = put('RSDT', buildRsdt(listed));
   const xsdt = put('XSDT', buildXsdt(listed));
   const room = endOf(layout.tables);

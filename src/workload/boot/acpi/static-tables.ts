@@ -1,8 +1,8 @@
 /**
- * MADT (interrupt controllers), HPET, and the root tables. ACPI specification 6.5 §5.2.5 (RSDP), §5.2.7, §5.2.8 (RSDT,
- * XSDT), §5.2.12 (MADT); IA-PC HPET specification 1.0a §3.2.4.
+ * MADT (interrupt controllers), HPET, DMAR (remapping hardware), and the root tables. ACPI specification 6.5 §5.2.5 (RSDP),
+ * §5.2.7, §5.2.8 (RSDT, XSDT), §5.2.12 (MADT); IA-PC HPET specification 1.0a §3.2.4; VT-d specification §8.1 to §8.3.
  */
-import type { HpetTable, InterruptWiring, PcTables } from '../pc-layout.ts';
+import type { DmarScope, DmarTable, HpetTable, InterruptWiring, PcTables } from '../pc-layout.ts';
 import { bytes, littleEndian } from './aml.ts';
 import { ascii, buildTable, checksum, OEM_ID } from './table.ts';
 
@@ -53,6 +53,30 @@ export function buildHpet(hpet: HpetTable): Uint8Array {
     'HPET',
     1,
     bytes(u32(hpet.capabilities), address, [number], u16(hpet.minimumTicks), [protection]),
+  );
+}
+
+/** One remapping unit, with all PCI functions in its scope. */
+export function buildDmar({ addressBits, registers, ioApics, hpets }: DmarTable): Uint8Array {
+  const INTERRUPT_REMAPPING = 1;
+  const DRHD = 0;
+  const INCLUDE_PCI_ALL = 1;
+  const SEGMENT = 0;
+  const Scope = { ioApic: 3, hpet: 4 } as const;
+  const scope = (type: number, { id, bus, device }: DmarScope): number[] => {
+    const path = [device, 0];
+    return [type, 6 + path.length, ...u16(0), id, bus, ...path];
+  };
+  const scopes = [
+    ...ioApics.flatMap((ioApic) => scope(Scope.ioApic, ioApic)),
+    ...hpets.flatMap((hpet) => scope(Scope.hpet, hpet)),
+  ];
+  const unit = [INCLUDE_PCI_ALL, 0, ...u16(SEGMENT), ...u64(registers), ...scopes];
+  const reserved = new Uint8Array(10);
+  return buildTable(
+    'DMAR',
+    1,
+    bytes([addressBits - 1, INTERRUPT_REMAPPING], reserved, u16(DRHD), u16(4 + unit.length), unit),
   );
 }
 

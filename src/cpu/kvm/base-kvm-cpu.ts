@@ -227,8 +227,8 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu>
   // ---- the tick ----
 
   /** Asked by the runner, with the registers written: the last that happens in front of the guest. */
-  beforeEntry(_letters: number): boolean {
-    this.deliverInterrupts();
+  beforeEntry(_letters: number, nowNs: number): boolean {
+    this.deliverInterrupts(nowNs);
     return this.kvmState !== 'Idle';
   }
 
@@ -318,7 +318,7 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu>
     if (this.kvmState === 'Idle') return delay;
     this.#owesCompletion = false;
     this.#registers.kvmIsNewer();
-    this.entered(run.endedBySignal);
+    this.entered(run.endedBySignal, run.endNs);
     if (this.params.alwaysSyncTC) this.readState(this.allClasses);
     if (this.params.useCoalescedMMIO) delay += this.#flushCoalesced();
     if (run.endedBySignal) {

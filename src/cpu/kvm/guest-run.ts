@@ -41,6 +41,10 @@ export class GuestRun {
   get timeIsUp(): boolean {
     return this.#runner.timeIsUp;
   }
+  /** When the last entry ended, by the host's clock in ns. */
+  get endNs(): number {
+    return this.#runner.endNs;
+  }
   /** Instructions of the last entry; 0 where nobody counts them. */
   instructions = 0;
 

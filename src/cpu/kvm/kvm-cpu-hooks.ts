@@ -23,14 +23,14 @@ export abstract class KvmCpuHooks<TC, V extends Vcpu> extends BaseCpu<TC> {
   protected prepareEntry(): boolean {
     return true;
   }
-  /** The guest was entered and has come back, by an exit or a signal: KVM's registers are the valid ones. */
-  protected entered(_bySignal: boolean): void {}
+  /** The guest was entered and has come back, by an exit or a signal, at this host time: KVM's registers are the valid ones. */
+  protected entered(_bySignal: boolean, _nowNs: number): void {}
   /** Whether nothing is half delivered: the thread context, once read, is the whole truth. */
   protected isArchDrained(): boolean {
     return true;
   }
-  /** The last look before the entry: interrupts. May suspend the CPU. */
-  protected deliverInterrupts(): void {}
+  /** The last look before the entry, at this host time: interrupts. May suspend the CPU. */
+  protected deliverInterrupts(_nowNs: number): void {}
   /** Whether something is pending that would end a halt at once. */
   protected isWakeupPending(): boolean {
     return false;

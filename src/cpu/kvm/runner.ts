@@ -44,8 +44,9 @@ export interface RunnerClient {
   /**
    * The last look before the entry, at interrupts and at the letters (`Mail`) that came since the one before.
    * False cancels the entry.
+   * @param nowNs the host's clock
    */
-  beforeEntry(letters: number): boolean;
+  beforeEntry(letters: number, nowNs: number): boolean;
 }
 
 /** The host's monotonic clock. */
@@ -62,6 +63,8 @@ export class VcpuRunner {
   /** When the armed timer fires; Infinity if none is armed. */
   #armedForNs = Number.POSITIVE_INFINITY;
 
+  /** When the last entry ended, by the host's clock. */
+  endNs = 0;
   /** Host time that the last entry took, in ns; 0 if it did not take place. */
   elapsedNs = 0;
   /** Whether the last `run` lasted at least as long as asked. */
@@ -133,7 +136,7 @@ export class VcpuRunner {
     if (this.#armedForNs <= startNs || isKicked) this.#discardSignal(startNs);
     this.elapsedNs = 0;
     const letters = Atomics.exchange(this.#mailbox, 0, IN_GUEST) & ~SIGNALLED;
-    if (!this.#client.beforeEntry(letters)) {
+    if (!this.#client.beforeEntry(letters, startNs)) {
       Atomics.and(this.#mailbox, 0, ~IN_GUEST);
       return 'cancelled';
     }
@@ -145,6 +148,7 @@ export class VcpuRunner {
     }
     const errno = this.#vcpu.enter();
     const endNs = this.#now();
+    this.endNs = endNs;
     Atomics.and(this.#mailbox, 0, ~IN_GUEST);
     if (this.#timer.onlyInGuest && !half) this.#timer.disarm();
     this.elapsedNs = endNs - startNs;

@@ -95,7 +95,7 @@ export class GuestTsc {
   read(): bigint {
     const cycles =
       this.#policy === 'host'
-        ? this.#inGuest(this.#freshNow())
+        ? this.#inGuest(this.#freshAt(this.#options.now()))
         : Math.max(this.#simulated(), this.#seenCycles);
     return this.#epoch + BigInt(Math.floor(cycles));
   }
@@ -147,12 +147,12 @@ export class GuestTsc {
     else this.#begin(value);
   }
 
-  /** Before each entry. Hot path. */
-  beforeEntry(): void {
+  /** Before each entry, at this host time. Hot path. */
+  beforeEntry(nowNs: number): void {
     if (this.#policy === 'host') return;
     // First: it may move the epoch on.
     const simulated = this.#simulated();
-    const here = this.#inGuest(this.#freshNow());
+    const here = this.#inGuest(this.#freshAt(nowNs));
     if (Math.abs(here - simulated) <= this.#boundCycles) return;
     // Ahead of simulated time it can only be held: where it was when the guest was left.
     const wanted = Math.max(simulated, this.#seenCycles);
@@ -161,10 +161,10 @@ export class GuestTsc {
     this.#setClock();
   }
 
-  /** After each entry. Hot path. */
-  afterEntry(): void {
+  /** After each entry, at this host time. Hot path. */
+  afterEntry(nowNs: number): void {
     if (this.#policy === 'host') return;
-    this.#exitNs = this.#freshNow();
+    this.#exitNs = this.#freshAt(nowNs);
     this.#seenCycles = this.#inGuest(this.#exitNs);
   }
 
@@ -202,14 +202,12 @@ export class GuestTsc {
     return this.#knownCycles + (ns - this.#knownAtNs) * this.#hostCyclesPerNs;
   }
 
-  /** The host's time, and an extrapolation that is good for it. */
-  #freshNow(): number {
-    const { now } = this.#options;
-    const ns = now();
+  /** The host's time, `ns` or a little later, and an extrapolation that is good for it. */
+  #freshAt(ns: number): number {
     const isTrusted = this.#goodExtrapolations >= GOOD_EXTRAPOLATIONS;
     if (isTrusted && ns - this.#knownAtNs <= EXTRAPOLATION_NS) return ns;
     this.#calibrate();
-    return now();
+    return this.#options.now();
   }
 
   #calibrate(): void {

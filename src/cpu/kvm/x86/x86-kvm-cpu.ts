@@ -212,9 +212,9 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
     return this.#delivery?.endsHalt ?? false;
   }
 
-  protected override deliverInterrupts(): void {
+  protected override deliverInterrupts(nowNs: number): void {
     this.#delivery?.beforeEntry(this.isDraining, this.kvmState === 'RunningServiceCompletion');
-    this.#tsc?.beforeEntry();
+    this.#tsc?.beforeEntry(nowNs);
   }
 
   // ---- drain, switch ----
@@ -300,8 +300,8 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
     return this.#user === undefined || !(this.tcDirty & RegClass.general) || this.#user.prepare();
   }
 
-  protected override entered(bySignal: boolean): void {
-    this.#tsc?.afterEntry();
+  protected override entered(bySignal: boolean, nowNs: number): void {
+    this.#tsc?.afterEntry(nowNs);
     this.#delivery?.afterEntry();
     this.#user?.entered(bySignal);
   }

@@ -10,8 +10,9 @@ import { describeOptions, flag, integer, list, parseOptions, text, value } from 
 import { Kvm } from '../../src/cpu/kvm/kvm.ts';
 import { named } from '../../src/cpu/kvm/x86/cpuid-names.ts';
 import { lazily } from '../../src/host/ffi.ts';
+import { KvmCap } from '../../src/host/kvm/abi.ts';
 import { ExitStatus, FatalError } from '../../src/sim/trouble.ts';
-import { bootOptions } from './qemu-params.ts';
+import { bootOptions, HYPER_V } from './qemu-params.ts';
 import { memoryMiB, parseUnitTests, type UnitTest, verdict } from './unittests-cfg.ts';
 
 const HYPERTICK = join(import.meta.dirname, '..', '..', 'bin', 'hypertick');
@@ -98,6 +99,7 @@ function runHypertick(run: Run): Result {
 const offeredFeatures = lazily(() => {
   const kvm = Kvm.open();
   const features = new Set(featuresOf(named(kvm.supportedCpuid)));
+  if (kvm.capability(KvmCap.HYPERV_SYNIC) > 0) features.add(HYPER_V);
   kvm.close();
   return features;
 });

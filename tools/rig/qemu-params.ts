@@ -11,11 +11,13 @@ const DEVICES: Readonly<Record<string, readonly string[]>> = {
   edu: ['--param=board.edu=true'],
   'intel-iommu': ['--param=board.iommu=intel'],
 };
+/** What stands for Hyper-V's interface among the names of features. */
+export const HYPER_V = 'hyper-v';
 const NAMES: ReadonlySet<string> = new Set(CPUID_FEATURES.map(({ name }) => name));
 
 /**
  * Options of `hypertick boot` with which the machine has what a test asks QEMU for, or expects of it without asking.
- * @param offered names of the features that this host's KVM offers
+ * @param offered names of the features that this host's KVM offers, {@link HYPER_V} among them
  */
 export function bootOptions(
   { file, qemuParams }: Pick<UnitTest, 'file' | 'qemuParams'>,
@@ -23,7 +25,7 @@ export function bootOptions(
 ): string[] {
   const features = cpuFeatures(qemuParams, offered);
   // The hyperv-testdev comes with --test-device then.
-  const hyperV = qemuParams.some((param) => param.includes('hv_passthrough'));
+  const hyperV = offered.has(HYPER_V) && qemuParams.some((param) => param.includes('hv_passthrough'));
   // KVM's asynchronous page faults, which every guest of QEMU sees.
   const showHypervisor = file === 'asyncpf.flat';
   const params = { ...(hyperV ? { hyperV } : {}), ...(showHypervisor ? { showHypervisor } : {}) };
@@ -52,7 +54,9 @@ function cpuFeatures(qemuParams: readonly string[], offered: ReadonlySet<string>
     .map((flag) => ({ isShown: flag.startsWith('+'), name: flag.slice(1).replaceAll('-', '_') }));
   const shown = [
     ...(EVERYTHING.includes(model) && offered.has('la57') ? ['la57'] : []),
-    ...named.filter(({ isShown, name }) => isShown && ON_REQUEST.includes(name)).map(({ name }) => name),
+    ...named
+      .filter(({ isShown, name }) => isShown && ON_REQUEST.includes(name) && offered.has(name))
+      .map(({ name }) => name),
   ];
   const hidden = named.filter(({ isShown, name }) => !isShown && NAMES.has(name));
   return [...shown.map((name) => `+${name}`), ...hidden.map(({ name }) => `-${name}`)];

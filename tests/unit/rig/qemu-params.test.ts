@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { bootOptions } from '../../../tools/rig/qemu-params.ts';
+import { bootOptions, HYPER_V } from '../../../tools/rig/qemu-params.ts';
 
 const words = (text: string): string[] => text.split(' ').filter((word) => word !== '');
 
@@ -16,7 +16,13 @@ const CASES: readonly (readonly [qemu: string, offered: string, boot: string, fi
   ['-cpu max,host-phys-bits', 'la57', '--param=board.cpu.features=+la57'],
   ['-cpu max,host-phys-bits', '', ''],
   ['-cpu host,-pmu,migratable=no', 'svm', ''],
-  ['-cpu host,hv_passthrough -device hyperv-testdev', '', '--irqchip=kernel --param=board.cpu.hyperV=true'],
+  ['-cpu host,hv_passthrough -device hyperv-testdev', '', ''],
+  ['-cpu max,+svm', '', ''],
+  [
+    '-cpu host,hv_passthrough -device hyperv-testdev',
+    HYPER_V,
+    '--irqchip=kernel --param=board.cpu.hyperV=true',
+  ],
   ['-cpu host -m 2048', '', '--irqchip=kernel --param=board.cpu.showHypervisor=true', 'asyncpf.flat'],
   [
     '-M q35,kernel-irqchip=split -device intel-iommu,intremap=on,eim=off -device edu',

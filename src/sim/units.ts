@@ -1,6 +1,6 @@
 /**
- * Quantities with units, as users write them: '3GHz', '32KiB', '10ms'. Binary prefixes (KiB) and decimal
- * ones (kB) mean what they say. A unit is required, except that a plain number of bytes or 0 needs none.
+ * Quantities with units, as users write them: '3GHz', '32KiB', '10ms'. Binary prefixes (KiB, or K alone) and
+ * decimal ones (kB) mean what they say. A unit is required, except that a plain number of bytes or 0 needs none.
  */
 import { asTick, TICKS_PER_SECOND, type Tick } from './tick.ts';
 import { FatalError } from './trouble.ts';
@@ -17,6 +17,11 @@ const SIZE_UNITS: Scale = {
   MiB: 2 ** 20,
   GiB: 2 ** 30,
   TiB: 2 ** 40,
+  // As QEMU and most tools mean them.
+  K: 2 ** 10,
+  M: 2 ** 20,
+  G: 2 ** 30,
+  T: 2 ** 40,
 };
 
 /** Ticks per unit. */
@@ -34,7 +39,8 @@ const TIME_UNITS: Scale = {
 const FREQUENCY_UNITS: Scale = { Hz: 1, kHz: 1e3, MHz: 1e6, GHz: 1e9, THz: 1e12 };
 
 /** What each parser accepts, for messages. */
-export const LEGAL_SIZE = "a size such as '512MiB' (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)";
+export const LEGAL_SIZE =
+  "a size such as '512MiB' (B, KiB or K, MiB or M, GiB or G, TiB or T, kB, MB, GB, TB)";
 export const LEGAL_TIME = "a time such as '10ms' (ps, ns, us, ms, s, min, h)";
 export const LEGAL_FREQUENCY = "a frequency such as '3GHz' (Hz, kHz, MHz, GHz, THz)";
 

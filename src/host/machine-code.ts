@@ -2,12 +2,13 @@
  * Machine code of our own as a native function: the smallest shared object that the dynamic linker takes, made in memory.
  * For the few places where what the C library puts around a system call is felt.
  *
- *   0x0000  ELF header, program headers, symbol hash table, symbols, names, code     read, execute
- *   0x1000  dynamic section, in which the linker writes                              read, write
+ *   ELF header, program headers, symbol hash table, symbols, names, code     read, execute
+ *   dynamic section, in which the linker writes: mapped once more, a page on  read, write
  *
  * Source: System V ABI, chapters 4 and 5; AMD64 supplement, chapter 5.
  */
 import { writeSync } from 'node:fs';
+import { Errno, HostError } from './errors.ts';
 import { type ArgumentType, bind, check, type NativeFunction, type ResultType, resolveIn } from './ffi.ts';
 
 const MFD_CLOEXEC = 1;
@@ -23,10 +24,15 @@ const Access = { X: 1, W: 2, R: 4 } as const;
 const Dynamic = { HASH: 4, STRTAB: 5, SYMTAB: 6, STRSZ: 10, SYMENT: 11 } as const;
 const GLOBAL_FUNCTION = 0x12;
 
+/** The host does not let this process have code of its own making. */
+export class MachineCodeRefusedError extends Error {
+  override readonly name = 'MachineCodeRefusedError';
+}
+
 /**
  * Makes position-independent x86-64 code callable.
  * @param name of the function, for the linker
- * @throws Error where the process may not execute memory that it has made
+ * @throws MachineCodeRefusedError by a policy (SELinux's execmod), a limit on the size of files, a lack of descriptors
  */
 export function machineCode<const A extends readonly ArgumentType[], R extends ResultType>(
   name: string,
@@ -35,10 +41,16 @@ export function machineCode<const A extends readonly ArgumentType[], R extends R
   result: R,
 ): NativeFunction<A, R> {
   const create = bind('memfd_create', ['pointer', 'uint32'], 'int32');
-  // It stays open: by the path, with its number, the linker knows the object from others.
-  const fd = check(create(name, MFD_CLOEXEC), 'memfd_create');
-  writeSync(fd, sharedObject(name, code));
-  return resolveIn(`/proc/self/fd/${fd}`, name, args, result);
+  const image = sharedObject(name, code);
+  try {
+    // It stays open: by the path, with its number, the linker knows the object from others.
+    const fd = check(create(name, MFD_CLOEXEC), 'memfd_create');
+    // What is mapped and not there would end the process.
+    if (writeSync(fd, image) < image.length) throw new HostError('write(memfd)', Errno.EFBIG);
+    return resolveIn(`/proc/self/fd/${fd}`, name, args, result);
+  } catch (cause) {
+    throw new MachineCodeRefusedError(`no machine code for ${name}`, { cause });
+  }
 }
 
 /** An ELF shared object with one function; `code` fits into what the tables leave of a page. */
@@ -49,7 +61,9 @@ export function sharedObject(name: string, code: Uint8Array): Uint8Array {
   const symbolsAt = hashAt + 24;
   const namesAt = symbolsAt + 2 * SYMBOL_BYTES;
   const codeAt = Math.ceil((namesAt + names.length) / 16) * 16;
-  if (codeAt + code.length > PAGE) throw new RangeError(`${name}: more than a page of code`);
+  const dynamicAt = Math.ceil((codeAt + code.length) / 16) * 16;
+  const dynamicAddress = PAGE + dynamicAt;
+  if (dynamicAt > PAGE - 6 * DYNAMIC_ENTRY_BYTES) throw new RangeError(`${name}: more than a page of code`);
   const dynamic = [
     [Dynamic.HASH, hashAt],
     [Dynamic.STRTAB, namesAt],
@@ -59,7 +73,7 @@ export function sharedObject(name: string, code: Uint8Array): Uint8Array {
     [0, 0],
   ] as const;
   const dynamicBytes = dynamic.length * DYNAMIC_ENTRY_BYTES;
-  const image = new Uint8Array(PAGE + dynamicBytes);
+  const image = new Uint8Array(dynamicAt + dynamicBytes);
   const view = new DataView(image.buffer);
   const u16 = (at: number, value: number): void => view.setUint16(at, value, true);
   const u32 = (at: number, value: number): void => view.setUint32(at, value, true);
@@ -76,17 +90,18 @@ export function sharedObject(name: string, code: Uint8Array): Uint8Array {
   u16(56, 4);
 
   const segments = [
-    [Segment.LOAD, Access.R | Access.X, 0, codeAt + code.length],
-    [Segment.LOAD, Access.R | Access.W, PAGE, dynamicBytes],
-    [Segment.DYNAMIC, Access.R | Access.W, PAGE, dynamicBytes],
+    [Segment.LOAD, Access.R | Access.X, 0, 0, codeAt + code.length],
+    [Segment.LOAD, Access.R | Access.W, dynamicAt, dynamicAddress, dynamicBytes],
+    [Segment.DYNAMIC, Access.R | Access.W, dynamicAt, dynamicAddress, dynamicBytes],
     // Says that the stack need not be executable.
-    [Segment.GNU_STACK, Access.R | Access.W, 0, 0],
+    [Segment.GNU_STACK, Access.R | Access.W, 0, 0, 0],
   ] as const;
-  for (const [i, [type, access, at, sizeBytes]] of segments.entries()) {
+  for (const [i, [type, access, at, address, sizeBytes]] of segments.entries()) {
     const header = HEADER_BYTES + i * PROGRAM_HEADER_BYTES;
     u32(header, type);
     u32(header + 4, access);
-    for (const field of [8, 16, 24]) u64(header + field, at);
+    u64(header + 8, at);
+    for (const field of [16, 24]) u64(header + field, address);
     for (const field of [32, 40]) u64(header + field, sizeBytes);
     u64(header + 48, type === Segment.LOAD ? PAGE : 8);
   }
@@ -102,8 +117,8 @@ export function sharedObject(name: string, code: Uint8Array): Uint8Array {
   image.set(names, namesAt);
   image.set(code, codeAt);
   for (const [i, [tag, value]] of dynamic.entries()) {
-    u64(PAGE + i * DYNAMIC_ENTRY_BYTES, tag);
-    u64(PAGE + i * DYNAMIC_ENTRY_BYTES + 8, value);
+    u64(dynamicAt + i * DYNAMIC_ENTRY_BYTES, tag);
+    u64(dynamicAt + i * DYNAMIC_ENTRY_BYTES + 8, value);
   }
   return image;
 }

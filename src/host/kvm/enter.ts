@@ -4,7 +4,7 @@
 import { arch } from 'node:process';
 import { lazily, orNegativeErrno } from '../ffi.ts';
 import { ioctlFunction } from '../ioctl.ts';
-import { machineCode } from '../machine-code.ts';
+import { MachineCodeRefusedError, machineCode } from '../machine-code.ts';
 import { KvmIoctl } from './abi.ts';
 
 /** Enters a vCPU by its descriptor: 0, or the negated errno. */
@@ -41,8 +41,8 @@ export const enterFunction = lazily((): EnterFunction => {
   try {
     return machineCode('hypertick_kvm_run', KVM_RUN, ['int32'], 'int32');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ERR_FFI_CALL_FAILED') throw error;
-    // A policy of the host (noexec, SELinux's execmod) forbids code that was not installed: the C library does the same.
+    if (!(error instanceof MachineCodeRefusedError)) throw error;
+    // The C library does the same.
     return enterByLibrary();
   }
 });

@@ -1,12 +1,14 @@
 // Machine code of our own, called as native functions.
 
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { arch } from 'node:process';
 import { test } from 'node:test';
 import { Errno } from '../../../src/host/errors.ts';
 import { nativeCallsAvailable } from '../../../src/host/ffi.ts';
 import { enterByLibrary, enterFunction } from '../../../src/host/kvm/enter.ts';
 import { machineCode, sharedObject } from '../../../src/host/machine-code.ts';
+import { ROOT } from '../../support/hypertick.ts';
 
 const skip = arch !== 'x64' ? 'machine code of x86-64' : !nativeCallsAvailable() && 'no node:ffi';
 
@@ -33,6 +35,15 @@ test('a function may fill its page, and no more', { skip }, () => {
   slide.set(GETPID, slide.length - GETPID.length);
   assert.equal(machineCode('slide', slide, [], 'int32')(), process.pid);
   assert.throws(() => sharedObject('f', new Uint8Array(0x1000)), /more than a page/);
+});
+
+test('a limit on the size of files is a refusal, not an end of the process', { skip }, () => {
+  const script = `
+    import { machineCode } from './src/host/machine-code.ts';
+    try { machineCode('f', Uint8Array.of(0xc3), [], 'void')(); } catch (error) { console.log(error.name); }`;
+  const node = `"${process.execPath}" --disable-warning=ExperimentalWarning --input-type=module`;
+  const { stdout, status } = spawnSync('sh', ['-c', `ulimit -f 0; ${node}`], { input: script, cwd: ROOT });
+  assert.deepEqual([stdout.toString(), status], ['MachineCodeRefusedError\n', 0]);
 });
 
 test('KVM_RUN on what is no vCPU gives the errno, by both ways', { skip }, () => {

@@ -4,7 +4,7 @@
  * or timing as the system's memory mode says. They begin with an event and never within the call that asks for them: so a
  * device that reaches itself, or another that answers at once, finds nobody half-way through something.
  */
-import type { PhysAddr } from '../mem/addr.ts';
+import { MEMORY_SPACE_END, type PhysAddr } from '../mem/addr.ts';
 import { isTiming, type MemoryMode } from '../mem/memory-mode.ts';
 import { Command, Packet } from '../mem/packet.ts';
 import { type Requestor, RequestPort } from '../mem/port.ts';
@@ -144,9 +144,9 @@ export class DmaPort extends SimObject implements Requestor {
     this.#schedule(ZERO_TICKS);
   }
 
-  /** There are no addresses beyond those that a Number holds: nobody is there. */
+  /** Beyond the space of memory there are other spaces, which a device has no way to. */
   #canReach({ address, data }: Transfer): boolean {
-    return Number.isSafeInteger(address + data.length) && (this.#wiring.isEnabled?.() ?? true);
+    return address + data.length <= MEMORY_SPACE_END && (this.#wiring.isEnabled?.() ?? true);
   }
 
   #abort(transfer: Transfer): void {

@@ -7,9 +7,16 @@
  *
  * Source: System V ABI, chapters 4 and 5; AMD64 supplement, chapter 5.
  */
-import { writeSync } from 'node:fs';
+import { closeSync, writeSync } from 'node:fs';
 import { Errno, HostError } from './errors.ts';
-import { type ArgumentType, bind, check, type NativeFunction, type ResultType, resolveIn } from './ffi.ts';
+import {
+  type ArgumentType,
+  bind,
+  lastError,
+  type NativeFunction,
+  type ResultType,
+  resolveIn,
+} from './ffi.ts';
 
 const MFD_CLOEXEC = 1;
 const PAGE = 0x1000;
@@ -42,15 +49,23 @@ export function machineCode<const A extends readonly ArgumentType[], R extends R
 ): NativeFunction<A, R> {
   const create = bind('memfd_create', ['pointer', 'uint32'], 'int32');
   const image = sharedObject(name, code);
+  const fd = create(name, MFD_CLOEXEC);
+  if (fd < 0) throw refused(name, lastError('memfd_create'));
   try {
-    // It stays open: by the path, with its number, the linker knows the object from others.
-    const fd = check(create(name, MFD_CLOEXEC), 'memfd_create');
     // What is mapped and not there would end the process.
     if (writeSync(fd, image) < image.length) throw new HostError('write(memfd)', Errno.EFBIG);
+    // It stays open: by the path, with its number, the linker knows the object from others.
     return resolveIn(`/proc/self/fd/${fd}`, name, args, result);
-  } catch (cause) {
-    throw new MachineCodeRefusedError(`no machine code for ${name}`, { cause });
+  } catch (error) {
+    closeSync(fd);
+    throw refused(name, error);
   }
+}
+
+/** What the host said becomes a refusal; anything else is our own mistake. */
+function refused(name: string, error: unknown): unknown {
+  const isOfHost = error instanceof HostError || typeof (error as NodeJS.ErrnoException).code === 'string';
+  return isOfHost ? new MachineCodeRefusedError(`no machine code for ${name}`, { cause: error }) : error;
 }
 
 /** An ELF shared object with one function; `code` fits into what the tables leave of a page. */

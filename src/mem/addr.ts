@@ -8,6 +8,12 @@ declare const physAddrBrand: unique symbol;
 /** A guest-physical address in bytes. */
 export type PhysAddr = number & { readonly [physAddrBrand]: true };
 
+/**
+ * Addresses of memory, and of what is accessed like it, are below: no architecture has more bits of them. What is above is an
+ * architecture's own, such as I/O ports, and nothing that a guest or a device reaches by an address.
+ */
+export const MEMORY_SPACE_END = 2 ** 52;
+
 /** Checks that `n` can be an address and brands it. Throws RangeError otherwise. */
 export function asPhysAddr(n: number): PhysAddr {
   if (!Number.isSafeInteger(n) || n < 0) throw new RangeError(`${n} is not a physical address`);

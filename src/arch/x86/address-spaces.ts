@@ -3,23 +3,21 @@
  * Local Bus Specification 3.0, §3.2.2.3.2). Both are windows of the physical address space here, above the 52 bits that a
  * guest can address, so that one kind of packet and one crossbar serve all three. gem5 does the same (x86/x86_traits.hh).
  */
-import type { PhysAddr } from '../../mem/addr.ts';
-
-const BEYOND_GUEST = 2 ** 52;
+import { MEMORY_SPACE_END, type PhysAddr } from '../../mem/addr.ts';
 
 /** Port p is at `IO_SPACE_BASE + p`. */
-export const IO_SPACE_BASE = BEYOND_GUEST as PhysAddr;
+export const IO_SPACE_BASE = MEMORY_SPACE_END as PhysAddr;
 export const IO_SPACE_SIZE = 0x1_0000;
 
 /** The register of a function is at `PCI_CONFIG_BASE + (bus << 16 | device << 11 | function << 8 | register)`. */
-export const PCI_CONFIG_BASE = (BEYOND_GUEST + 2 ** 32) as PhysAddr;
+export const PCI_CONFIG_BASE = (MEMORY_SPACE_END + 2 ** 32) as PhysAddr;
 export const PCI_CONFIG_SIZE = 0x100_0000;
 
 /**
  * Each processor sees its own local APIC at the same address (IA32_APIC_BASE), so the bus cannot tell them apart there.
  * On the bus they have a page each in this window, and a CPU turns accesses to its APIC page into accesses to that one.
  */
-export const LOCAL_APIC_WINDOW = (BEYOND_GUEST + 2 * 2 ** 32) as PhysAddr;
+export const LOCAL_APIC_WINDOW = (MEMORY_SPACE_END + 2 * 2 ** 32) as PhysAddr;
 export const LOCAL_APIC_PAGE_SIZE = 0x1000;
 
 /** Ports of PCI configuration mechanism #1. */

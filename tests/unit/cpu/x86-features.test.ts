@@ -36,7 +36,7 @@ const HOST: readonly CpuidEntry[] = [
   leaf(0x8000_0008, 0, [0x3030, 0, 0, 0]),
   leaf(SVM_LEAF, 0, [1, 8, 0, ONES]),
 ];
-const MACHINE = { supportedCpuid: HOST, hasIrqchip: true };
+const MACHINE = { supportedCpuid: HOST, hasIrqchip: true, hasNestedState: true };
 const POLICY = { apicId: 0, cpuCount: 1, apicMsrs: true, showHypervisor: false };
 
 function shown(list: string): Set<string> {
@@ -86,7 +86,9 @@ test('what is no feature, or cannot be shown, is refused in one line', () => {
   assert.match(refusal('avx2'), /^board\.cpu: features: 'avx2' says neither \+ nor -/);
   assert.match(refusal('-sse5'), /no processor feature is called 'sse5'/);
   assert.match(refusal('-avx51'), /called 'avx51'; there are avx/);
-  assert.match(refusal('+cet_ss'), /no guest gets that/);
+  assert.match(refusal('+cet_ss'), /guests do not get that by choice/);
+  assert.match(refusal('+fma, -fma'), /both \+fma and -fma/);
+  assert.match(refusal('+svm', { ...MACHINE, hasNestedState: false }), /lacks KVM_CAP_NESTED_STATE/);
   assert.match(refusal('+svm', { ...MACHINE, hasIrqchip: false }), /interrupt controllers.*irqchip 'kernel'/);
   assert.match(refusal('+la57', { ...MACHINE, supportedCpuid: [] }), /does not offer it/);
 });

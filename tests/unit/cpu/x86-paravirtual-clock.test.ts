@@ -30,6 +30,13 @@ test('the clock never shows less than the guest can have seen when it was left',
   assert.deepEqual(set, [1000n, 10_000n]);
 });
 
+test('set twice while the guest is out, the clock still shows no less than the guest has seen', () => {
+  const { set, clock } = bench();
+  clock.set(1000, 50_000, Number.NaN);
+  for (const nowNs of [90_000, 190_000]) clock.set(4000, nowNs, 59_000);
+  assert.deepEqual(set, [1000n, 10_000n, 10_000n]);
+});
+
 test('a restored clock goes on from what the guest may have seen, and from nowhere else', () => {
   const { set, clock } = bench();
   clock.set(1000, 50_000, Number.NaN);

@@ -110,6 +110,15 @@ for (const mode of MODES)
     });
   });
 
+test('what is beyond the space of memory, such as I/O ports, no device reaches', () => {
+  const m = scripted('atomic');
+  m.dma.read('ports', 2 ** 52, 4);
+  m.dma.write('across', 2 ** 52 - 2, Uint8Array.of(1, 2, 3, 4));
+  m.run();
+  assert.deepEqual(m.done, ['ports ffffffff', 'across 01020304']);
+  assert.equal(m.dma.stats.numErrors.value, 2);
+});
+
 test('packets stay within a cache line of 64 bytes', () => {
   const { dma, peer, run } = scripted('atomic');
   dma.read('read', 0x103c, 76);

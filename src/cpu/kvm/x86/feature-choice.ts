@@ -52,7 +52,7 @@ const COMPONENTS: readonly (readonly [feature: string, mask: number])[] = [
 
 function parse(path: string, list: string): FeatureChoice {
   const choice = { shown: [] as string[], hidden: [] as string[] };
-  for (const item of list.split(',')) {
+  for (const item of list.split(',').map((part) => part.trim())) {
     if (item === '') continue;
     if (!/^[+-]/.test(item))
       fatal(path, `features: '${item}' says neither + nor -: +${item} shows it, -${item} hides it`);
@@ -96,6 +96,8 @@ export interface FeatureHost {
   readonly supportedCpuid: readonly CpuidEntry[];
   /** Whether the interrupt controllers are the kernel's. */
   readonly hasIrqchip: boolean;
+  /** KVM_CAP_NESTED_STATE */
+  readonly hasNestedState: boolean;
 }
 
 /**
@@ -106,16 +108,19 @@ export interface FeatureHost {
 export function chooseFeatures(
   path: string,
   list: string,
-  { supportedCpuid, hasIrqchip }: FeatureHost,
+  { supportedCpuid, hasIrqchip, hasNestedState }: FeatureHost,
 ): FeatureChoice {
   const choice = parse(path, list);
   const offered = new Set(featuresOf(named(supportedCpuid)));
   for (const name of choice.shown) {
     if (HIDDEN.includes(name) && !ON_REQUEST.includes(name))
-      fatal(path, `features: +${name}: no guest gets that, since the simulator does not hold its state`);
+      fatal(path, `features: +${name}: guests do not get that by choice`);
+    if (choice.hidden.includes(name)) fatal(path, `features: both +${name} and -${name}`);
     if (!offered.has(name)) fatal(path, `features: +${name}: this host's KVM does not offer it`);
     if (name === 'svm' && !hasIrqchip)
       fatal(path, "features: +svm: KVM wants its own interrupt controllers for that: use irqchip 'kernel'");
+    if (name === 'svm' && !hasNestedState)
+      fatal(path, 'features: +svm: this KVM lacks KVM_CAP_NESTED_STATE (use Linux 5.8 or later)');
   }
   return choice;
 }

@@ -3,6 +3,7 @@
 
 import { hasFeature, physicalAddressBits } from '../../../arch/x86/cpuid.ts';
 import type { GuestStateOptions } from '../../../arch/x86/guest-state-rule.ts';
+import { KvmCap } from '../../../host/kvm/abi.ts';
 import type { CpuidEntry, X86Vcpu } from '../../../host/kvm/vcpu.ts';
 import type { ParamValues } from '../../../sim/params.ts';
 import {
@@ -53,15 +54,23 @@ export class GuestCpuid implements StateCell {
     >,
     hypervisor: Pick<CpuidPolicy, 'kvmClock' | 'hyperV' | 'invariantTsc'>,
   ): GuestCpuid {
-    const { supportedCpuid } = wiring.kvm;
+    const { kvm, irqchip, apicTimerKhz } = wiring;
+    const { supportedCpuid } = kvm;
     const { apicId, cpuCount, showHypervisor } = params;
-    const hasIrqchip = wiring.irqchip !== undefined;
-    return new GuestCpuid(path, supportedCpuid, {
+    const hasIrqchip = irqchip !== undefined;
+    const hasNestedState = kvm.capability(KvmCap.NESTED_STATE) > 0;
+    const features = chooseFeatures(path, params.features, { supportedCpuid, hasIrqchip, hasNestedState });
+    const policy = {
       ...{ apicId, cpuCount, showHypervisor, ...hypervisor },
       apicMsrs: reachesApicMsrs(wiring),
-      features: chooseFeatures(path, params.features, { supportedCpuid, hasIrqchip }),
-      ...(wiring.apicTimerKhz === undefined ? {} : { apicTimerKhz: wiring.apicTimerKhz }),
-    });
+      features,
+      ...(apicTimerKhz === undefined ? {} : { apicTimerKhz }),
+    };
+    const shown = named(guestCpuid(supportedCpuid, { ...policy, tscKhz: 0 }));
+    const missing = features.shown.find((name) => !hasFeature(shown, name));
+    if (missing !== undefined)
+      fatal(path, `features: +${missing}: this machine decides by other means whether it has it`);
+    return new GuestCpuid(path, supportedCpuid, policy);
   }
 
   /**

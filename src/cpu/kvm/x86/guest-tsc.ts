@@ -163,6 +163,7 @@ export class GuestTsc {
 
   /** After each entry, at this host time. Hot path. */
   afterEntry(nowNs: number): void {
+    this.#exitNs = nowNs;
     if (this.#policy === 'host') return;
     this.#exitNs = this.#freshAt(nowNs);
     this.#seenCycles = this.#inGuest(this.#exitNs);
@@ -251,15 +252,17 @@ export class GuestTsc {
     }
   }
 
-  /** The clock is as far ahead of simulated time as the counter is. One that cannot be moved is no measure of it. */
+  /** The clock is as far ahead of simulated time as the counter is. Without a mover it goes on from what was seen. */
   #setClock(): void {
     const { clock, queue, now } = this.#options;
     if (clock === undefined) return;
+    const isMoved = this.#mover !== 'none';
+    // First: it may move the epoch on.
     const simulated = this.#simulated();
     const nowNs = now();
-    const lead = this.#mover === 'none' ? 0 : this.#inGuest(nowNs) - simulated;
-    const leadNs = lead / this.#hostCyclesPerNs;
-    clock.set(Number(queue.curTick) / TICKS_PER_NS + leadNs, nowNs, this.#exitNs);
+    const leadNs = isMoved ? (this.#inGuest(nowNs) - simulated) / this.#hostCyclesPerNs : 0;
+    const simulatedNs = Number(queue.curTick) / TICKS_PER_NS + leadNs;
+    clock.set(isMoved || !clock.hasBeenSeen ? simulatedNs : 0, nowNs, this.#exitNs);
   }
 
   /** In two steps, neither of which is taken for the old value. */

@@ -138,8 +138,11 @@ export class HyperV extends SimObject implements Synic, HyperVPartition {
    * @returns what comes next; undefined: an exit of another kind
    */
   serve(exit: HypervFields): 'Running' | 'RunningServiceCompletion' | undefined {
-    // The guest has changed the SynIC's registers: they are read when they are needed.
-    if (exit.type === KvmExitHyperv.SYNIC) return 'Running';
+    // The guest has changed the SynIC's registers: they are read when they are needed. A message may have waited for its page.
+    if (exit.type === KvmExitHyperv.SYNIC) {
+      this.#ports?.endOfMessage();
+      return 'Running';
+    }
     if (exit.type !== KvmExitHyperv.HCALL) return undefined;
     const status = this.#hypercall(exit);
     const code = Number(BigInt.asUintN(16, exit.input));
@@ -279,6 +282,7 @@ export class HyperV extends SimObject implements Synic, HyperVPartition {
     }
     const { follower, setClock } = this.#options;
     if (follower === undefined) setClock(referenceTime * BigInt(NS_PER_REFERENCE_UNIT));
+    else follower.seenNs = Math.max(follower.seenNs, Number(referenceTime) * NS_PER_REFERENCE_UNIT);
     this.#owed = undefined;
   }
 

@@ -67,6 +67,9 @@ export function reachesApicMsrs({ kvm, irqchip, interrupts, exitOnMsrs }: X86Kvm
   return interrupts !== undefined && exitOnMsrs !== undefined && hasMsrExits(kvm);
 }
 
+/** A guest can ask for 2^32 of them. */
+const MOST_REPORTS = 1000;
+
 export class MsrExits {
   readonly #controller: InterruptController | undefined;
   readonly #tsc: () => GuestTsc;
@@ -75,7 +78,7 @@ export class MsrExits {
   readonly #report: (text: string) => void;
   readonly #reported = new Set<number>();
 
-  /** @param report is told once of each MSR that nobody knows */
+  /** @param report is told once of each MSR that nobody knows, up to a number */
   constructor(
     controller: InterruptController | undefined,
     tsc: () => GuestTsc,
@@ -94,7 +97,7 @@ export class MsrExits {
   serve(msr: MsrFields, isWrite: boolean): void {
     const isKnown = isWrite ? this.#write(msr.index, msr.data) : this.#read(msr);
     msr.error = !isKnown;
-    if (isKnown || this.#reported.has(msr.index)) return;
+    if (isKnown || this.#reported.size >= MOST_REPORTS || this.#reported.has(msr.index)) return;
     this.#reported.add(msr.index);
     this.#report(`${isWrite ? 'WRMSR to' : 'RDMSR of'} 0x${msr.index.toString(16)} raises #GP`);
   }

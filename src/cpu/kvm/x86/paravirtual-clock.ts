@@ -56,7 +56,8 @@ export class ParavirtualClock {
   /** What the guest can have seen, at most. */
   get seenNs(): number {
     const ranNs = this.#leftAtNs - this.#setAtNs;
-    return this.#setNs + (Number.isNaN(ranNs) ? 0 : ranNs);
+    // The guest may have been left before the clock was set, or never entered.
+    return this.#setNs + (ranNs > 0 ? ranNs : 0);
   }
 
   /** Whether the guest has run since it began, or was saved, by a clock that follows simulated time. */

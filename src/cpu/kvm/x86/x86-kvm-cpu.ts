@@ -236,6 +236,7 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
 
   override takeOverFrom(old: BaseCpu<X86ThreadContext>): void {
     this.context.copyFrom(old.readState(RegClass.all));
+    if (this.#clock !== undefined && old instanceof X86KvmCpu) this.#clock.seenNs = old.#clock?.seenNs ?? 0;
     super.takeOverFrom(old);
   }
 

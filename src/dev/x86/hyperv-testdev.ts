@@ -25,7 +25,7 @@ import {
   StateError,
 } from '../../sim/state.ts';
 import { PIO_DEVICE_PARAMS, PioDevice } from '../pio-device.ts';
-import { bits, reg } from '../register-file.ts';
+import { bits, RegisterFile, reg } from '../register-file.ts';
 
 export const HYPERV_TEST_REGISTERS = {
   control: reg({
@@ -65,6 +65,8 @@ interface MessagePort extends Target {
 }
 
 export class HypervTestdev extends PioDevice implements HyperVPorts {
+  /** Takes a command apart; nothing of it stays. */
+  readonly #control = new RegisterFile(HYPERV_TEST_REGISTERS);
   readonly #synics: readonly Synic[];
   /** By virtual processor, a bit for each SINT that has a route. */
   readonly #routes: Uint16Array;
@@ -137,8 +139,11 @@ export class HypervTestdev extends PioDevice implements HyperVPorts {
   // ---- commands ----
 
   #execute(value: number): void {
-    const [sint, vp] = [value & 0xff, (value >>> 8) & 0xff];
-    const [command, connection] = [(value >>> 16) & 0xff, value >>> 24];
+    const control = this.#control;
+    control.set('control', value);
+    const [sint, vp] = [control.field('control', 'sint'), control.field('control', 'vp')];
+    const command = control.field('control', 'command');
+    const connection = control.field('control', 'connection');
     // Removing a connection names neither.
     if (command === Command.DESTROY_MESSAGE) this.#messages.delete(connection);
     else if (command === Command.DESTROY_EVENT) this.#events.delete(connection);

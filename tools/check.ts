@@ -44,6 +44,10 @@ const UNWANTED: readonly { pattern: RegExp; why: string }[] = [
   },
   { pattern: /\bcatch\s*[{]/, why: 'a bare catch swallows every kind of error' },
   { pattern: /(:|\bas) an[y]\s*([;,)=\]>|&]|$)/, why: 'give it a type' },
+  {
+    pattern: /from 'node:proces[s]'/,
+    why: 'importing it opens the standard streams, and makes them non-blocking for the guest: use the global',
+  },
 ];
 
 /** The module specifiers that a file imports; `valueOnly` leaves out `import type` and `export type`. */

@@ -46,6 +46,12 @@ describe('outputs that fail', { skip: missing('/bin/true', '/bin/busybox') }, ()
     assert.equal(readFileSync(join(cwd, 'status'), 'utf8'), '7\n');
   });
 
+  test('a reader that takes its time gets everything: the pipe is left as it was', (t) => {
+    const script = '"$0" run /bin/busybox head -c 1000000 /dev/zero | { sleep 1; wc -c; }';
+    const { stdout, stderr } = shell(script, scratchDirectory(t));
+    assert.deepEqual([stdout.toString().trim(), stderr], ['1000000', '']);
+  });
+
   test('a file that gets too large is not left half-written, and the others are written', (t) => {
     const cwd = scratchDirectory(t);
     mkdirSync(join(cwd, 'out'));

@@ -36,7 +36,8 @@ export function run(command: string, args: readonly string[], options: RunOption
     timeout: TIME_LIMIT_MS,
   };
   const { stdout, stderr, status, signal, error } = spawnSync(command, args, spawn);
-  if (error !== undefined) throw error;
+  // A command need not read all of its input: what it says of it, and its status, tell more than EPIPE.
+  if (error !== undefined && (error as NodeJS.ErrnoException).code !== 'EPIPE') throw error;
   return {
     stdout: stdout as Buffer,
     stderr: stderr.toString(),

@@ -1,7 +1,6 @@
 /*
  * KVM_RUN, as fast as a process can call it.
  */
-import { arch } from 'node:process';
 import { lazily, orNegativeErrno } from '../ffi.ts';
 import { ioctlFunction } from '../ioctl.ts';
 import { MachineCodeRefusedError, machineCode } from '../machine-code.ts';
@@ -37,7 +36,7 @@ export function enterByLibrary(): EnterFunction {
  * place where it has to be fetched from and takes an address that is a bigint.
  */
 export const enterFunction = lazily((): EnterFunction => {
-  if (arch !== 'x64') return enterByLibrary();
+  if (process.arch !== 'x64') return enterByLibrary();
   try {
     return machineCode('hypertick_kvm_run', KVM_RUN, ['int32'], 'int32');
   } catch (error) {

@@ -2,7 +2,6 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { arch } from 'node:process';
 import { test } from 'node:test';
 import { Errno } from '../../../src/host/errors.ts';
 import { nativeCallsAvailable } from '../../../src/host/ffi.ts';
@@ -10,7 +9,7 @@ import { enterByLibrary, enterFunction } from '../../../src/host/kvm/enter.ts';
 import { machineCode, sharedObject } from '../../../src/host/machine-code.ts';
 import { ROOT } from '../../support/hypertick.ts';
 
-const skip = arch !== 'x64' ? 'machine code of x86-64' : !nativeCallsAvailable() && 'no node:ffi';
+const skip = process.arch !== 'x64' ? 'machine code of x86-64' : !nativeCallsAvailable() && 'no node:ffi';
 
 /** lea eax, [rdi + rsi]; ret */
 const SUM = Uint8Array.of(0x8d, 0x04, 0x37, 0xc3);

@@ -29,8 +29,11 @@ export interface MomentsOptions extends Pick<PcBoardOptions, 'irqchip' | 'memory
   readonly features?: string;
 }
 
-/** When to interrupt the guest: after so much simulated time, or at its so-manieth exit for I/O from now. */
-export type Moment = { readonly ticks: bigint } | { readonly exits: number };
+/**
+ * When to interrupt the guest: after so much simulated time, or at its so-manieth exit for I/O from now; with `to`, of those
+ * whose trace says so, as in "port 0x61 in".
+ */
+export type Moment = { readonly ticks: bigint } | { readonly exits: number; readonly to?: string };
 
 export class MomentsMachine {
   readonly root: Root;
@@ -41,6 +44,8 @@ export class MomentsMachine {
   readonly #image: string;
   readonly #com1 = new MemoryBackend();
   #exitsToMoment = Number.POSITIVE_INFINITY;
+  /** How the trace of the exits that count ends. */
+  #counted = '';
 
   /** @param spares how many CPUs there are beside the first */
   constructor(
@@ -52,7 +57,7 @@ export class MomentsMachine {
     this.root = new Root({
       warnSink: () => {},
       debugFlags: 'KvmIO',
-      traceSink: () => this.#countExit(),
+      traceSink: (line) => this.#countExit(line),
     });
     this.#com1.end();
     this.board = new PcBoard(this.root, 'board', {
@@ -87,7 +92,9 @@ export class MomentsMachine {
    * @returns false when the guest has printed enough
    */
   async run(moment: Moment | undefined, before = ''): Promise<boolean> {
-    this.#exitsToMoment = moment !== undefined && 'exits' in moment ? moment.exits : Number.POSITIVE_INFINITY;
+    const { exits = Number.POSITIVE_INFINITY, to = '' } = moment !== undefined && 'exits' in moment ? moment : {};
+    this.#exitsToMoment = exits;
+    this.#counted = to;
     const isTime = moment !== undefined && 'ticks' in moment;
     const maxTick = isTime ? asTick(this.root.curTick + moment.ticks) : LIMIT;
     this.#isEnough = () => LAST_LINE.test(before + this.text);
@@ -99,9 +106,9 @@ export class MomentsMachine {
 
   #isEnough = (): boolean => false;
 
-  #countExit(): void {
+  #countExit(line: string): void {
     this.exits++;
-    if (--this.#exitsToMoment === 0) this.simulator.requestExit(IS_MOMENT);
+    if (line.endsWith(this.#counted) && --this.#exitsToMoment === 0) this.simulator.requestExit(IS_MOMENT);
     // The text grows by exits only; looking at each would cost more than the guest.
     if (this.exits % 64 === 0 && this.#isEnough()) this.simulator.requestExit(IS_ENOUGH);
   }

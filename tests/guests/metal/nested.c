@@ -5,6 +5,7 @@
 
 #define ROUNDS 30
 #define EXITS_PER_ROUND 40
+#define SYSTEM_CONTROL 0x61
 
 void run_guest(word vmcb, uint64_t *registers);
 void guest_begin(void);
@@ -67,6 +68,7 @@ static void prepare(void)
     struct table_pointer gdtr, idtr;
     asm volatile("sgdt %0; sidt %1" : "=m"(gdtr), "=m"(idtr));
     memset(io_permissions, 0xff, sizeof io_permissions);
+    io_permissions[SYSTEM_CONTROL / 8] &= ~(1 << SYSTEM_CONTROL % 8);
     word this = (word)vmcb;
     asm volatile("vmsave %0" : : "a"(this) : "memory");
     put64(INTERCEPTS, INTERCEPT_INTR | INTERCEPT_CPUID | INTERCEPT_HLT | INTERCEPT_IO | INTERCEPT_SHUTDOWN

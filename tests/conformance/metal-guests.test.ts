@@ -6,9 +6,10 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, type TestContext, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { HYPERTICK, hypertick, kvmIsMissing, missing, run, scratchDirectory } from '../support/hypertick.ts';
 import {
+  assertRight,
   bootMetal,
   bootQemu,
   expectedQemuStatus,
@@ -18,7 +19,6 @@ import {
   METAL,
   METAL_GUESTS,
   type MetalGuest,
-  messagesOf,
   QEMU,
   reasonAgainst,
   textOf,
@@ -32,30 +32,23 @@ const noCompiler = missing('/usr/bin/gcc') === '/usr/bin/gcc is not installed' &
 /** Exit status at --max-ticks. */
 const STOPPED = 124;
 
-const skipOf = (guest: MetalGuest): string | false => noKvm || (reasonAgainst(guest) ?? false);
-
-function assertRight(t: TestContext, guest: MetalGuest, options: readonly string[] = []): void {
-  const { stdout, stderr, status } = bootMetal(guest, scratchDirectory(t), options);
-  assert.equal(textOf(stdout), expectedText(guest), stderr);
-  assert.equal(status, expectedStatus(guest), stderr);
-  if (guest.message !== undefined) assert.match(messagesOf(stderr), guest.message);
-}
-
 describe('bare-metal guests under KVM', () => {
   for (const guest of METAL_GUESTS)
-    test(titleOf(guest), { skip: skipOf(guest) }, (t) => assertRight(t, guest));
+    test(titleOf(guest), { skip: reasonAgainst(guest) }, (t) => assertRight(t, guest));
 });
 
 describe('bare-metal guests with timing accesses', () => {
   for (const guest of METAL_GUESTS.filter(({ image }) => /^(ports|mmio|pci|ioapic|checkpoint)/.test(image)))
-    test(titleOf(guest), { skip: skipOf(guest) }, (t) =>
+    test(titleOf(guest), { skip: reasonAgainst(guest) }, (t) =>
       assertRight(t, guest, ['--memory-mode', 'timingNoncaching']),
     );
 });
 
 describe('bare-metal guests with the interrupt controllers of the kernel', () => {
   for (const guest of METAL_GUESTS.filter(({ kernelIrqchip }) => kernelIrqchip))
-    test(titleOf(guest), { skip: skipOf(guest) }, (t) => assertRight(t, guest, ['--irqchip', 'kernel']));
+    test(titleOf(guest), { skip: reasonAgainst(guest) }, (t) =>
+      assertRight(t, guest, ['--irqchip', 'kernel']),
+    );
 });
 
 describe('bare-metal guests on QEMU', { skip: noQemu }, () => {
@@ -85,7 +78,7 @@ const LEGS = ['60ms', '230ms', '500ms', '900ms', '1400ms', '1h'];
 
 describe('each leg of a run goes on where the checkpoint of the one before was taken', () => {
   for (const guest of METAL_GUESTS.filter(({ image }) => image === 'checkpoint'))
-    test(titleOf(guest), { skip: skipOf(guest) }, (t) => {
+    test(titleOf(guest), { skip: reasonAgainst(guest) }, (t) => {
       const cwd = scratchDirectory(t);
       const texts: string[] = [];
       let status = STOPPED;

@@ -1,10 +1,12 @@
 // The bare-metal guests of tests/guests/metal: what each is, where it can run, and how to run it on hypertick and on
 // QEMU's software emulation, which is the other opinion on what a PC does.
 
+import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { TestContext } from 'node:test';
 import { probeHost } from '../../src/host/probe.ts';
-import { hypertick, type Outcome, ROOT, run } from './hypertick.ts';
+import { hypertick, kvmIsMissing, type Outcome, ROOT, run, scratchDirectory } from './hypertick.ts';
 
 export const METAL = join(ROOT, 'tests', 'guests', 'metal');
 export const QEMU = '/usr/bin/qemu-system-x86_64';
@@ -163,6 +165,14 @@ export function bootMetal(guest: MetalGuest, cwd: string, options: readonly stri
   return hypertick([...args, imageOf(guest)], { cwd, ...(input === undefined ? {} : { input }) });
 }
 
+/** Boots a guest on hypertick in a directory of its own: it prints what it has to, and ends as it has to. */
+export function assertRight(t: TestContext, guest: MetalGuest, options: readonly string[] = []): void {
+  const { stdout, stderr, status } = bootMetal(guest, scratchDirectory(t), options);
+  assert.equal(textOf(stdout), expectedText(guest), stderr);
+  assert.equal(status, expectedStatus(guest), stderr);
+  if (guest.message !== undefined) assert.match(messagesOf(stderr), guest.message);
+}
+
 /** Boots a guest on QEMU's software emulation. A reset ends QEMU with status 0. */
 export function bootQemu(guest: MetalGuest): Outcome {
   const { append, input } = guest;
@@ -173,13 +183,15 @@ export function bootQemu(guest: MetalGuest): Outcome {
   return run(QEMU, [...machine, ...devices, ...without, ...kernel], input === undefined ? {} : { input });
 }
 
-/** Why a guest cannot run under this host's KVM; undefined if it can. */
-export function reasonAgainst(guest: MetalGuest): string | undefined {
+/** Why a guest cannot run under this host's KVM; false if it can. */
+export function reasonAgainst(guest: MetalGuest): string | false {
+  const noKvm = kvmIsMissing();
+  if (noKvm !== false) return noKvm;
   const { kvm, processor } = probeHost();
   if (!kvm.available) return kvm.reason;
   if (kvm.flavour === 'pvm' && guest.notPvm !== undefined) return `under PVM: ${guest.notPvm}`;
   const nested = guest.notTcg ?? guest.notNested;
   if (processor.model.includes('QEMU TCG') && nested !== undefined)
     return `on QEMU's emulated processor: ${nested}`;
-  return undefined;
+  return false;
 }

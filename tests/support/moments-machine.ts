@@ -92,7 +92,8 @@ export class MomentsMachine {
    * @returns false when the guest has printed enough
    */
   async run(moment: Moment | undefined, before = ''): Promise<boolean> {
-    const { exits = Number.POSITIVE_INFINITY, to = '' } = moment !== undefined && 'exits' in moment ? moment : {};
+    const { exits = Number.POSITIVE_INFINITY, to = '' } =
+      moment !== undefined && 'exits' in moment ? moment : {};
     this.#exitsToMoment = exits;
     this.#counted = to;
     const isTime = moment !== undefined && 'ticks' in moment;

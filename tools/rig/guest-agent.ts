@@ -2,7 +2,7 @@
 // test file gets a process of its own, so that a crash of Node costs one file, and is told from a failed test.
 
 import { spawn } from 'node:child_process';
-import { existsSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { existsSync, openSync, readFileSync, readSync, rmSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { Tally } from '../test-reporter.ts';
 import { encodeMessage, type FileResult, type Job, type Message } from './protocol.ts';
@@ -14,11 +14,20 @@ const CRASHES: readonly string[] = ['SIGABRT', 'SIGBUS', 'SIGILL', 'SIGSEGV', 'S
 /** Characters of output in one message. */
 const PIECE = 4096;
 
-const port = openSync('/dev/ttyS1', 'w');
+const port = openSync('/dev/ttyS1', 'r+');
 
 function send(message: Message): void {
   let bytes: Buffer = Buffer.from(encodeMessage(message));
   while (bytes.length > 0) bytes = bytes.subarray(writeSync(port, bytes));
+}
+
+/** Asks the host for a test file; nothing when there is no more. */
+function nextFile(): string | undefined {
+  send({ type: 'next' });
+  let line = '';
+  const piece = Buffer.alloc(PIECE);
+  while (!line.endsWith('\n')) line += piece.toString('latin1', 0, readSync(port, piece));
+  return line === '\n' ? undefined : line.trimEnd();
 }
 
 interface Ending {
@@ -101,7 +110,7 @@ const job = JSON.parse(readFileSync(JOB_FILE, 'utf8')) as Job;
 const uptimeSeconds = Number.parseFloat(readFileSync('/proc/uptime', 'utf8'));
 send({ type: 'ready', hasKvm: existsSync('/dev/kvm'), uptimeSeconds });
 if (job.type === 'tests') {
-  for (const file of job.files) {
+  for (let file = nextFile(); file !== undefined; file = nextFile()) {
     const { signal } = await runFile(file, 1, job);
     if (signal !== null && CRASHES.includes(signal)) await runFile(file, 2, job);
   }

@@ -9,7 +9,7 @@ import { ExitStatus, FatalError } from '../../src/sim/trouble.ts';
 import { exclusionsFor } from './exclusions.ts';
 import { buildInitramfs } from './initramfs.ts';
 import { getKernel } from './kernel.ts';
-import type { Job, Message } from './protocol.ts';
+import { encodeNext, type Job, type Message } from './protocol.ts';
 import {
   describeEnd,
   endOfConsole,
@@ -19,11 +19,11 @@ import {
   runInteractively,
   runMachine,
 } from './qemu.ts';
-import { TestReport } from './report.ts';
+import { MachineReport, TestReport } from './report.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
-/** What runs when nothing else is asked for. */
-const TESTS: readonly string[] = ['tests/kvm/*.test.ts', 'tests/rig/*.test.ts'];
+/** What runs when nothing else is asked for, what takes long first. */
+const TESTS: readonly string[] = ['tests/rig/*.test.ts', 'tests/kvm/*.test.ts'];
 
 const seconds = integer(1n, 86_400n);
 const OPTIONS = {
@@ -34,6 +34,7 @@ const OPTIONS = {
   qemu: flag('put qemu-system-x86_64 with its firmware into the rig'),
   memory: value('MIB', "the rig's memory; default 3072", integer(1024n, 65_536n), 3072n),
   processors: value('N', "the rig's processors; default 2", integer(1n, 64n), 2n),
+  machines: value('N', 'how many rigs share the test files; default 2', integer(1n, 16n), 2n),
   'time-limit': value('SECONDS', 'of the whole run; default 720', seconds, 720n),
   'file-limit': value('SECONDS', 'of one test file; default 420', seconds, 420n),
   keep: flag("keep the initramfs and the kernel's messages, and say where"),
@@ -65,11 +66,18 @@ async function main(): Promise<number> {
   // Even when an exception ends us.
   if (!options.keep) process.on('exit', () => rmSync(scratch, { recursive: true, force: true }));
   else say(`everything is kept in ${scratch}\n`);
-  const machine = prepare(scratch, job, options);
+  const files = job?.type === 'tests' ? chooseFiles(operands) : [];
+  const machines = prepare(
+    scratch,
+    job,
+    options,
+    Math.min(Number(options.machines), Math.max(files.length, 1)),
+  );
+  const [machine] = machines;
   if (options.keep) say(`qemu-system-x86_64 ${qemuArguments(machine, ['mon:stdio']).join(' ')}\n`);
   if (job === undefined) return await runInteractively(machine);
   const limits = limitsOf(options, job);
-  return await (job.type === 'tests' ? runTests : runCommand)(machine, limits, job);
+  return await (job.type === 'tests' ? runTests(machines, limits, files) : runCommand(machine, limits));
 }
 
 /** What the rig is to do; nothing means a shell. */
@@ -81,13 +89,22 @@ function chooseJob(
     throw new FatalError('give either test files, or --run, or --shell');
   if (shell) return undefined;
   if (run !== undefined) return { type: 'command', command: run };
+  const skipPatterns = exclusionsFor('svm')
+    .map(({ what }) => what)
+    .filter((what) => what instanceof RegExp);
+  return {
+    type: 'tests',
+    skipPatterns: skipPatterns.map(({ source }) => source),
+    fileSeconds: Number(fileLimit),
+  };
+}
+
+/** The test files that are asked for, without those that are excluded. */
+function chooseFiles(operands: readonly string[]): string[] {
   const excluded = exclusionsFor('svm').map(({ what }) => what);
-  const chosen = (files.length > 0 ? files.map((file) => file.replace(/^\.\//, '')) : TESTS)
-    .flatMap((pattern) => filesOf(pattern))
-    .filter((file) => !excluded.includes(file))
-    .sort();
-  const skipPatterns = excluded.filter((what) => what instanceof RegExp).map(({ source }) => source);
-  return { type: 'tests', files: chosen, skipPatterns, fileSeconds: Number(fileLimit) };
+  return (operands.length > 0 ? operands.map((file) => file.replace(/^\.\//, '')) : TESTS)
+    .flatMap((pattern) => filesOf(pattern).sort())
+    .filter((file) => !excluded.includes(file));
 }
 
 function filesOf(pattern: string): string[] {
@@ -111,7 +128,13 @@ function interruption(): AbortSignal {
   return controller.signal;
 }
 
-function prepare(scratch: string, job: Job | undefined, options: Options): Machine {
+/** So many machines, which differ in nothing. */
+function prepare(
+  scratch: string,
+  job: Job | undefined,
+  options: Options,
+  count: number,
+): [Machine, ...Machine[]] {
   const kernel = getKernel();
   const initramfs = join(scratch, 'initramfs');
   const archive = buildInitramfs({
@@ -124,14 +147,15 @@ function prepare(scratch: string, job: Job | undefined, options: Options): Machi
   const fd = openSync(initramfs, 'w');
   for (const piece of archive.pieces()) writeAll(fd, piece);
   closeSync(fd);
-  return {
+  const machine = (number: number): Machine => ({
     kernelImage: kernel.image,
     initramfs,
     processors: Number(options.processors),
     memoryMiB: Number(options.memory),
-    consoleFile: join(scratch, 'console'),
-    monitorSocket: join(scratch, 'monitor'),
-  };
+    consoleFile: join(scratch, `console${number}`),
+    monitorSocket: join(scratch, `monitor${number}`),
+  });
+  return [machine(0), ...Array.from({ length: count - 1 }, (_, i) => machine(i + 1))];
 }
 
 function writeAll(fd: number, data: Buffer): void {
@@ -142,13 +166,26 @@ const say = (words: string): void => {
   process.stdout.write(words);
 };
 
-async function runTests(machine: Machine, limits: Limits, job: Job): Promise<number> {
-  const files = job.type === 'tests' ? job.files : [];
+/** Each machine takes the next file when it is done with one. */
+async function runTests(
+  machines: readonly Machine[],
+  limits: Limits,
+  files: readonly string[],
+): Promise<number> {
   const report = new TestReport(files);
+  const queue = files.values();
   const start = performance.now();
-  say(`# kvm-svm: ${files.length} files\n`);
-  const end = await runMachine(machine, limits, (message) => say(report.take(message)));
-  say(report.finish(end, endOfConsole(machine)));
+  say(`# kvm-svm: ${files.length} files on ${machines.length} machines\n`);
+  const follow = async (machine: Machine): Promise<void> => {
+    const own = new MachineReport(report);
+    const end = await runMachine(machine, limits, (message) => {
+      say(own.take(message));
+      return message.type === 'next' ? encodeNext(queue.next().value) : undefined;
+    });
+    say(own.finish(end, endOfConsole(machine)));
+  };
+  await Promise.all(machines.map(follow));
+  say(report.finish());
   say(`# kvm-svm: ${((performance.now() - start) / 1000).toFixed(1)} s\n\n`);
   say(report.summary(exclusionsFor('svm')));
   return report.isGood ? 0 : 1;
@@ -156,7 +193,7 @@ async function runTests(machine: Machine, limits: Limits, job: Job): Promise<num
 
 /** The command's output goes to our own; its exit status is ours. */
 async function runCommand(machine: Machine, limits: Limits): Promise<number> {
-  const onMessage = (message: Message): void => {
+  const onMessage = (message: Message): undefined => {
     if (message.type === 'output') process[message.stream].write(Buffer.from(message.latin1, 'latin1'));
   };
   const end = await runMachine(machine, limits, onMessage);

@@ -1,4 +1,4 @@
-// What the agent inside the rig tells the host, over the second serial port: one JSON object per line. The first
+// What the agent inside the rig and the host tell each other, over the second serial port: one JSON object per line. The first
 // port carries the kernel's messages, so the two never mix.
 
 /** How one test file went. */
@@ -19,6 +19,8 @@ export interface FileResult {
 export type Message =
   /** The agent runs, so many seconds after the kernel's start. */
   | { readonly type: 'ready'; readonly hasKvm: boolean; readonly uptimeSeconds: number }
+  /** The agent has no test file to run: the host answers with {@link encodeNext}. */
+  | { readonly type: 'next' }
   /** A test file's process starts, for the `attempt`th time. */
   | { readonly type: 'start'; readonly file: string; readonly attempt: number }
   /** Output of the running process; bytes as the characters of the same codes. */
@@ -31,7 +33,6 @@ export type Message =
 export type Job =
   | {
       readonly type: 'tests';
-      readonly files: readonly string[];
       /** Names of tests that are left out, as regular expressions. */
       readonly skipPatterns: readonly string[];
       /** Seconds that one file may take. */
@@ -41,6 +42,9 @@ export type Job =
 
 /** One message as the line that goes over the wire. */
 export const encodeMessage = (message: Message): string => `${JSON.stringify(message)}\n`;
+
+/** The host's answer to `next`, the only thing it says: a file, or nothing when there is no more. */
+export const encodeNext = (file: string | undefined): string => `${file ?? ''}\n`;
 
 /** Puts messages together from the pieces of a byte stream. */
 export class MessageReader {

@@ -83,14 +83,16 @@ export interface Limits {
   readonly interrupt: AbortSignal;
 }
 
-/** Boots the machine, hands on what the agent says, and ends it. */
+/** Boots the machine, hands on what the agent says, sends it what `onMessage` answers, and ends it. */
 export async function runMachine(
   machine: Machine,
   limits: Limits,
-  onMessage: (message: Message) => void,
+  onMessage: (message: Message) => string | undefined,
 ): Promise<MachineEnd> {
   const args = qemuArguments(machine, [`file:${machine.consoleFile}`, 'stdio']);
-  const qemu = spawn(QEMU, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const qemu = spawn(QEMU, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+  // A machine that died reads nothing; its end is told below.
+  qemu.stdin.on('error', () => {});
   const kill = (): boolean => qemu.kill('SIGKILL');
   // However we end, even by an exception: QEMU would go on.
   process.on('exit', kill);
@@ -109,7 +111,8 @@ export async function runMachine(
   qemu.stdout.on('data', (data: Buffer) => {
     silence.refresh();
     for (const message of reader.push(data)) {
-      onMessage(message);
+      const answer = onMessage(message);
+      if (answer !== undefined) qemu.stdin.write(answer);
       if (message.type === 'done') end.resolve({ why: 'done', status: message.status });
     }
   });

@@ -4,7 +4,7 @@ import type { Exclusion } from './exclusions.ts';
 import type { FileResult, Message } from './protocol.ts';
 import { describeEnd, type MachineEnd } from './qemu.ts';
 
-/** Follows the messages of a run. */
+/** What all machines of a run come to. */
 export class TestReport {
   #passed = 0;
   #failed = 0;
@@ -13,42 +13,32 @@ export class TestReport {
   readonly #retried: string[] = [];
   readonly #finished = new Set<string>();
   readonly #files: readonly string[];
-  #running: string | undefined;
-  /** The crash of the file's first process, while nobody knows whether there is a second. */
-  #crash: (FileResult & { readonly file: string }) | undefined;
+  #hasLostMachine = false;
 
   constructor(files: readonly string[]) {
     this.#files = files;
   }
 
-  /** Takes the message in and gives the text to print, which may be empty. */
-  take(message: Message): string {
-    switch (message.type) {
-      case 'ready':
-        return this.#ready(message);
-      case 'start':
-        return this.#start(message);
-      case 'output':
-        return Buffer.from(message.latin1, 'latin1').toString();
-      case 'end':
-        this.#running = undefined;
-        return this.#end(message);
-      case 'done':
-        return this.#settleCrash();
-    }
+  count({ passed, skipped }: FileResult, file: string, failed: number): void {
+    this.#finished.add(file);
+    this.#passed += passed;
+    this.#failed += failed;
+    this.#skipped.push(...skipped);
   }
 
-  /** The end of the run: what is missing counts as failed. `consoleEnd`: the kernel's last words. */
-  finish(end: MachineEnd, consoleEnd: string): string {
-    if (end.why === 'done') return '';
-    const running = this.#running === undefined ? 'no test file was running' : `${this.#running} was running`;
+  countRetry(file: string, signal: string | null): void {
+    this.#retried.push(`run again ${file}: Node died of ${signal} the first time`);
+  }
+
+  lostMachine(): void {
+    this.#hasLostMachine = true;
+  }
+
+  /** The end of the run: files that have not ended count as failed; so does a machine that was lost with nothing to do. */
+  finish(): string {
     const unfinished = this.#files.filter((file) => !this.#finished.has(file));
-    this.#failed += Math.max(unfinished.length, 1);
-    return [
-      this.#settleCrash(),
-      `FAILED ${describeEnd(end)}; ${running}. Its kernel's last words:\n${consoleEnd.replace(/^/gm, '    ')}\n`,
-      ...unfinished.map((file) => `FAILED ${file}: has not come to its end\n`),
-    ].join('');
+    this.#failed += Math.max(unfinished.length, this.#hasLostMachine ? 1 : 0);
+    return unfinished.map((file) => `FAILED ${file}: has not come to its end\n`).join('');
   }
 
   /** The closing lines; the last one sums up. */
@@ -67,10 +57,61 @@ export class TestReport {
   get isGood(): boolean {
     return this.#failed === 0 && this.#passed > 0;
   }
+}
+
+/** Follows the messages of one machine. */
+export class MachineReport {
+  readonly #report: TestReport;
+  #running: string | undefined;
+  /** What the running file has written: the output of machines does not mix. */
+  #output = '';
+  /** The crash of the file's first process, while nobody knows whether there is a second. */
+  #crash: (FileResult & { readonly file: string }) | undefined;
+
+  constructor(report: TestReport) {
+    this.#report = report;
+  }
+
+  /** Takes the message in and gives the text to print, which may be empty. */
+  take(message: Message): string {
+    switch (message.type) {
+      case 'ready':
+        return this.#ready(message);
+      case 'start':
+        return this.#start(message);
+      case 'output':
+        this.#output += Buffer.from(message.latin1, 'latin1').toString();
+        return '';
+      case 'end':
+        this.#running = undefined;
+        return this.#takeOutput() + this.#end(message);
+      case 'next':
+      case 'done':
+        return this.#takeOutput() + this.#settleCrash();
+    }
+  }
+
+  /** The machine's end. `consoleEnd`: the kernel's last words. */
+  finish(end: MachineEnd, consoleEnd: string): string {
+    if (end.why === 'done') return '';
+    const running = this.#running === undefined ? 'no test file was running' : `${this.#running} was running`;
+    this.#report.lostMachine();
+    return [
+      this.#takeOutput(),
+      this.#settleCrash(),
+      `FAILED ${describeEnd(end)}; ${running}. Its kernel's last words:\n${consoleEnd.replace(/^/gm, '    ')}\n`,
+    ].join('');
+  }
+
+  #takeOutput(): string {
+    const output = this.#output;
+    this.#output = '';
+    return output;
+  }
 
   #ready({ hasKvm, uptimeSeconds }: Message & { type: 'ready' }): string {
     if (hasKvm) return `# the rig is up, ${uptimeSeconds.toFixed(1)} s after its kernel's start\n`;
-    this.#failed++;
+    this.#report.lostMachine();
     return 'FAILED the rig has no /dev/kvm\n';
   }
 
@@ -79,7 +120,7 @@ export class TestReport {
     if (attempt === 1 || this.#crash === undefined) return this.#settleCrash();
     const { signal } = this.#crash;
     this.#crash = undefined;
-    this.#retried.push(`run again ${file}: Node died of ${signal} the first time`);
+    this.#report.countRetry(file, signal);
     return `CRASHED ${file}: Node died of ${signal}; it is run again\n`;
   }
 
@@ -100,7 +141,6 @@ export class TestReport {
 
   #count(result: FileResult & { readonly file: string }): string {
     const { file, passed, skipped, status, signal, timedOut, seconds } = result;
-    this.#finished.add(file);
     let { failed } = result;
     let text = '';
     if (status !== 0 && failed === 0) {
@@ -110,9 +150,7 @@ export class TestReport {
         : `the test process ended by ${signal ?? `status ${status}`}`;
       text = `FAILED ${file}: ${how}\n`;
     }
-    this.#passed += passed;
-    this.#failed += failed;
-    this.#skipped.push(...skipped);
+    this.#report.count(result, file, failed);
     const counts = `${passed} passed, ${failed} failed, ${skipped.length} skipped`;
     return `${text}# ${file}: ${counts} in ${seconds.toFixed(1)} s\n`;
   }

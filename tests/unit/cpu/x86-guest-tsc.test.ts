@@ -188,6 +188,43 @@ test('reading that takes long makes nobody see less than before', async () => {
   assertForwards(seen);
 });
 
+test('a counter whose reading takes longer than the bound stays in step with simulated time', async () => {
+  const seen: bigint[] = [];
+  const entries = 60;
+  let readings = 0;
+  const steps = Array.from({ length: entries }, () => reading(seen, 10 * US));
+  const m = machine([...steps, ...Array.from({ length: 20 }, () => FakeVcpu.spin)], {
+    prepare: (vcpu) => {
+      const { getMsrs } = vcpu;
+      vcpu.getMsrs = (indices) => {
+        vcpu.time.ns += (100 + ((37 * ++readings) % 200)) * US;
+        const values = getMsrs.call(vcpu, indices);
+        vcpu.time.ns += 150 * US;
+        return values;
+      };
+    },
+  });
+  for (let i = 0; i < entries; i++)
+    m.at((5 + 10 * i) * TICKS_PER_US, () => void m.vcpu.time.advance(200 * US));
+  await m.run(4000 * TICKS_PER_US);
+  assertForwards(seen);
+  // The first readings make trust; from then on the counter runs with simulated time.
+  const trusted = seen.slice(30);
+  const gained = Number(trusted.at(-1)! - trusted[0]!) - 10 * US * Math.floor(trusted.length / 2);
+  assert.ok(Math.abs(gained) < 50 * US, `${gained} ns gained`);
+});
+
+test('outside the guest the counter gains a little at each of many entries, but not more than ten bounds', async () => {
+  const seen: bigint[] = [];
+  const entries = 400;
+  const m = machine([...Array.from({ length: entries }, () => reading(seen, 10 * US)), FakeVcpu.spin]);
+  for (let i = 0; i < entries; i++) m.at((5 + 10 * i) * TICKS_PER_US, () => void m.vcpu.time.advance(4 * US));
+  await m.run(5000 * TICKS_PER_US);
+  assertForwards(seen);
+  const lead = Number(seen.at(-1)!) - 10 * US * entries;
+  assert.ok(lead > 400 * US && lead < 520 * US, `${lead} ns ahead`);
+});
+
 test('a KVM that moves the TSC by no means leaves the host’s, and that is said', async () => {
   const seen: bigint[] = [];
   const m = machine([reading(seen, 10 * US), FakeVcpu.spin], {

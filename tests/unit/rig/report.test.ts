@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EXCLUSIONS } from '../../../tools/rig/exclusions.ts';
 import type { FileResult, Message } from '../../../tools/rig/protocol.ts';
-import { TestReport } from '../../../tools/rig/report.ts';
+import { MachineReport, TestReport } from '../../../tools/rig/report.ts';
 
 const GOOD: FileResult = {
   passed: 3,
@@ -26,9 +26,10 @@ const end = (file: string, result: FileResult, attempt = 1): Message => ({
   ...result,
 });
 
-function follow(messages: readonly Message[], files = ['a', 'b']): { report: TestReport; text: string } {
+function follow(messages: readonly Message[], files = ['a', 'b']) {
   const report = new TestReport(files);
-  return { report, text: messages.map((message) => report.take(message)).join('') };
+  const machine = new MachineReport(report);
+  return { report, machine, text: messages.map((message) => machine.take(message)).join('') };
 }
 
 const lastLine = (report: TestReport): string | undefined => report.summary([]).trimEnd().split('\n').at(-1);
@@ -83,8 +84,9 @@ test('a file that was ended since it takes too long is a failure, and no crash',
 });
 
 test('when the rig dies, the file that was running is named and all unfinished files fail', () => {
-  const { report } = follow([start('a'), end('a', GOOD), start('b')], ['a', 'b', 'c']);
-  const text = report.finish({ why: 'died', detail: 'QEMU ended by SIGABRT' }, 'Kernel panic\nat once');
+  const { report, machine } = follow([start('a'), end('a', GOOD), start('b')], ['a', 'b', 'c']);
+  const died = { why: 'died', detail: 'QEMU ended by SIGABRT' } as const;
+  const text = machine.finish(died, 'Kernel panic\nat once') + report.finish();
   assert.equal(
     text,
     [
@@ -100,8 +102,9 @@ test('when the rig dies, the file that was running is named and all unfinished f
 });
 
 test('a rig that dies after the last file is a failure as well', () => {
-  const { report } = follow([start('a'), end('a', GOOD)], ['a']);
-  report.finish({ why: 'silent', detail: '' }, '');
+  const { report, machine } = follow([start('a'), end('a', GOOD)], ['a']);
+  machine.finish({ why: 'silent', detail: '' }, '');
+  report.finish();
   assert.equal(report.isGood, false);
 });
 
@@ -112,7 +115,40 @@ test('a rig without KVM fails although its tests skip themselves', () => {
     end('a', GOOD),
     DONE,
   ]);
+  report.finish();
   assert.equal(report.isGood, false);
+});
+
+test('two machines share the files: when one dies, the other takes what is left, and only one file is lost', () => {
+  const report = new TestReport(['a', 'b', 'c']);
+  const [one, two] = [new MachineReport(report), new MachineReport(report)];
+  const say = (text: string): Message => ({ type: 'output', stream: 'stdout', latin1: text });
+  const written = [
+    one.take(start('a')),
+    two.take(start('b')),
+    one.take(say('FAILED of ')),
+    two.take(say('of b\n')),
+    one.take(say('a\n')),
+    one.take(end('a', GOOD)),
+    two.finish({ why: 'died', detail: '' }, 'last'),
+    one.take(start('c')),
+    one.take(end('c', GOOD)),
+    report.finish(),
+  ];
+  assert.equal(
+    written.join(''),
+    [
+      'FAILED of a',
+      '# a: 3 passed, 0 failed, 0 skipped in 1.0 s',
+      'of b',
+      "FAILED the rig died; b was running. Its kernel's last words:",
+      '    last',
+      '# c: 3 passed, 0 failed, 0 skipped in 1.0 s',
+      'FAILED b: has not come to its end',
+      '',
+    ].join('\n'),
+  );
+  assert.equal(lastLine(report), '6 passed, 1 failed, 0 skipped');
 });
 
 test('no tests at all are no success', () => {

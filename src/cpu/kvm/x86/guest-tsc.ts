@@ -39,8 +39,12 @@ export interface GuestTscOptions {
 }
 
 const NS_PER_SECOND = 1e9;
-/** How long a good extrapolation is trusted: clocks that are disciplined deviate by up to 500 ppm. */
+/** How long a good extrapolation is trusted. */
 const EXTRAPOLATION_NS = 50e6;
+/** By how much a clock that is disciplined deviates from the counter: 500 ppm. */
+const DEVIATION = 500e-6;
+/** How finely the host's clock is read. */
+const CLOCK_GRAIN_NS = 100;
 /** So many good ones make trust. */
 const GOOD_EXTRAPOLATIONS = 8;
 /** Simulated time after which the epoch is moved on, in ticks: Numbers stay exact. */
@@ -50,7 +54,7 @@ const FAR_SECONDS = 8;
 const TSC_MSR = Uint32Array.of(MsrIndex.TSC);
 const ADJUST_MSR = Uint32Array.of(MsrIndex.TSC_ADJUST);
 
-/** A counter that is ahead is held if it would gain more than this part of the bound. */
+/** A counter that is ahead is held if it would gain more than this part of the bound, or is so many bounds ahead. */
 const HOLD_FRACTION = 10;
 
 /** How the counter can be moved. */
@@ -68,8 +72,8 @@ export class GuestTsc {
   /** The counter in the guest had this value at that host time, not later. */
   #knownCycles = 0;
   #knownAtNs = Number.NEGATIVE_INFINITY;
-  /** How long reading it took, in ns: it may have been read as much later. */
-  #doubtNs = 0;
+  /** It can have been so much less. */
+  #doubtCycles = 0;
   #goodExtrapolations = 0;
   /** The most that the guest can have seen. */
   #seenCycles = Number.NEGATIVE_INFINITY;
@@ -143,7 +147,7 @@ export class GuestTsc {
     if (value === this.#shown) return;
     this.#shown = value;
     // The host's counter runs on; it must only not be behind what the guest has seen.
-    if (this.#policy === 'host' && this.read() >= value) this.#setClock();
+    if (this.#policy === 'host' && this.read() >= value) this.#setClock(0);
     else this.#begin(value);
   }
 
@@ -156,9 +160,10 @@ export class GuestTsc {
     if (Math.abs(here - simulated) <= this.#boundCycles) return;
     // Ahead of simulated time it can only be held: where it was when the guest was left.
     const wanted = Math.max(simulated, this.#seenCycles);
-    if (Math.abs(wanted - here) <= this.#boundCycles / HOLD_FRACTION) return;
+    const isWorthIt = Math.abs(wanted - here) > this.#boundCycles / HOLD_FRACTION;
+    if (!isWorthIt && here - simulated <= this.#boundCycles * HOLD_FRACTION) return;
     this.#moveTo(wanted, here);
-    this.#setClock();
+    this.#setClock(this.#inGuest(this.#options.now()) - simulated);
   }
 
   /** After each entry, at this host time. Hot path. */
@@ -173,10 +178,11 @@ export class GuestTsc {
   #begin(value: bigint): void {
     this.#calibrate();
     this.#seenCycles = Number.NEGATIVE_INFINITY;
-    const atLeast = Number(value - this.#epoch) + this.#doubtNs * this.#hostCyclesPerNs;
+    const atLeast = Number(value - this.#epoch) + this.#doubtCycles;
     this.#moveTo(atLeast, this.#inGuest(this.#options.now()));
     this.#setEpoch(value);
-    this.#setClock();
+    // Before the next entry it is brought into step with the counter.
+    this.#setClock(0);
   }
 
   /** Simulated time since the epoch, in cycles. */
@@ -203,26 +209,43 @@ export class GuestTsc {
     return this.#knownCycles + (ns - this.#knownAtNs) * this.#hostCyclesPerNs;
   }
 
-  /** The host's time, `ns` or a little later, and an extrapolation that is good for it. */
+  /** The host's time `ns`, and an extrapolation that is good for it; a little later where the counter cannot be trusted. */
   #freshAt(ns: number): number {
-    const isTrusted = this.#goodExtrapolations >= GOOD_EXTRAPOLATIONS;
-    if (isTrusted && ns - this.#knownAtNs <= EXTRAPOLATION_NS) return ns;
+    if (this.#isTrusted && ns - this.#knownAtNs <= EXTRAPOLATION_NS) return ns;
     this.#calibrate();
-    return this.#options.now();
+    return this.#isTrusted ? ns : this.#options.now();
   }
 
+  get #isTrusted(): boolean {
+    return this.#goodExtrapolations >= GOOD_EXTRAPOLATIONS;
+  }
+
+  /**
+   * Reads the counter. Host times before and behind bound it, and what was known narrows that: on a slow host a single reading
+   * says little, many say much. A counter that runs otherwise than the clock soon leaves every bound.
+   */
   #calibrate(): void {
     const { now } = this.#options;
     const from = now();
     const cycles = Number(this.#readMsr() - this.#epoch);
-    const to = now();
-    const isGood = this.#inGuest(to) >= cycles && this.#inGuest(from) - cycles < this.#boundCycles / 2;
+    const doubt = (now() - from) * this.#hostCyclesPerNs;
+    const expected = this.#inGuest(from);
+    const slack =
+      (from - this.#knownAtNs) * this.#hostCyclesPerNs * DEVIATION + this.#hostCyclesPerNs * CLOCK_GRAIN_NS;
+    const most = Math.min(cycles, expected + slack);
+    const least = Math.max(cycles - doubt, expected - this.#doubtCycles - slack);
+    const isGood = least <= most;
     this.#goodExtrapolations = isGood ? this.#goodExtrapolations + 1 : 0;
     this.#knownAtNs = from;
-    this.#knownCycles = cycles;
-    this.#doubtNs = to - from;
-    // This estimate may be too high by other than the one before, by which the guest was held.
-    this.#seenCycles += this.#doubtNs * this.#hostCyclesPerNs;
+    this.#knownCycles = isGood ? most : cycles;
+    this.#doubtCycles = isGood ? most - least : doubt;
+    // The guest was held by an estimate that was too high by less than this one may be.
+    this.#seenCycles += isGood ? Math.max(0, most - expected) : doubt;
+  }
+
+  #forget(): void {
+    this.#knownCycles = 0;
+    this.#knownAtNs = Number.NEGATIVE_INFINITY;
   }
 
   get #boundCycles(): number {
@@ -248,21 +271,22 @@ export class GuestTsc {
       this.#knownCycles += cycles;
     } else {
       this.#writeMsr(this.#readMsr() + BigInt(cycles));
+      // Some time passed between the two.
+      this.#forget();
       this.#calibrate();
     }
   }
 
-  /** The clock is as far ahead of simulated time as the counter is. Without a mover it goes on from what was seen. */
-  #setClock(): void {
+  /**
+   * Without a mover the clock goes on from what was seen.
+   * @param leadCycles by how much it is ahead of simulated time, as the counter is
+   */
+  #setClock(leadCycles: number): void {
     const { clock, queue, now } = this.#options;
     if (clock === undefined) return;
     const isMoved = this.#mover !== 'none';
-    // First: it may move the epoch on.
-    const simulated = this.#simulated();
-    const nowNs = now();
-    const leadNs = isMoved ? (this.#inGuest(nowNs) - simulated) / this.#hostCyclesPerNs : 0;
-    const simulatedNs = Number(queue.curTick) / TICKS_PER_NS + leadNs;
-    clock.set(isMoved || !clock.hasBeenSeen ? simulatedNs : 0, nowNs, this.#exitNs);
+    const simulatedNs = Number(queue.curTick) / TICKS_PER_NS + leadCycles / this.#hostCyclesPerNs;
+    clock.set(isMoved || !clock.hasBeenSeen ? simulatedNs : 0, now(), this.#exitNs);
   }
 
   /** In two steps, neither of which is taken for the old value. */

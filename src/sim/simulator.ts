@@ -14,7 +14,7 @@ import type { Tick } from './tick.ts';
 import { FatalError, panic } from './trouble.ts';
 
 export interface SimulatorOptions {
-  /** Host milliseconds between two looks at the rest of the process; default 10. */
+  /** Host milliseconds between two looks at the rest of the process, at least; default 10. */
   readonly sliceMs?: number;
   /** Longest wait of an idle simulation before it looks around, host milliseconds; default 50. */
   readonly idleWaitMs?: number;
@@ -107,7 +107,7 @@ export class Simulator {
     while (!manager.tryDrain()) {
       while (!manager.allReported) {
         const end = this.#slice({ stopAtExit: false });
-        if (end === 'time') await nextTurn();
+        if (end === 'time') await this.root.slice.yieldTo(nextTurn);
         else if (end === 'idle' && this.#canWait()) await this.#idle();
         else if (end === 'idle') {
           panic(this.root.path, `nothing scheduled, but not drained: ${manager.pendingPaths.join(', ')}`);
@@ -190,7 +190,7 @@ export class Simulator {
     try {
       while (!this.root.hasExit) {
         const end = this.#slice({ stopAtExit: true, pacer });
-        if (end === 'time') await nextTurn();
+        if (end === 'time') await this.root.slice.yieldTo(nextTurn);
         else if (end === 'early') await this.#waitForOutside(Math.min(pacer!.waitMs(), this.#idleWaitMs));
         else if (end === 'idle') await this.#idle();
       }

@@ -6,9 +6,14 @@
 /** The host's monotonic clock, in milliseconds with fractions; passed in, so that tests can own it. */
 export type HostClock = () => number;
 
+/** A slice is at least so many times as long as the turn of the event loop that follows it, up to the longest. */
+const TURNS_PER_SLICE = 20;
+const LONGEST_MS = 50;
+
 export class Slice {
   readonly #nowMs: HostClock;
   #endMs = -Infinity;
+  #turnMs = 0;
   /** Set when somebody spent host time or wants the loop to look up; the runner then looks at the clock. */
   checkSoon = false;
 
@@ -16,10 +21,18 @@ export class Slice {
     this.#nowMs = nowMs;
   }
 
-  /** A new slice of this many milliseconds begins. */
+  /** A new slice begins: of this many milliseconds, longer where looking up is slow. */
   begin(lengthMs: number): void {
-    this.#endMs = this.#nowMs() + lengthMs;
+    const enoughMs = Math.min(this.#turnMs * TURNS_PER_SLICE, LONGEST_MS);
+    this.#endMs = this.#nowMs() + Math.max(lengthMs, enoughMs);
     this.checkSoon = false;
+  }
+
+  /** The event loop has its turn, which is timed. */
+  async yieldTo(turn: () => Promise<void>): Promise<void> {
+    const from = this.#nowMs();
+    await turn();
+    this.#turnMs = this.#nowMs() - from;
   }
 
   /** The slice ends as soon as the event that is being served has finished. */

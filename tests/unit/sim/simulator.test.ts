@@ -115,6 +115,22 @@ test('an event that used up the slice ends it at once', async () => {
   assert.equal(a.count.value, 1);
 });
 
+test('where a turn of the event loop is slow, slices are longer, up to a limit', async () => {
+  let hostMs = 0;
+  const { slice } = new Root({ hostClock: () => hostMs });
+  for (const [turnMs, sliceMs] of [
+    [0.1, 10],
+    [1.5, 30],
+    [100, 50],
+  ] as const) {
+    await slice.yieldTo(async () => {
+      hostMs += turnMs;
+    });
+    slice.begin(10);
+    assert.ok(Math.abs(slice.remainingNs(hostMs) / 1e6 - sliceMs) < 1e-6, `${slice.remainingNs(hostMs)} ns`);
+  }
+});
+
 test('the time left in a slice is what the host’s clock leaves, and nothing once it is cut', () => {
   let hostMs = 100;
   const root = new Root({ hostClock: () => hostMs });

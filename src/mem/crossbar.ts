@@ -16,6 +16,7 @@ import { Unit } from '../sim/stats/unit.ts';
 import { clockPeriodTicks, type Ticks, ZERO_TICKS } from '../sim/tick.ts';
 import { fatal, panic } from '../sim/trouble.ts';
 import { AddrRange, type PhysAddr } from './addr.ts';
+import { AtomicRoute, RouteTraffic } from './atomic-route.ts';
 import { Command, type Packet } from './packet.ts';
 import { PacketQueue } from './packet-queue.ts';
 import { type Requestor, RequestPort, type Responder, ResponsePort } from './port.ts';
@@ -44,6 +45,8 @@ interface CpuSide {
   readonly port: ResponsePort;
   readonly responses: PacketQueue;
   readonly layer: XbarLayer<RequestPort>;
+  /** Routes that were given to the port's peer, by the route of ours or of the next crossbar that they go on with. */
+  readonly atomicRoutes: Map<Route | AtomicRoute, AtomicRoute>;
 }
 
 interface MemSide {
@@ -69,6 +72,8 @@ export class NoncoherentXBar extends SimObject implements Requestor, Responder {
   #routes: readonly Route[] | undefined;
   /** The route of the access before: most go where the last one went. */
   #lastRoute: Route | undefined;
+  /** What passes by atomic routes, and how much of it has been counted. */
+  readonly #passing = new Map<RouteTraffic, RouteTraffic>();
   /** Where the response of each request under way goes. */
   readonly #routeTo = new Map<Packet, CpuSide>();
 
@@ -77,6 +82,8 @@ export class NoncoherentXBar extends SimObject implements Requestor, Responder {
     this.params = this.resolveParams(PARAMS, given);
     this.#period = clockPeriodTicks(this.params.clock);
     this.#atomicTicks = ((this.#requestCycles + this.params.responseLatency) * this.#period) as Ticks;
+    this.stats.onDump(() => this.#countPassing());
+    this.stats.onReset(() => this.#forgetPassing());
   }
 
   /** Adds a port for somebody who sends requests. */
@@ -91,6 +98,7 @@ export class NoncoherentXBar extends SimObject implements Requestor, Responder {
       port,
       responses,
       layer: this.#layer(path, (source) => source.sendRetryResp()),
+      atomicRoutes: new Map(),
     });
     return port;
   }
@@ -119,6 +127,23 @@ export class NoncoherentXBar extends SimObject implements Requestor, Responder {
     const latency = this.#find(packet).port.sendAtomic(packet);
     this.#count(packet);
     return (latency + this.#atomicTicks) as Ticks;
+  }
+
+  atomicRoute(packet: Packet, port: ResponsePort): AtomicRoute | undefined {
+    const route = this.#routeOf(packet);
+    const further = (route?.to ?? this.#default)?.port.atomicRoute(packet);
+    const key = further ?? route;
+    if (key === undefined) return undefined;
+    const { atomicRoutes } = this.#cpuSides.get(port)!;
+    const known = atomicRoutes.get(key);
+    if (known !== undefined) return known;
+    if (further !== undefined && !this.#leadsThere(further.range, route)) return undefined;
+    const made =
+      further?.behind(this.#atomicTicks) ??
+      new AtomicRoute(route!.range, route!.to.port.peer, this.#atomicTicks);
+    atomicRoutes.set(key, made);
+    if (!this.#passing.has(made.traffic)) this.#passing.set(made.traffic, new RouteTraffic());
+    return made;
   }
 
   recvFunctional(packet: Packet): void {
@@ -172,6 +197,7 @@ export class NoncoherentXBar extends SimObject implements Requestor, Responder {
   recvRangeChange(): void {
     this.#routes = undefined;
     this.#lastRoute = undefined;
+    for (const { atomicRoutes } of this.#cpuSides.values()) atomicRoutes.clear();
     for (const port of this.#cpuSides.keys()) port.sendRangeChange();
   }
 
@@ -215,17 +241,26 @@ export class NoncoherentXBar extends SimObject implements Requestor, Responder {
 
   /** Where a request goes. The whole access must belong to one destination. */
   #find(packet: Packet): MemSide {
-    const { addr, sizeBytes } = packet;
-    const last = this.#lastRoute;
-    if (last?.range.contains(addr, sizeBytes)) return last.to;
-    const route = this.#lookUp(addr);
-    if (route?.range.contains(addr, sizeBytes)) {
-      this.#lastRoute = route;
-      return route.to;
-    }
     return (
-      this.#default ?? fatal(this.path, `nobody answers ${packet}: add a memory, a device or a default port`)
+      this.#routeOf(packet)?.to ??
+      this.#default ??
+      fatal(this.path, `nobody answers ${packet}: add a memory, a device or a default port`)
     );
+  }
+
+  #routeOf({ addr, sizeBytes }: Packet): Route | undefined {
+    const last = this.#lastRoute;
+    if (last?.range.contains(addr, sizeBytes)) return last;
+    const route = this.#lookUp(addr);
+    if (!route?.range.contains(addr, sizeBytes)) return undefined;
+    this.#lastRoute = route;
+    return route;
+  }
+
+  /** Whether all of a range goes by one route, or to the default port. */
+  #leadsThere(range: AddrRange, route: Route | undefined): boolean {
+    if (route !== undefined) return range.isSubsetOf(route.range);
+    return !this.#routeTable().some((other) => other.range.intersects(range));
   }
 
   #lookUp(addr: PhysAddr): Route | undefined {
@@ -279,5 +314,19 @@ export class NoncoherentXBar extends SimObject implements Requestor, Responder {
   #count({ cmd, sizeBytes }: Packet): void {
     this.stats.transDist.elements[cmd.index]!.inc();
     if (cmd.hasData) this.stats.pktSize.inc(sizeBytes);
+  }
+
+  #countPassing(): void {
+    const { transDist, pktSize } = this.stats;
+    for (const [traffic, counted] of this.#passing) {
+      for (const [i, packets] of traffic.packets.entries())
+        transDist.elements[i]!.inc(packets - counted.packets[i]!);
+      pktSize.inc(traffic.payloadBytes - counted.payloadBytes);
+      counted.become(traffic);
+    }
+  }
+
+  #forgetPassing(): void {
+    for (const [traffic, counted] of this.#passing) counted.become(traffic);
   }
 }

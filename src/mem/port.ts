@@ -10,6 +10,7 @@
 
 import type { Ticks } from '../sim/tick.ts';
 import type { AddrRange } from './addr.ts';
+import type { AtomicRoute } from './atomic-route.ts';
 import type { Packet } from './packet.ts';
 
 /** What the owner of a request port does. */
@@ -27,6 +28,11 @@ export interface Responder {
   /** Serves the packet and makes it a response; returns how long that takes. */
   recvAtomic(packet: Packet, port: ResponsePort): Ticks;
   recvFunctional(packet: Packet, port: ResponsePort): void;
+  /**
+   * Of who only hands atomic accesses on: the way that this one would take, good until the ranges change. undefined: there is
+   * no other than {@link recvAtomic}.
+   */
+  atomicRoute?(packet: Packet, port: ResponsePort): AtomicRoute | undefined;
   /** A request has arrived. `false` refuses it until `port.sendRetryReq()`. */
   recvTimingReq(packet: Packet, port: ResponsePort): boolean;
   /** The peer, which had refused a response, is ready: send it again now. */
@@ -75,6 +81,11 @@ export class RequestPort {
 
   sendAtomic(packet: Packet): Ticks {
     return this.peer.owner.recvAtomic(packet, this.peer);
+  }
+
+  /** A way for this access and others that is shorter than {@link sendAtomic}, if there is one. Drop it in `recvRangeChange`. */
+  atomicRoute(packet: Packet): AtomicRoute | undefined {
+    return this.peer.owner.atomicRoute?.(packet, this.peer);
   }
 
   sendFunctional(packet: Packet): void {

@@ -217,7 +217,7 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu>
   override takeOverFrom(old: BaseCpu<TC>): void {
     this.#mustBeDrained('switched in');
     super.takeOverFrom(old);
-    this.#port.port.takeOverFrom(old.dataPort);
+    this.#port.takeOverFrom(old.dataPort);
     this.#registers.tcIsNewer();
     this.eventQueue.mark(this.#idleSince);
     this.#guestRun?.checkInstructionStops();

@@ -6,6 +6,7 @@
 
 import type { CoalescedRing } from '../../host/kvm/run.ts';
 import type { PhysAddr } from '../../mem/addr.ts';
+import type { AtomicRoute } from '../../mem/atomic-route.ts';
 import { bypassesCaches, isTiming, type MemoryMode } from '../../mem/memory-mode.ts';
 import { Command, type Packet, PacketFlag, PacketPool } from '../../mem/packet.ts';
 import { type Requestor, RequestPort } from '../../mem/port.ts';
@@ -34,7 +35,9 @@ export class KvmCpuPort implements Requestor {
   readonly #pool = new PacketPool();
   /** Not sent yet. The first was refused, if there is one. */
   readonly #queue: Packet[] = [];
+  #isTiming = false;
   #inFlight = 0;
+  #lastRoute: AtomicRoute | undefined;
 
   /** @param cpuPath path of the CPU  @param memoryMode of the system; may change while it is drained */
   constructor(cpuPath: string, owner: KvmCpuPortOwner, memoryMode: () => MemoryMode) {
@@ -44,11 +47,22 @@ export class KvmCpuPort implements Requestor {
     this.#memoryMode = memoryMode;
   }
 
-  /** @throws FatalError in a mode that has caches in use: the guest's own accesses pass them by */
+  /**
+   * Takes note of the memory mode, which may have changed.
+   * @throws FatalError in a mode that has caches in use: the guest's own accesses pass them by
+   */
   verifyMemoryMode(): void {
     const mode = this.#memoryMode();
+    this.#isTiming = isTiming(mode);
     if (!bypassesCaches(mode))
       fatal(this.#cpuPath, `memory mode ${mode}: a KVM CPU passes caches by; use ${mode}Noncaching`);
+  }
+
+  /** Takes the place of another CPU's port. */
+  takeOverFrom(old: RequestPort): void {
+    this.port.takeOverFrom(old);
+    // Nobody has told it what changed in the meantime.
+    this.#lastRoute = undefined;
   }
 
   /** Timing requests that are queued or not answered yet. */
@@ -64,12 +78,12 @@ export class KvmCpuPort implements Requestor {
    */
   access(address: PhysAddr, data: Uint8Array, at: number, sizeBytes: number, isWrite: boolean): Ticks {
     const packet = this.#packet(address, data, at, sizeBytes, isWrite);
-    if (isTiming(this.#memoryMode())) {
+    if (this.#isTiming) {
       packet.pushSenderState(data.subarray(at, at + sizeBytes));
       if (this.#queue.length > 0 || !this.#send(packet)) this.#queue.push(packet);
       return ZERO_TICKS;
     }
-    const latency = this.port.sendAtomic(packet);
+    const latency = this.#sendAtomic(packet);
     this.#finish(packet, data, at);
     return latency;
   }
@@ -93,6 +107,10 @@ export class KvmCpuPort implements Requestor {
     return delay as Ticks;
   }
 
+  recvRangeChange(): void {
+    this.#lastRoute = undefined;
+  }
+
   recvTimingResp(packet: Packet): boolean {
     this.#inFlight--;
     this.#finish(packet, packet.popSenderState() as Uint8Array, 0);
@@ -106,6 +124,12 @@ export class KvmCpuPort implements Requestor {
       this.#queue.unshift(packet);
       return;
     }
+  }
+
+  /** Most accesses go where the one before went. */
+  #sendAtomic(packet: Packet): Ticks {
+    if (!this.#lastRoute?.leads(packet)) this.#lastRoute = this.port.atomicRoute(packet);
+    return this.#lastRoute === undefined ? this.port.sendAtomic(packet) : this.#lastRoute.send(packet);
   }
 
   #send(packet: Packet): boolean {

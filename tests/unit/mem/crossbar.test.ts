@@ -48,6 +48,53 @@ test('an access that crosses from one device into another belongs to neither', (
   assert.throws(() => setUp().cpus[0].port.sendAtomic(readReq(0x1ffe)), /nobody answers/);
 });
 
+test('an atomic route leads where accesses go, takes as long, and is counted by each crossbar on the way', () => {
+  const root = new Root();
+  const queue = root.eventQueue;
+  const [outer, inner] = [new NoncoherentXBar(root, 'outer'), new NoncoherentXBar(root, 'inner')];
+  const cpu = new ScriptedRequestor('cpu', queue);
+  cpu.port.bind(outer.addCpuSidePort());
+  outer.addDefaultPort().bind(inner.addCpuSidePort());
+  const ram = new ScriptedResponder('ram', queue, 0, 0x1000);
+  outer.addMemSidePort().bind(ram.port);
+  const device = new ScriptedResponder('device', queue, 0x2000, 0x3000);
+  inner.addMemSidePort().bind(device.port);
+  const nobody = new ScriptedResponder('nobody', queue, 0, 1);
+  inner.addDefaultPort().bind(nobody.port);
+  for (const xbar of [outer, inner]) xbar.init();
+
+  const route = cpu.port.atomicRoute(readReq(0x2004))!;
+  assert.equal(cpu.port.atomicRoute(readReq(0x2008)), route);
+  assert.deepEqual(
+    [0x2000, 0x2ffc, 0x2ffe, 0x1fff, 0x3000].map((addr) => route.leads(readReq(addr))),
+    [true, true, false, false, false],
+  );
+  assert.equal(route.send(writeReq(0x2010, 1)), cpu.port.sendAtomic(writeReq(0x2010, 1)));
+  assert.equal(route.send(readReq(0x2010)), cpu.port.sendAtomic(readReq(0x2010)));
+  assert.equal(device.log.length, 4);
+  for (const { stats } of [outer, inner]) {
+    stats.prepareDump();
+    stats.prepareDump();
+    assert.equal(stats.transDist.ReadReq.value, 2);
+    assert.equal(stats.transDist.WriteResp.value, 2);
+    assert.equal(stats.pktSize.value, 16);
+    stats.reset();
+    stats.prepareDump();
+    assert.equal(stats.pktSize.value, 0);
+  }
+  assert.ok(cpu.port.atomicRoute(readReq(0x10))!.leads(readReq(0xffc)), 'a route of one crossbar only');
+  assert.equal(cpu.port.atomicRoute(readReq(0x5000)), undefined, 'where a default port ends nobody knows');
+
+  // The device moves below the RAM: a part of it is not reached.
+  device.ranges = [new AddrRange(0x800, 0x1800)];
+  device.port.sendRangeChange();
+  assert.equal(cpu.port.atomicRoute(readReq(0x1400)), undefined);
+  assert.equal(cpu.port.sendAtomic(readReq(0x1400)), route.send(readReq(0x1400)));
+  device.ranges = [new AddrRange(0x4000, 0x5000)];
+  device.port.sendRangeChange();
+  assert.ok(cpu.port.atomicRoute(readReq(0x4000))!.leads(readReq(0x4ffc)));
+});
+
 test('two devices at one address are refused with both names', () => {
   const { queue, xbar } = setUp();
   xbar.addMemSidePort().bind(new ScriptedResponder('c', queue, 0x2800, 0x2900).port);

@@ -7,6 +7,7 @@ import { restoreCheckpoint } from './checkpoint/reader.ts';
 import { saveCheckpoint } from './checkpoint/writer.ts';
 import { type EventQueue, Priority, SimEvent } from './event-queue.ts';
 import { ExitCause, type ExitEvent } from './exit-event.ts';
+import { inlineHotPaths } from './inlining.ts';
 import { Pacer } from './pacing.ts';
 import type { Root } from './root.ts';
 import type { Statistics } from './stats/statistics.ts';
@@ -56,6 +57,7 @@ export class Simulator {
 
   /** Initializes all objects of the tree: it must be complete. */
   constructor(root: Root, options: SimulatorOptions = {}) {
+    inlineHotPaths();
     this.root = root;
     this.stats = root.statsControl;
     this.#sliceMs = options.sliceMs ?? 10;

@@ -221,6 +221,7 @@ export class EventQueue {
 
   #add(event: SimEvent, offset: number): void {
     event.offsetTicks = offset;
+    this.#ring.advance(this.#nowTicks);
     if (this.#ring.reaches(offset)) this.#ring.insert(event);
     else this.#heap.push(event);
     if (this.#size++ === 0) this.#first = event;
@@ -266,7 +267,6 @@ export class EventQueue {
 
   #moveTo(offset: number): void {
     this.#nowTicks = offset;
-    this.#ring.advance(offset);
     if (offset >= REBASE_AT) this.#rebase();
   }
 

@@ -17,7 +17,7 @@ export class EventRing {
   readonly #heads: (SimEvent | null)[] = new Array<SimEvent | null>(BUCKETS).fill(null);
   readonly #tails: (SimEvent | null)[] = new Array<SimEvent | null>(BUCKETS).fill(null);
   readonly #used = new Int32Array(WORDS);
-  /** Number of the bucket that holds the present, counted from the epoch. */
+  /** Number of the bucket that held the present at the last {@link advance}, counted from the epoch. */
   #baseBucket = 0;
   /** Where in the ring that bucket is. */
   #baseIndex = 0;
@@ -77,7 +77,7 @@ export class EventRing {
     return this.#heads[(word << 5) | lowest]!;
   }
 
-  /** Time has come to this offset; no event is earlier. */
+  /** Time has come to this offset; no event is earlier. Needed before the next event is inserted only. */
   advance(offsetTicks: number): void {
     const bucket = Math.floor(offsetTicks / WIDTH_TICKS);
     const steps = bucket - this.#baseBucket;

@@ -14,6 +14,17 @@ export class ScriptedApic implements InterruptController {
   cr8 = 0;
   apicBase = 0xfee0_0900;
   msrsReachable = false;
+  #revision = 0;
+  #seen = '';
+
+  /** Tests change fields at will: whether they have is found when somebody asks. */
+  get revision(): number {
+    const { init, startup, nmi, vectors, cr8, apicBase } = this;
+    const now = JSON.stringify([init, startup, nmi, vectors, cr8, apicBase]);
+    if (now !== this.#seen) this.#revision++;
+    this.#seen = now;
+    return this.#revision;
+  }
 
   get isPending(): boolean {
     return this.init || this.startup !== undefined || this.nmi || this.vectors.length > 0;

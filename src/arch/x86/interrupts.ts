@@ -6,7 +6,9 @@ import { ApicBase } from './registers.ts';
 
 /** What a CPU asks of its interrupt controller between two instructions. Kinds in descending priority. */
 export interface InterruptController {
-  /** Whether anything below is pending. Hot path: asked before every entry. */
+  /** A new number after each change of what is below: with the same number there is nothing new to see. Hot path. */
+  readonly revision: number;
+  /** Whether anything below is pending. */
   readonly isPending: boolean;
   /** INIT: the processor resets and waits for STARTUP. */
   readonly hasInit: boolean;
@@ -46,7 +48,7 @@ const APIC_PAGE = 4096;
 
 /** Offset of a physical address in the page of the local APIC; −1 if it is outside, or the APIC is disabled. */
 export function apicOffset(address: number, apicBase: number): number {
-  const offset = address - (apicBase - (apicBase % APIC_PAGE));
+  const offset = address - Math.floor(apicBase / APIC_PAGE) * APIC_PAGE;
   return offset >= 0 && offset < APIC_PAGE && (apicBase & ApicBase.ENABLE) !== 0 ? offset : -1;
 }
 

@@ -127,7 +127,7 @@ export class Hpet extends PioDevice {
     const hooks = {
       config: { write: () => this.#writeConfig() },
       counterLow: {
-        read: () => Number(counter.value & LOW),
+        read: () => Number(BigInt.asUintN(32, counter.value)),
         write: (low: number) => set((counter.value & ~LOW) | BigInt(low)),
       },
       counterHigh: {

@@ -58,6 +58,8 @@ export class InterruptDelivery {
   readonly #signature: number;
   /** What KVM said at the last exit holds no longer: registers have been written since, or there was no exit yet. */
   #isReadinessStale = true;
+  /** The controller's revision at which nothing was pending, with KVM told everything; −1: that is to be looked at. */
+  #quietRevision = -1;
   #cr8InKvm = 0;
   #apicBaseInKvm = -1;
 
@@ -81,6 +83,7 @@ export class InterruptDelivery {
 
   /** Register classes have been written to KVM since the last exit. */
   registersWritten(classes: number): void {
+    this.#quietRevision = -1;
     if (classes & DECISIVE) this.#isReadinessStale = true;
   }
 
@@ -102,6 +105,8 @@ export class InterruptDelivery {
    */
   beforeEntry(isDraining: boolean, owesCompletion = false): void {
     const controller = this.#controller;
+    if (controller.revision === this.#quietRevision && !isDraining) return;
+    this.#quietRevision = -1;
     const { run } = this.#vcpu;
     this.#cr8InKvm = controller.cr8;
     run.cr8 = this.#cr8InKvm;
@@ -113,7 +118,11 @@ export class InterruptDelivery {
       return;
     }
     run.requestInterruptWindow = false;
-    if (this.#isParked() || !controller.isPending) return;
+    if (this.#isParked()) return;
+    if (!controller.isPending) {
+      this.#quietRevision = controller.revision;
+      return;
+    }
     if (controller.hasInit) {
       // KVM would complete the instruction in the registers behind INIT: that comes first, in an entry of its own.
       if (owesCompletion) run.setImmediateExit(true);

@@ -52,9 +52,6 @@ export interface ExternalPic {
   acknowledge(): number;
 }
 
-/** Bit of `#pending` beside {@link Latch}.Init, Startup and Nmi: an external interrupt that may be taken. */
-const EXTERNAL = Latch.ExtInt;
-
 const LVT_TIMER_DEADLINE = 0x4_0000;
 
 export class LocalApic extends PioDevice implements InterruptController, InterruptTarget {
@@ -62,6 +59,7 @@ export class LocalApic extends PioDevice implements InterruptController, Interru
   readonly lint0: PinSink = { setLevel: (level) => this.#pins.setLevel('lvtLint0', level) };
   readonly lint1: PinSink = { setLevel: (level) => this.#pins.setLevel('lvtLint1', level) };
   msrsReachable = false;
+  revision = 0;
   readonly #bus: ApicBus;
   readonly #pic: ExternalPic;
   readonly #params;
@@ -76,6 +74,7 @@ export class LocalApic extends PioDevice implements InterruptController, Interru
   readonly #errors = this.state('errors', numberCell());
   #cpu: InterruptedCpu | undefined;
   // What follows from the state, see #compute.
+  /** Bits of {@link Latch}; ExtInt stands for any external interrupt that may be taken. */
   #pending = 0;
   /** The vector that the processor may take from the IRR; −1: none above its priority. */
   #deliverable = -1;
@@ -138,7 +137,7 @@ export class LocalApic extends PioDevice implements InterruptController, Interru
   }
 
   get hasExternal(): boolean {
-    return (this.#pending & EXTERNAL) !== 0;
+    return (this.#pending & Latch.ExtInt) !== 0;
   }
 
   takeInit(): void {
@@ -365,10 +364,11 @@ export class LocalApic extends PioDevice implements InterruptController, Interru
   }
 
   #compute(): void {
+    this.revision++;
     this.#words[WORD.ppr] = this.#vectors.processorPriority;
     this.#deliverable = this.#isEnabled ? this.#vectors.deliverable : -1;
     const beside = this.#latches.kinds & (Latch.Init | Latch.Startup | Latch.Nmi);
-    this.#pending = beside | (this.#deliverable >= 0 || this.#hasExtInt ? EXTERNAL : 0);
+    this.#pending = beside | (this.#deliverable >= 0 || this.#hasExtInt ? Latch.ExtInt : 0);
   }
 
   /** To be called after every change of state: wakes the processor if there is something of a kind that was not. */

@@ -6,14 +6,8 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import {
-  COMMAND_LINE,
-  INITRD,
-  inTwoAttempts,
-  KERNEL,
-  LinuxMachine,
-  PROMPT,
-} from '../support/linux-machine.ts';
+import { COMMAND_LINE, INITRD, KERNEL, LinuxMachine, PROMPT } from '../support/linux-machine.ts';
+import { inTwoAttempts } from '../support/two-attempts.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'hypertick-linux-'));
 after(() => rmSync(scratch, { recursive: true }));

@@ -83,16 +83,3 @@ export class LinuxMachine {
       .filter((line) => !UNDER_QEMU_TOO.some((known) => line.includes(known)));
   }
 }
-
-/**
- * QEMU's emulated SVM now and then delivers an interrupt twice when the host is busy, and the guest's kernel dies of it, under
- * QEMU's own use of KVM as well. So each part may fail once; what went wrong is shown.
- */
-export async function inTwoAttempts(what: string, attempt: () => Promise<void>): Promise<void> {
-  try {
-    await attempt();
-  } catch (error) {
-    console.log(`# ${what}, first attempt: ${error instanceof Error ? error.message : String(error)}`);
-    await attempt();
-  }
-}

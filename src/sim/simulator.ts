@@ -109,7 +109,7 @@ export class Simulator {
     while (!manager.tryDrain()) {
       while (!manager.allReported) {
         const end = this.#slice({ stopAtExit: false });
-        if (end === 'time') await this.root.slice.yieldTo(nextTurn);
+        if (end === 'time') await nextTurn();
         else if (end === 'idle' && this.#canWait()) await this.#idle();
         else if (end === 'idle') {
           panic(this.root.path, `nothing scheduled, but not drained: ${manager.pendingPaths.join(', ')}`);
@@ -192,7 +192,7 @@ export class Simulator {
     try {
       while (!this.root.hasExit) {
         const end = this.#slice({ stopAtExit: true, pacer });
-        if (end === 'time') await this.root.slice.yieldTo(nextTurn);
+        if (end === 'time') await nextTurn();
         else if (end === 'early') await this.#waitForOutside(Math.min(pacer!.waitMs(), this.#idleWaitMs));
         else if (end === 'idle') await this.#idle();
       }

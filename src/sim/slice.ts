@@ -6,14 +6,19 @@
 /** The host's monotonic clock, in milliseconds with fractions; passed in, so that tests can own it. */
 export type HostClock = () => number;
 
-/** A slice is at least so many times as long as the turn of the event loop that follows it, up to the longest. */
-const TURNS_PER_SLICE = 20;
-const LONGEST_MS = 50;
+/** A slice is at least so many times as long as looking up between two slices takes, up to the longest. */
+const LOOKS_PER_SLICE = 50;
+const LONGEST_MS = 100;
 
 export class Slice {
   readonly #nowMs: HostClock;
   #endMs = -Infinity;
-  #turnMs = 0;
+  /** Nobody has spent time in this slice yet. */
+  #isFresh = true;
+  /** When the time of the slice before was spent up; NaN: it ended otherwise. */
+  #spentUpMs = Number.NaN;
+  /** How long looking up took the last time. */
+  #lookMs = 0;
   /** Set when somebody spent host time or wants the loop to look up; the runner then looks at the clock. */
   checkSoon = false;
 
@@ -23,16 +28,10 @@ export class Slice {
 
   /** A new slice begins: of this many milliseconds, longer where looking up is slow. */
   begin(lengthMs: number): void {
-    const enoughMs = Math.min(this.#turnMs * TURNS_PER_SLICE, LONGEST_MS);
+    const enoughMs = Math.min(this.#lookMs * LOOKS_PER_SLICE, LONGEST_MS);
     this.#endMs = this.#nowMs() + Math.max(lengthMs, enoughMs);
+    this.#isFresh = true;
     this.checkSoon = false;
-  }
-
-  /** The event loop has its turn, which is timed. */
-  async yieldTo(turn: () => Promise<void>): Promise<void> {
-    const from = this.#nowMs();
-    await turn();
-    this.#turnMs = this.#nowMs() - from;
   }
 
   /** The slice ends as soon as the event that is being served has finished. */
@@ -52,11 +51,20 @@ export class Slice {
    * @param nowMs the host's clock now
    */
   remainingNs(nowMs: number): number {
+    if (this.#isFresh) this.#lookedUp(nowMs);
     return Math.max(0, (this.#endMs - nowMs) * 1e6);
   }
 
   /** Somebody spent host time up to `nowMs`: the loop looks up if the slice is over. Hot path. */
   spentUntil(nowMs: number): void {
-    if (nowMs >= this.#endMs) this.checkSoon = true;
+    if (nowMs < this.#endMs) return;
+    this.checkSoon = true;
+    this.#spentUpMs = nowMs;
+  }
+
+  #lookedUp(nowMs: number): void {
+    this.#isFresh = false;
+    if (!Number.isNaN(this.#spentUpMs)) this.#lookMs = nowMs - this.#spentUpMs;
+    this.#spentUpMs = Number.NaN;
   }
 }

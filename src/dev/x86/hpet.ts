@@ -127,7 +127,7 @@ export class Hpet extends PioDevice {
     const hooks = {
       config: { write: () => this.#writeConfig() },
       counterLow: {
-        read: () => Number(BigInt.asUintN(32, counter.value)),
+        read: () => counter.low,
         write: (low: number) => set((counter.value & ~LOW) | BigInt(low)),
       },
       counterHigh: {

@@ -2,8 +2,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Hpet, type HpetParams } from '../../../src/dev/x86/hpet.ts';
+import { HpetCounter } from '../../../src/dev/x86/hpet-counter.ts';
 import { LegacySwitch } from '../../../src/dev/x86/hpet-legacy-switch.ts';
+import { EventQueue } from '../../../src/sim/event-queue.ts';
 import { fanOut } from '../../../src/sim/pin.ts';
+import { asTick } from '../../../src/sim/tick.ts';
+import { Random } from '../../support/random.ts';
 import { Accessor, Probe, quietRoot, restoreAll, runTo, saveAll } from './pc-bench.ts';
 
 const BASE = 0xfed0_0000;
@@ -61,6 +65,22 @@ test('the counter stands still until it is enabled, counts every 10 ns, and hold
   write(CONFIG, ENABLE);
   at(9001);
   assert.equal(read64(COUNTER), 501n);
+});
+
+test('the low half is that of the counter at any time, however far from where it was set', () => {
+  const queue = new EventQueue('queue');
+  queue.advanceTo(asTick(7_777n));
+  const counter = new HpetCounter(queue);
+  counter.value = 0xffff_fff0n;
+  const random = new Random(5);
+  for (let exponent = 0; exponent < 60; exponent++) {
+    counter.isRunning = exponent % 7 !== 6;
+    for (let i = 0; i < 4; i++) {
+      queue.advanceTo(asTick(queue.curTick + BigInt(Math.floor(random.below(1000) * 2 ** (exponent - 10)))));
+      assert.equal(counter.low, Number(counter.value & 0xffff_ffffn), `at ${queue.curTick}`);
+    }
+  }
+  assert.ok(queue.curTick > 2n ** 57n);
 });
 
 test('the counter can be written in halves or at once, and carries from the low half into the high one', () => {

@@ -30,6 +30,8 @@ export class Slice {
   begin(lengthMs: number): void {
     const enoughMs = Math.min(this.#lookMs * LOOKS_PER_SLICE, LONGEST_MS);
     this.#endMs = this.#nowMs() + Math.max(lengthMs, enoughMs);
+    // Nobody has entered the guest since the last one began: what passed was no looking up, but waiting.
+    if (this.#isFresh) this.#spentUpMs = Number.NaN;
     this.#isFresh = true;
     this.checkSoon = false;
   }
@@ -37,6 +39,7 @@ export class Slice {
   /** The slice ends as soon as the event that is being served has finished. */
   cut(): void {
     this.#endMs = -Infinity;
+    this.#spentUpMs = Number.NaN;
     this.checkSoon = true;
   }
 

@@ -180,14 +180,16 @@ async function runTests(
     const own = new MachineReport(report);
     const end = await runMachine(machine, limits, (message) => {
       say(own.take(message));
-      return message.type === 'next' ? encodeNext(queue.next().value) : undefined;
+      if (message.type !== 'next') return undefined;
+      return encodeNext(own.isUsable ? queue.next().value : undefined);
     });
     say(own.finish(end, endOfConsole(machine)));
   };
-  await Promise.all(machines.map(follow));
+  const ends = await Promise.allSettled(machines.map(follow));
   say(report.finish());
   say(`# kvm-svm: ${((performance.now() - start) / 1000).toFixed(1)} s\n\n`);
   say(report.summary(exclusionsFor('svm')));
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
   return report.isGood ? 0 : 1;
 }
 

@@ -102,7 +102,9 @@ export async function runMachine(
   });
   const reader = new MessageReader();
   const end = Promise.withResolvers<MachineEnd>();
+  let isEnding = false;
   const endEarly = async (why: EarlyEnd['why']): Promise<void> => {
+    isEnding = true;
     end.resolve({ why, detail: await whereProcessorsAre(machine) });
   };
   const total = setTimeout(endEarly, limits.totalSeconds * 1000, 'late');
@@ -110,7 +112,7 @@ export async function runMachine(
   limits.interrupt.addEventListener('abort', () => end.resolve({ why: 'interrupted', detail: '' }));
   qemu.stdout.on('data', (data: Buffer) => {
     silence.refresh();
-    for (const message of reader.push(data)) {
+    for (const message of isEnding ? [] : reader.push(data)) {
       const answer = onMessage(message);
       if (answer !== undefined) qemu.stdin.write(answer);
       if (message.type === 'done') end.resolve({ why: 'done', status: message.status });

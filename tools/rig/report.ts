@@ -63,6 +63,8 @@ export class TestReport {
 export class MachineReport {
   readonly #report: TestReport;
   #running: string | undefined;
+  /** Whether tests can run there. */
+  isUsable = true;
   /** What the running file has written: the output of machines does not mix. */
   #output = '';
   /** The crash of the file's first process, while nobody knows whether there is a second. */
@@ -111,6 +113,7 @@ export class MachineReport {
 
   #ready({ hasKvm, uptimeSeconds }: Message & { type: 'ready' }): string {
     if (hasKvm) return `# the rig is up, ${uptimeSeconds.toFixed(1)} s after its kernel's start\n`;
+    this.isUsable = false;
     this.#report.lostMachine();
     return 'FAILED the rig has no /dev/kvm\n';
   }

@@ -108,14 +108,15 @@ test('a rig that dies after the last file is a failure as well', () => {
   assert.equal(report.isGood, false);
 });
 
-test('a rig without KVM fails although its tests skip themselves', () => {
-  const { report } = follow([
+test('a rig without KVM gets no tests, and fails although those that it had skip themselves', () => {
+  const { report, machine } = follow([
     { type: 'ready', hasKvm: false, uptimeSeconds: 1 },
     start('a'),
     end('a', GOOD),
     DONE,
   ]);
   report.finish();
+  assert.equal(machine.isUsable, false);
   assert.equal(report.isGood, false);
 });
 

@@ -134,6 +134,21 @@ test('where looking up between slices is slow, slices are longer, up to a limit'
   }
 });
 
+test('waiting between two slices is no looking up', () => {
+  let hostMs = 0;
+  const { slice } = new Root({ hostClock: () => hostMs });
+  slice.begin(10);
+  hostMs += slice.remainingNs(hostMs) / 1e6;
+  slice.spentUntil(hostMs);
+  slice.begin(10);
+  // The guest halts: nobody enters it in this slice.
+  hostMs += 30;
+  slice.begin(10);
+  slice.remainingNs(hostMs);
+  slice.begin(10);
+  assert.equal(slice.remainingNs(hostMs), 10e6);
+});
+
 test('the time left in a slice is what the host’s clock leaves, and nothing once it is cut', () => {
   let hostMs = 100;
   const root = new Root({ hostClock: () => hostMs });

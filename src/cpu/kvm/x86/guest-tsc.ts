@@ -80,7 +80,7 @@ export class GuestTsc {
   #shown: bigint | undefined;
   /** When the guest was left last, by the host's clock. */
   #exitNs = Number.NaN;
-  /** The vCPU's TSC offset, once it has been moved. Nobody else moves it. */
+  /** The vCPU's TSC offset, once it has been moved. KVM moves it too where it stops the counter between entries. */
   #offset: bigint | undefined;
 
   constructor(options: GuestTscOptions) {
@@ -177,9 +177,10 @@ export class GuestTsc {
   /** From now on the counter goes on from `value`. */
   #begin(value: bigint): void {
     this.#calibrate();
-    this.#seenCycles = Number.NEGATIVE_INFINITY;
     const atLeast = Number(value - this.#epoch) + this.#doubtCycles;
     this.#moveTo(atLeast, this.#inGuest(this.#options.now()));
+    // It shall not be held below what was asked for.
+    this.#seenCycles = atLeast;
     this.#setEpoch(value);
     // Before the next entry it is brought into step with the counter.
     this.#setClock(0);
@@ -239,8 +240,8 @@ export class GuestTsc {
     this.#knownAtNs = from;
     this.#knownCycles = isGood ? most : cycles;
     this.#doubtCycles = isGood ? most - least : doubt;
-    // The guest was held by an estimate that was too high by less than this one may be.
-    this.#seenCycles += isGood ? Math.max(0, most - expected) : doubt;
+    // The guest was held by an estimate that was too high by less than this one may be, and may have seen more than it said.
+    this.#seenCycles += Math.max(0, (isGood ? most : cycles) - expected) + (isGood ? 0 : doubt);
   }
 
   #forget(): void {
@@ -266,7 +267,8 @@ export class GuestTsc {
     const { vcpu } = this.#options;
     if (this.#mover === 'none') return;
     if (this.#mover === 'offset') {
-      this.#offset = (this.#offset ?? vcpu.getTscOffset()) + BigInt(cycles);
+      const known = this.#isTrusted ? this.#offset : undefined;
+      this.#offset = (known ?? vcpu.getTscOffset()) + BigInt(cycles);
       vcpu.setTscOffset(this.#offset);
       this.#knownCycles += cycles;
     } else {

@@ -32,7 +32,8 @@ export const X86_KVM_CPU_PARAMS = declareParams({
   ),
   tscDrift: duration({
     default: '50us',
-    description: 'how far a simulated TSC may be off before it is re-based',
+    description:
+      'how far a simulated TSC may be off before it is re-based; ten times as far ahead where exits follow one another closely',
   }),
   kvmClock: bool({
     default: true,

@@ -9,7 +9,7 @@ import type { PcBoardOptions } from '../system/pc-board.ts';
 import { IRQCHIPS, PC_BOARD_PARAMS } from '../system/pc-params.ts';
 import type { BootModule, ImageKind } from '../workload/boot/index.ts';
 import { type BootImage, BootMachine } from './boot-machine.ts';
-import { machineOfCheckpoint } from './checkpoint-machine.ts';
+import { machineOfCheckpoint, overridesOfCheckpoint } from './checkpoint-machine.ts';
 import type { Command } from './commands.ts';
 import { readInput } from './input-file.ts';
 import {
@@ -128,6 +128,7 @@ async function run(args: readonly string[]): Promise<number> {
     const result = await runSession(
       {
         ...sessionOptions(values),
+        params: [...(restore === undefined ? [] : overridesOfCheckpoint(restore)), ...values.param],
         checkpoints: values['checkpoint-at'],
         realTime: plugs.isInteractive,
         progress: !plugs.usesConsole,

@@ -1,6 +1,7 @@
 // What machine a checkpoint is of: read before the machine is built, so that --restore needs no other option.
 
 import { readSavedState } from '../sim/checkpoint/reader.ts';
+import { savedAssignments } from '../sim/param-overrides.ts';
 import { StateError } from '../sim/state.ts';
 import { FatalError } from '../sim/trouble.ts';
 import { restoredParams, type SavedPcParams } from '../system/pc-params.ts';
@@ -38,12 +39,23 @@ export function machineOfCheckpoint(
   return saved;
 }
 
-function paramsIn(directory: string): SavedPcParams {
+/** What `--param` had set in the machine whose checkpoint is in `directory`: it is set again, unless the user sets it anew. */
+export const overridesOfCheckpoint = (directory: string): readonly string[] =>
+  savedBy(directory, 'root', ({ overrides = null }) => savedAssignments(overrides));
+
+const paramsIn = (directory: string): SavedPcParams =>
+  savedBy(directory, 'board', ({ machine = null }) => restoredParams(machine));
+
+function savedBy<T>(
+  directory: string,
+  path: string,
+  decode: (state: ReturnType<typeof readSavedState>) => T,
+): T {
   try {
-    return restoredParams(readSavedState(directory, 'board').machine ?? null);
+    return decode(readSavedState(directory, path));
   } catch (error) {
     if (!(error instanceof StateError)) throw error;
-    throw new FatalError(`checkpoint ${directory}: board: ${error.message}`, { cause: error });
+    throw new FatalError(`checkpoint ${directory}: ${path}: ${error.message}`, { cause: error });
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import { nearNames } from './debug-flags.ts';
 import type { Param, ParamDeclarations } from './params.ts';
+import { decodeString, isJsonArray, type Json, type StateCell, StateError } from './state.ts';
 import { FatalError } from './trouble.ts';
 
 const FORM = /^([\w.]+)\.(\w+)=(.*)$/s;
@@ -13,9 +14,12 @@ export class ParamOverrides {
   readonly #wanted = new Map<string, Map<string, string>>();
   /** Names of the parameters of each object made so far, by path. */
   readonly #known = new Map<string, readonly string[]>();
+  /** As they were given. */
+  readonly assignments: readonly string[];
 
   /** @throws FatalError unless each has the form `PATH.NAME=VALUE` */
   constructor(assignments: readonly string[]) {
+    this.assignments = assignments;
     for (const assignment of assignments) {
       const [, path, name, value] = FORM.exec(assignment) ?? [];
       if (path === undefined)
@@ -56,6 +60,23 @@ export class ParamOverrides {
       }
     }
   }
+}
+
+/** What was set is kept with a checkpoint, for whoever builds the machine again: when it is restored, that has been done. */
+export const overridesCell = ({ assignments }: ParamOverrides): StateCell => ({
+  save: () => [...assignments],
+  restore: (saved) => void savedAssignments(saved),
+});
+
+/**
+ * What was set in the machine that was saved.
+ * @param saved state `overrides` of the root
+ * @throws StateError if it is no such state
+ */
+export function savedAssignments(saved: Json): readonly string[] {
+  if (!isJsonArray(saved))
+    throw new StateError(`expected a list of parameters, found ${JSON.stringify(saved)}`);
+  return saved.map(decodeString);
 }
 
 /** What is written may be a string, a truth value or a number: the first that the parameter takes. */

@@ -7,7 +7,7 @@ import { applyDebugFlags, noDebugFlags } from './debug-flags.ts';
 import { DrainManager } from './drain.ts';
 import { EventQueue, Priority, SimEvent } from './event-queue.ts';
 import type { ExitEvent } from './exit-event.ts';
-import { ParamOverrides } from './param-overrides.ts';
+import { overridesCell, ParamOverrides } from './param-overrides.ts';
 import type { ParamInputs, ParamValues } from './params.ts';
 import { declareParams, int } from './params.ts';
 import { RootStats } from './root-stats.ts';
@@ -90,6 +90,7 @@ export class Root extends SimObject {
         (saved) => this.#restoreTime(saved),
       ),
     );
+    this.state('overrides', overridesCell(this.overrides));
     const hostMemoryBytes = options.hostMemory ?? (() => process.memoryUsage.rss());
     this.stats = this.addStats(
       new RootStats({

@@ -205,6 +205,22 @@ describe('checkpoints', { skip }, () => {
       assert.equal(status, 3);
     });
 
+  test('keeps what --param has set; what is given with --restore counts more', (t) => {
+    const params = ['--param', 'board.cpu.features=-avx2', '--param', 'board.cpu.tscDrift=70us'];
+    const { cwd } = booted(t, SPIN, [...params, '--checkpoint-at', '1ms', 'cpt', '--max-ticks', '2ms']);
+    const cpuAfter = (...options: string[]): Record<string, unknown> => {
+      const { status, stderr } = hypertick(['boot', '--restore', 'cpt', '--max-ticks', '3ms', ...options], {
+        cwd,
+      });
+      assert.equal(status, 124, stderr);
+      return JSON.parse(readFileSync(join(cwd, 'out', 'config.json'), 'utf8')).children.board.children.cpu
+        .params;
+    };
+    const { features, tscDrift } = cpuAfter();
+    assert.deepEqual([features, tscDrift], ['-avx2', 70_000_000]);
+    assert.equal(cpuAfter('--param', 'board.cpu.tscDrift=80us').tscDrift, 80_000_000);
+  });
+
   test('several times, and at the guest’s own wish in the output directory', (t) => {
     const code = [...movEdi(0), ...movEsi(0), ...m5(0x43), ...testExit(4)];
     const { cwd, status } = booted(t, code);

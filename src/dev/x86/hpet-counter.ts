@@ -73,8 +73,9 @@ export class HpetCounter implements StateCell {
     const { low, mark, phaseTicks } = this.#anchor;
     if (!this.#isRunning) return low;
     const ticks = this.#queue.ticksSince(mark) + phaseTicks;
-    if (ticks > EXACT_TICKS) this.#anchor = undefined;
-    return (low + Math.floor(ticks / COUNTER_PERIOD_TICKS)) >>> 0;
+    if (ticks <= EXACT_TICKS) return (low + Math.floor(ticks / COUNTER_PERIOD_TICKS)) >>> 0;
+    this.#anchor = this.#anchorHere();
+    return this.#anchor.low;
   }
 
   #anchorHere(): Anchor {

@@ -25,6 +25,19 @@ function reading(seen: bigint[], ns: number): Step {
   };
 }
 
+/** Reading the TSC takes so long before the moment that it is of, and so long behind it, in ns. */
+function slowReading(beforeNs: () => number, afterNs: number) {
+  return (vcpu: FakeVcpu): void => {
+    const { getMsrs } = vcpu;
+    vcpu.getMsrs = (indices) => {
+      vcpu.time.ns += beforeNs();
+      const values = getMsrs.call(vcpu, indices);
+      vcpu.time.ns += afterNs;
+      return values;
+    };
+  };
+}
+
 /** A KVM without KVM_CAP_TSC_CONTROL. */
 const UNSCALED = {
   kvm: {
@@ -174,15 +187,7 @@ test('reading that takes long makes nobody see less than before', async () => {
   const m = machine([...Array.from({ length: 8 }, () => reading(seen, 100 * US)), FakeVcpu.spin], {
     params: { hostFactor: 0.5 },
     wiring: UNSCALED,
-    prepare: (vcpu) => {
-      const { getMsrs } = vcpu;
-      vcpu.getMsrs = (indices) => {
-        vcpu.time.ns += 7 * US;
-        const values = getMsrs.call(vcpu, indices);
-        vcpu.time.ns += 9 * US;
-        return values;
-      };
-    },
+    prepare: slowReading(() => 7 * US, 9 * US),
   });
   await m.run(400 * TICKS_PER_US);
   assertForwards(seen);
@@ -194,15 +199,7 @@ test('a counter whose reading takes longer than the bound stays in step with sim
   let readings = 0;
   const steps = Array.from({ length: entries }, () => reading(seen, 10 * US));
   const m = machine([...steps, ...Array.from({ length: 20 }, () => FakeVcpu.spin)], {
-    prepare: (vcpu) => {
-      const { getMsrs } = vcpu;
-      vcpu.getMsrs = (indices) => {
-        vcpu.time.ns += (100 + ((37 * ++readings) % 200)) * US;
-        const values = getMsrs.call(vcpu, indices);
-        vcpu.time.ns += 150 * US;
-        return values;
-      };
-    },
+    prepare: slowReading(() => (100 + ((37 * ++readings) % 200)) * US, 150 * US),
   });
   for (let i = 0; i < entries; i++)
     m.at((5 + 10 * i) * TICKS_PER_US, () => void m.vcpu.time.advance(200 * US));
@@ -218,15 +215,7 @@ test('a counter that is set shows the guest nothing less, however long reading t
   const seen: bigint[] = [];
   const value = 123_456_789n;
   const m = machine([reading(seen, 10 * US), reading(seen, 10 * US), FakeVcpu.spin, FakeVcpu.spin], {
-    prepare: (vcpu) => {
-      const { getMsrs } = vcpu;
-      vcpu.getMsrs = (indices) => {
-        vcpu.time.ns += 100 * US;
-        const values = getMsrs.call(vcpu, indices);
-        vcpu.time.ns += 150 * US;
-        return values;
-      };
-    },
+    prepare: slowReading(() => 100 * US, 150 * US),
   });
   m.at(5 * TICKS_PER_US, () => m.cpu.modifyState(RegClass.msr).setMsr(MsrIndex.TSC, value));
   await m.run(3000 * TICKS_PER_US);

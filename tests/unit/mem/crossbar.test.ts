@@ -78,6 +78,9 @@ test('an atomic route leads where accesses go, takes as long, and is counted by 
     assert.equal(stats.transDist.ReadReq.value, 2);
     assert.equal(stats.transDist.WriteResp.value, 2);
     assert.equal(stats.pktSize.value, 16);
+  }
+  route.send(readReq(0x2010));
+  for (const { stats } of [outer, inner]) {
     stats.reset();
     stats.prepareDump();
     assert.equal(stats.pktSize.value, 0);

@@ -11,6 +11,8 @@
  * reader that wants to know later what has changed closes the epoch with `snapshot()` and keeps the number
  * it returns. A writer that skips marks it has already made in this epoch (a dirty bit in a TLB) forgets
  * them at a snapshot.
+ *
+ * Pages may be watched besides: whoever has made something of their bytes (decoded code) is told of marks on them.
  */
 
 export const PAGE_SHIFT = 12;
@@ -18,16 +20,21 @@ export const PAGE_SIZE = 1 << PAGE_SHIFT;
 
 /** Epochs are 32 bits wide: one snapshot per millisecond lasts seven weeks of host time. */
 const LAST_EPOCH = 0xffff_ffff;
+const NO_PAGES: readonly number[] = [];
 
 export class PageVersions {
   /** The layout above, for generated code and other threads. */
   readonly words: Uint32Array<SharedArrayBuffer>;
+
+  readonly #watched: Uint8Array;
+  #watchedWrites: number[] = [];
 
   /** @param sizeBytes size of the linear space that is covered, rounded up to whole pages */
   constructor(sizeBytes: number) {
     const pages = Math.ceil(sizeBytes / PAGE_SIZE);
     this.words = new Uint32Array(new SharedArrayBuffer((1 + pages) * Uint32Array.BYTES_PER_ELEMENT));
     this.words[0] = 1;
+    this.#watched = new Uint8Array(pages);
   }
 
   get epoch(): number {
@@ -44,7 +51,24 @@ export class PageVersions {
     const words = this.words;
     const epoch = words[0]!;
     const last = (linear + sizeBytes - 1) >>> PAGE_SHIFT;
-    for (let page = linear >>> PAGE_SHIFT; page <= last; page++) words[1 + page] = epoch;
+    for (let page = linear >>> PAGE_SHIFT; page <= last; page++) {
+      words[1 + page] = epoch;
+      if (this.#watched[page] !== 0) this.#watchedWrites.push(page);
+    }
+  }
+
+  /** The next mark on the page that holds `linear` is reported, and those after it until it is taken. */
+  watch(linear: number): void {
+    this.#watched[linear >>> PAGE_SHIFT] = 1;
+  }
+
+  /** Numbers of the watched pages that were marked since the last call, maybe repeatedly. They are not watched any more. */
+  takeWatchedWrites(): readonly number[] {
+    if (this.#watchedWrites.length === 0) return NO_PAGES;
+    const pages = this.#watchedWrites;
+    this.#watchedWrites = [];
+    for (const page of pages) this.#watched[page] = 0;
+    return pages;
   }
 
   /** Epoch of the last write to the page that holds `linear`; 0 if it was never written. */

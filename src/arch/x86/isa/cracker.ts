@@ -1,0 +1,111 @@
+/**
+ * Cracker<V>: to what an instruction says what it does. Reading and writing of operands, memory, flags and control flow,
+ * on top of the operations of Ops<V>.
+ *
+ * All effects on registers and flags take place together, at the end of the instruction: what is read is what was there
+ * before it, and an instruction that faults in a memory access has changed no register. Stores take place where they are
+ * said, so they come behind everything else that may fault.
+ */
+
+import type { AssistName } from './assists.ts';
+import type { Condition, FlagName } from './conditions.ts';
+import type { Bits, Operand } from './decoded.ts';
+import type { Ops, Width } from './ops.ts';
+
+/** New values of the status flags. What is left out stays as it is. Conditions are of width 32 and 0 or 1. */
+export interface FlagValues<V> {
+  /** ZF, SF and PF follow from this value. */
+  readonly result?: { readonly z: Width; readonly value: V };
+  readonly cf?: V;
+  readonly pf?: V;
+  readonly af?: V;
+  readonly zf?: V;
+  readonly sf?: V;
+  readonly of?: V;
+}
+
+export interface Cracker<V> extends Ops<V> {
+  /** Operand and address size of the instruction. */
+  readonly operandBits: 16 | 32 | 64;
+  readonly addressBits: 16 | 32 | 64;
+  readonly is64: boolean;
+  readonly isLocked: boolean;
+
+  // ---- operands ----
+
+  /** The value of an operand: an integer of its bits, or a vector (128). Registers of SSE give their low part. */
+  read(operand: Operand): V;
+  /**
+   * Sets an operand to a value of its bits. A general register of 32 bits is zero-extended to 64; the narrower ones, and
+   * SSE registers whose operand has fewer than 128 bits, keep the rest.
+   */
+  write(operand: Operand, value: V): void;
+  /** An MMX or SSE operand as a vector; of 64 bits, the upper half is zero. And back. */
+  readVector(operand: Operand): V;
+  writeVector(operand: Operand, value: V): void;
+  /** The value of an immediate where it is known when the instruction is cracked (`literal` rows: always). */
+  constant(operand: Operand): number | undefined;
+  /** General register `index` in full. */
+  gpr(index: number): V;
+  setGpr(index: number, value: V): void;
+  /** The offset of a memory operand within its segment, of the address size: LEA. */
+  effectiveAddress(operand: Operand): V;
+  /** Its linear address, of width 64. */
+  linearAddress(operand: Operand): V;
+
+  // ---- memory: little-endian, at linear addresses of width 64 ----
+
+  load(bits: Bits, linear: V): V;
+  store(bits: Bits, linear: V, value: V): void;
+  /** Faults as a store would, and stores nothing: in front of a register effect that must not precede a fault. */
+  push(z: Width, value: V): void;
+  pop(z: Width): V;
+
+  // ---- flags ----
+
+  /** The status flags of a + b = r, of a − b = r, or of the result r of a logical operation (CF, OF and AF clear). */
+  flagsAdd(z: Width, a: V, b: V, r: V): void;
+  flagsSub(z: Width, a: V, b: V, r: V): void;
+  flagsLogic(z: Width, r: V): void;
+  setFlags(values: FlagValues<V>): void;
+  /** A status flag, or a condition of Jcc (SDM vol. 1, appendix B): 0 or 1. */
+  flag(name: FlagName): V;
+  condition(condition: Condition): V;
+  /** RFLAGS as a whole, width 32, status flags and others; and the bits of `mask` in it set to those of `value`. */
+  rflags(): V;
+  setRflags(mask: number, value: V): void;
+
+  // ---- control ----
+
+  /** Address of the next instruction, width 64. */
+  nextRip(): V;
+  /** Goes to this address of width 64: a value, or the target of a relative operand. At most one of these, at the end. */
+  jump(target: V): void;
+  jumpTo(target: Operand): void;
+  /** To the target where the condition holds, else to the next instruction. */
+  jumpIf(condition: V, target: Operand): void;
+  /** Does the body where the condition holds. What it writes takes effect with it: nothing may be written behind it. */
+  when(condition: V, body: () => void): void;
+  /** Raises an exception instead of what the instruction does. */
+  fault(vector: number, errorCode?: number): void;
+  faultIf(condition: V, vector: number, errorCode?: number): void;
+  /** Ends the run here, with the instruction done: the simulator has something to do (SYSCALL). */
+  leave(reason: LeaveReason): void;
+
+  // ---- state that no operand names ----
+
+  /** A field of the thread context, at its byte offset in state-layout.ts. */
+  field(offset: number, z: Width): V;
+  setField(offset: number, z: Width, value: V): void;
+  /**
+   * Calls a routine of the simulator: for what is rare or cannot be said in operations. Integers of width 32 in and out; it may
+   * read and write the thread context except for general registers, SSE registers and status flags.
+   */
+  assist(name: AssistName, ...values: V[]): V;
+  /** Values that are too wide for an assist's arguments and result: at byte offsets below 512 in a space between the two. */
+  setArgument(offset: number, bits: Bits, value: V): void;
+  assistResult(offset: number, bits: Bits): V;
+}
+
+/** Why the simulator is to act behind an instruction: a system call, HLT, or flags that are more than status (TF, AC). */
+export type LeaveReason = 'syscall' | 'halt' | 'flags';

@@ -1,0 +1,401 @@
+/**
+ * The decoder: bytes to a form and its operands. SDM vol. 2A chapter 2. Which instruction is meant follows from the tables;
+ * this file knows prefixes, ModRM, SIB and immediates.
+ */
+
+import { Seg } from '../registers.ts';
+import type { DecodeTable } from './decode-table.ts';
+import {
+  BASE_RIP,
+  type Bits,
+  type Decoded,
+  type MemoryOperand,
+  NO_REGISTER,
+  type Operand,
+  OperandKind,
+  type RepeatPrefix,
+} from './decoded.ts';
+import type { Form } from './encoding.ts';
+import type { OperandBits, OperandSpec } from './operands.ts';
+
+/** SDM vol. 2A §2.3.11: a longer instruction raises #GP. */
+export const MAX_LENGTH_BYTES = 15;
+
+/** Why bytes are no instruction: none is so encoded (#UD), more bytes are needed than there are, or it is too long (#GP). */
+export type DecodeFailure = 'undefined' | 'incomplete' | 'tooLong';
+
+const RSP = 4;
+const RBP = 5;
+const REGISTER_FORM = 3;
+const HIGH_BYTE_REGISTERS = 4;
+
+class Failure extends Error {
+  readonly reason: DecodeFailure;
+
+  constructor(reason: DecodeFailure) {
+    super(reason);
+    this.reason = reason;
+  }
+}
+
+const INCOMPLETE = new Failure('incomplete');
+const TOO_LONG = new Failure('tooLong');
+const UNDEFINED = new Failure('undefined');
+
+export class Decoder {
+  readonly #table: DecodeTable;
+  #bytes: Uint8Array = new Uint8Array(0);
+  #start = 0;
+  #at = 0;
+  #end = 0;
+  #is64 = true;
+  // Prefixes of the instruction being decoded.
+  #rex = 0;
+  #has66 = false;
+  #has67 = false;
+  #repeat: RepeatPrefix = 'none';
+  #isLocked = false;
+  #segment = -1;
+  // ModRM, and the memory operand that it names.
+  #mod = 0;
+  #reg = 0;
+  #rm = 0;
+  #memory: MemoryOperand | undefined;
+  #operandBits: 16 | 32 | 64 = 32;
+
+  constructor(table: DecodeTable) {
+    this.#table = table;
+  }
+
+  /**
+   * Decodes one instruction.
+   * @param at where it begins in `bytes`, and `end` where the bytes end that may be looked at
+   * @param is64 64-bit mode, or compatibility mode with a default size of 32 bits
+   */
+  decode(bytes: Uint8Array, at: number, end: number, is64: boolean): Decoded | DecodeFailure {
+    this.#bytes = bytes;
+    this.#start = at;
+    this.#at = at;
+    this.#end = end;
+    this.#is64 = is64;
+    try {
+      return this.#decode();
+    } catch (failure) {
+      if (failure instanceof Failure) return failure.reason;
+      throw failure;
+    }
+  }
+
+  #decode(): Decoded {
+    const first = this.#prefixes();
+    const map = first === 0x0f ? this.#map() : 0;
+    const opcode = map === 0 ? first : this.#u8();
+    const entry = this.#table.entry(map, opcode);
+    if (entry === undefined) throw UNDEFINED;
+    if (entry.hasModrm) this.#modrm();
+    const form = this.#select(entry.byReg[entry.hasModrm ? this.#reg : 0]!);
+    if (this.#isLocked && !form.instruction.lock) throw UNDEFINED;
+    this.#operandBits = this.#operandSize(form);
+    this.#memory = undefined;
+    if (entry.hasModrm && form.hasModrm && this.#mod !== REGISTER_FORM) this.#memory = this.#memoryOperand();
+    const operands: Operand[] = [];
+    for (const spec of form.operands) operands.push(this.#operand(spec, opcode));
+    if (this.#isLocked && operands[0]?.kind !== OperandKind.memory) throw UNDEFINED;
+    return {
+      form,
+      operands,
+      lengthBytes: this.#at - this.#start,
+      operandBits: this.#operandBits,
+      addressBits: this.#addressBits(),
+      repeat: this.#repeat,
+      isLocked: this.#isLocked,
+      is64: this.#is64,
+    };
+  }
+
+  // ---- prefixes and opcode ----
+
+  /** Reads all prefixes; returns the first byte of the opcode. REX counts only directly in front of it. */
+  #prefixes(): number {
+    this.#rex = 0;
+    this.#has66 = false;
+    this.#has67 = false;
+    this.#repeat = 'none';
+    this.#isLocked = false;
+    this.#segment = -1;
+    for (;;) {
+      const byte = this.#u8();
+      if (this.#is64 && (byte & 0xf0) === 0x40) this.#rex = byte;
+      else if (this.#legacyPrefix(byte)) this.#rex = 0;
+      else return byte;
+    }
+  }
+
+  #legacyPrefix(byte: number): boolean {
+    switch (byte) {
+      case 0x66:
+        this.#has66 = true;
+        return true;
+      case 0x67:
+        this.#has67 = true;
+        return true;
+      case 0xf0:
+        this.#isLocked = true;
+        return true;
+      case 0xf2:
+        this.#repeat = 'f2';
+        return true;
+      case 0xf3:
+        this.#repeat = 'f3';
+        return true;
+      case 0x26:
+      case 0x2e:
+      case 0x36:
+      case 0x3e:
+        // ES CS SS DS: ignored in 64-bit mode (SDM vol. 1 §3.3.7.1).
+        if (!this.#is64) this.#segment = (byte >>> 3) & 3;
+        return true;
+      case 0x64:
+        this.#segment = Seg.FS;
+        return true;
+      case 0x65:
+        this.#segment = Seg.GS;
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  /** Behind 0F: the map, from a second escape byte if there is one. */
+  #map(): 1 | 2 | 3 {
+    const next = this.#peek();
+    if (next !== 0x38 && next !== 0x3a) return 1;
+    this.#u8();
+    return next === 0x38 ? 2 : 3;
+  }
+
+  #modrm(): void {
+    const byte = this.#u8();
+    this.#mod = byte >>> 6;
+    this.#reg = (byte >>> 3) & 7;
+    this.#rm = byte & 7;
+  }
+
+  #select(candidates: readonly Form[]): Form {
+    for (const form of candidates) if (this.#matches(form)) return form;
+    throw UNDEFINED;
+  }
+
+  #matches(form: Form): boolean {
+    if (!(this.#is64 ? form.in64 : form.inCompatibility)) return false;
+    if (form.rexW !== undefined && form.rexW !== ((this.#rex >>> 3) & 1)) return false;
+    if (form.rexB !== undefined && form.rexB !== (this.#rex & 1)) return false;
+    if (form.modrmKind !== undefined && (form.modrmKind === 'register') !== (this.#mod === REGISTER_FORM))
+      return false;
+    if (form.rmExtension !== undefined && form.rmExtension !== this.#rm) return false;
+    switch (form.prefix) {
+      case 'any':
+        return true;
+      case 'np':
+        return this.#repeat === 'none' && (!this.#has66 || form.hasOperandSize);
+      case '66':
+        return this.#repeat === 'none' && this.#has66;
+      default:
+        return this.#repeat === form.prefix;
+    }
+  }
+
+  #operandSize({ defaultSize, prefix }: Form): 16 | 32 | 64 {
+    const has66 = this.#has66 && prefix !== '66';
+    if (!this.#is64) return has66 ? 16 : 32;
+    if (defaultSize === 'always64' || (this.#rex & 8) !== 0) return 64;
+    return has66 ? 16 : defaultSize;
+  }
+
+  #addressBits(): 16 | 32 | 64 {
+    if (this.#is64) return this.#has67 ? 32 : 64;
+    return this.#has67 ? 16 : 32;
+  }
+
+  // ---- operands ----
+
+  #bits(bits: OperandBits): Bits {
+    if (bits === 'v') return this.#operandBits;
+    if (bits === 'z') return this.#operandBits === 16 ? 16 : 32;
+    if (bits === 'y') return this.#operandBits === 64 ? 64 : 32;
+    return bits;
+  }
+
+  #operand(spec: OperandSpec, opcode: number): Operand {
+    const bits = this.#bits(spec.bits);
+    switch (spec.source) {
+      case 'rm':
+        if (this.#mod !== REGISTER_FORM) return memoryOperand(this.#bits(spec.memoryBits), this.#memory!);
+        return this.#register(spec, bits, this.#rm, 1);
+      case 'reg':
+        return this.#register(spec, bits, this.#reg, 4);
+      case 'opcode':
+        return this.#register(spec, bits, opcode & 7, 1);
+      case 'fixed':
+        if (spec.file === 'none') return immediate(bits, spec.index!);
+        return { ...NOTHING, kind: kindOf(spec.file), bits, index: spec.index! };
+      case 'immediate':
+        return immediate(bits, this.#number(this.#bits(spec.encodedBits ?? spec.bits)));
+      case 'relative':
+        return { ...NOTHING, kind: OperandKind.relative, bits, value: this.#number(bits) };
+      case 'farPointer': {
+        const value = this.#number(bits);
+        return {
+          ...NOTHING,
+          kind: OperandKind.farPointer,
+          bits,
+          value,
+          selector: Number(this.#number(16)) & 0xffff,
+        };
+      }
+      case 'offset':
+        return memoryOperand(
+          bits,
+          this.#address(NO_REGISTER, NO_REGISTER, 0, this.#number(this.#addressBits())),
+        );
+      default:
+        return memoryOperand(bits, this.#implied(spec.source));
+    }
+  }
+
+  /** @param rexBit of the fourth bit of the number */
+  #register(spec: OperandSpec, bits: Bits, low: number, rexBit: number): Operand {
+    if (spec.file === 'gpr' && bits === 8 && this.#rex === 0 && low >= HIGH_BYTE_REGISTERS)
+      return { ...NOTHING, kind: OperandKind.gprHigh, bits, index: low - HIGH_BYTE_REGISTERS };
+    if (spec.file === 'segment' && low > Seg.GS) throw UNDEFINED;
+    const extends4 = spec.file === 'gpr' || spec.file === 'xmm';
+    const index = extends4 && (this.#rex & rexBit) !== 0 ? low + 8 : low;
+    return { ...NOTHING, kind: kindOf(spec.file), bits, index };
+  }
+
+  #implied(source: OperandSpec['source']): MemoryOperand {
+    const source7 = source === 'stringDestination' || source === 'maskStore' ? 7 : 6;
+    if (source === 'stringDestination')
+      return { base: 7, index: NO_REGISTER, scale: 0, displacement: 0, segment: Seg.ES };
+    // XLAT adds AL by itself: it has no index register of eight bits.
+    return this.#address(source === 'xlat' ? 3 : source7, NO_REGISTER, 0, 0, Seg.DS);
+  }
+
+  #address(
+    base: number,
+    index: number,
+    scale: number,
+    displacement: number | bigint,
+    defaultSegment: number = base === RSP || base === RBP ? Seg.SS : Seg.DS,
+  ): MemoryOperand {
+    const segment = this.#segment === -1 ? defaultSegment : this.#segment;
+    return { base, index, scale, displacement, segment };
+  }
+
+  /** SDM vol. 2A tables 2-1 to 2-3, and §2.2.1.6 for RIP. */
+  #memoryOperand(): MemoryOperand {
+    if (this.#addressBits() === 16) return this.#memoryOperand16();
+    if (this.#rm === RSP) return this.#sib();
+    if (this.#mod === 0 && this.#rm === RBP) {
+      const displacement = this.#number(32);
+      return this.#address(this.#is64 ? BASE_RIP : NO_REGISTER, NO_REGISTER, 0, displacement);
+    }
+    const base = this.#rm + ((this.#rex & 1) << 3);
+    return this.#address(base, NO_REGISTER, 0, this.#displacement());
+  }
+
+  #sib(): MemoryOperand {
+    const byte = this.#u8();
+    const index = ((byte >>> 3) & 7) + ((this.#rex & 2) << 2);
+    const indexOrNone = index === RSP ? NO_REGISTER : index;
+    const scale = byte >>> 6;
+    if (this.#mod === 0 && (byte & 7) === RBP)
+      return this.#address(NO_REGISTER, indexOrNone, scale, this.#number(32));
+    const base = (byte & 7) + ((this.#rex & 1) << 3);
+    return this.#address(base, indexOrNone, scale, this.#displacement());
+  }
+
+  #memoryOperand16(): MemoryOperand {
+    if (this.#mod === 0 && this.#rm === 6)
+      return this.#address(NO_REGISTER, NO_REGISTER, 0, this.#number(16));
+    const [base, index] = ADDRESSES_16[this.#rm]!;
+    return this.#address(base, index, 0, this.#displacement());
+  }
+
+  #displacement(): number {
+    if (this.#mod === 0) return 0;
+    if (this.#mod === 1) return Number(this.#number(8));
+    return Number(this.#number(this.#addressBits() === 16 ? 16 : 32));
+  }
+
+  // ---- bytes ----
+
+  #peek(): number {
+    if (this.#at - this.#start >= MAX_LENGTH_BYTES) throw TOO_LONG;
+    if (this.#at >= this.#end) throw INCOMPLETE;
+    return this.#bytes[this.#at]!;
+  }
+
+  #u8(): number {
+    const byte = this.#peek();
+    this.#at++;
+    return byte;
+  }
+
+  #u16(): number {
+    const low = this.#u8();
+    return low | (this.#u8() << 8);
+  }
+
+  #s32(): number {
+    const low = this.#u16();
+    return low | (this.#u16() << 16);
+  }
+
+  /** A signed number; of 64 bits a bigint if it does not fit 32. */
+  #number(bits: Bits): number | bigint {
+    if (bits === 8) return (this.#u8() << 24) >> 24;
+    if (bits === 16) return (this.#u16() << 16) >> 16;
+    if (bits === 32) return this.#s32();
+    const low = this.#s32();
+    const high = this.#s32();
+    return high === low >> 31 ? low : (BigInt(high) << 32n) | BigInt(low >>> 0);
+  }
+}
+
+/** Base and index by ModRM.rm with 16-bit addresses: BX+SI, BX+DI, BP+SI, BP+DI, SI, DI, BP, BX. */
+const ADDRESSES_16: readonly (readonly [base: number, index: number])[] = [
+  [3, 6],
+  [3, 7],
+  [5, 6],
+  [5, 7],
+  [6, NO_REGISTER],
+  [7, NO_REGISTER],
+  [5, NO_REGISTER],
+  [3, NO_REGISTER],
+];
+
+const NOTHING = { index: 0, value: 0, selector: 0, memory: undefined } as const;
+
+function immediate(bits: Bits, value: number | bigint): Operand {
+  return { ...NOTHING, kind: OperandKind.immediate, bits, value };
+}
+
+function memoryOperand(bits: Bits, memory: MemoryOperand): Operand {
+  return { ...NOTHING, kind: OperandKind.memory, bits, memory };
+}
+
+function kindOf(file: OperandSpec['file']): OperandKind {
+  switch (file) {
+    case 'xmm':
+      return OperandKind.xmm;
+    case 'mmx':
+      return OperandKind.mmx;
+    case 'segment':
+      return OperandKind.segment;
+    case 'st':
+      return OperandKind.st;
+    default:
+      return OperandKind.gpr;
+  }
+}

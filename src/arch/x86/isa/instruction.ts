@@ -1,0 +1,37 @@
+/**
+ * An instruction, defined once: its mnemonic, its encoding rows, and what it does, said to a `Cracker`. The
+ * interpreter, the translator, the timing models and the oracle all read this definition.
+ */
+
+import type { Cracker } from './cracker.ts';
+import type { Operand } from './decoded.ts';
+import type { Form } from './encoding.ts';
+
+/** Says what the instruction does with these operands, the explicit and implied ones in the order of the row. */
+export type Crack = <V>(u: Cracker<V>, ...operands: Operand[]) => void;
+
+export interface InstructionDefinition {
+  readonly forms: readonly Form[];
+  readonly crack: Crack;
+  /** CPUID feature, by its name in /proc/cpuinfo; absent: every x86-64 processor has it. */
+  readonly feature?: string;
+  /** LOCK is legal with a memory destination. */
+  readonly lock?: boolean;
+  /** F3 and F2 repeat the instruction: `rep` counts only, `repe` also looks at ZF. */
+  readonly repeat?: 'rep' | 'repe';
+  /** The immediate chooses what is done, as with a shuffle: engines treat each of its values as an instruction of its own. */
+  readonly literal?: boolean;
+  /** Only at privilege level 0: elsewhere #GP. */
+  readonly privileged?: boolean;
+}
+
+export interface Instruction extends InstructionDefinition {
+  readonly mnemonic: string;
+}
+
+/** Defines an instruction. */
+export function inst(mnemonic: string, definition: InstructionDefinition): Instruction {
+  const instruction = { mnemonic, ...definition };
+  for (const form of definition.forms) form.instruction = instruction;
+  return instruction;
+}

@@ -1,0 +1,51 @@
+/** The simulator's routines behind `Cracker.assist`, by name: for what is rare or cannot be said in operations. */
+
+import type { AssistName } from '../../arch/x86/isa/assists.ts';
+import type { X86ThreadContext } from '../../arch/x86/thread-context.ts';
+
+/** What an assist may use. */
+export interface AssistContext {
+  readonly tc: X86ThreadContext;
+  /** Wide arguments and results: `Cracker.setArgument` and `assistResult`. */
+  readonly scratch: DataView;
+  /** Raises an exception: nothing of the instruction takes effect. */
+  raise(vector: number, errorCode: number): void;
+  /** The time-stamp counter as two halves, and CPUID's answer to EAX, ECX. */
+  readTsc(): readonly [lo: number, hi: number];
+  cpuid(leaf: number, subleaf: number): readonly [eax: number, ebx: number, ecx: number, edx: number];
+}
+
+export type Assist = (context: AssistContext, a: number, b: number, c: number) => number;
+
+/** Results: EAX, EBX, ECX, EDX at 0, 4, 8, 12. */
+function cpuid({ scratch, cpuid: answer }: AssistContext, leaf: number, subleaf: number): number {
+  for (const [i, value] of answer(leaf >>> 0, subleaf >>> 0).entries()) scratch.setUint32(4 * i, value, true);
+  return 0;
+}
+
+/** Result: u64 at 0. */
+function rdtsc({ scratch, readTsc }: AssistContext): number {
+  const [lo, hi] = readTsc();
+  scratch.setUint32(0, lo, true);
+  scratch.setUint32(4, hi, true);
+  return 0;
+}
+
+/**
+ * A quotient of 128 by 64 bits. Arguments: dividend at 0 (low) and 8 (high), divisor at 16; results: quotient at 0,
+ * remainder at 8. The first value says whether signed.
+ * @returns 1 if the quotient does not fit
+ */
+function divide128({ scratch }: AssistContext, isSigned: number): number {
+  const high = isSigned ? scratch.getBigInt64(8, true) : scratch.getBigUint64(8, true);
+  const dividend = (high << 64n) | scratch.getBigUint64(0, true);
+  const divisor = isSigned ? scratch.getBigInt64(16, true) : scratch.getBigUint64(16, true);
+  const quotient = dividend / divisor;
+  const fits = isSigned ? BigInt.asIntN(64, quotient) === quotient : quotient < 2n ** 64n;
+  if (!fits) return 1;
+  scratch.setBigUint64(0, BigInt.asUintN(64, quotient), true);
+  scratch.setBigUint64(8, BigInt.asUintN(64, dividend % divisor), true);
+  return 0;
+}
+
+export const ASSIST_ROUTINES: Readonly<Record<AssistName, Assist>> = { cpuid, rdtsc, divide128 };

@@ -1,0 +1,100 @@
+/**
+ * Basic blocks of decoded code: found by address, dropped when the bytes they were made from change.
+ */
+
+import type { Decoded } from '../../arch/x86/isa/decoded.ts';
+import type { Effects } from '../../arch/x86/isa/effects.ts';
+import { PAGE_SHIFT } from './layout.ts';
+import type { CodePages } from './mmu.ts';
+
+const OFFSET_MASK = 2 ** PAGE_SHIFT - 1;
+
+export interface BlockInstruction {
+  readonly decoded: Decoded;
+  readonly effects: Effects;
+  readonly rip: number;
+}
+
+/** Why a block ends behind its last instruction. */
+export interface Block {
+  /** Virtual address; negative in the upper half. */
+  readonly rip: number;
+  readonly is64: boolean;
+  readonly instructions: readonly BlockInstruction[];
+  /** Address behind the last instruction. */
+  readonly end: number;
+  /** Offsets in RAM of its bytes, per page: [start, end). */
+  readonly spans: readonly (readonly [start: number, end: number])[];
+  /** Its first record. */
+  readonly record: number;
+}
+
+/** Finds blocks by address, and those of a page. Tells `dropped` of each that goes. */
+export class Blocks implements CodePages {
+  readonly #byRip = new Map<number, Block>();
+  readonly #byPage = new Map<number, Set<Block>>();
+  readonly #dropped: (block: Block) => void;
+
+  constructor(dropped: (block: Block) => void) {
+    this.#dropped = dropped;
+  }
+
+  get size(): number {
+    return this.#byRip.size;
+  }
+
+  at(rip: number): Block | undefined {
+    return this.#byRip.get(rip);
+  }
+
+  add(block: Block): void {
+    const old = this.#byRip.get(block.rip);
+    if (old !== undefined) this.drop(old);
+    this.#byRip.set(block.rip, block);
+    for (const [start] of block.spans) {
+      const page = start & ~OFFSET_MASK;
+      const blocks = this.#byPage.get(page);
+      if (blocks === undefined) this.#byPage.set(page, new Set([block]));
+      else blocks.add(block);
+    }
+  }
+
+  drop(block: Block): void {
+    this.#byRip.delete(block.rip);
+    for (const [start] of block.spans) {
+      const page = start & ~OFFSET_MASK;
+      const blocks = this.#byPage.get(page);
+      blocks?.delete(block);
+      if (blocks?.size === 0) this.#byPage.delete(page);
+    }
+    this.#dropped(block);
+  }
+
+  clear(): void {
+    this.#byRip.clear();
+    this.#byPage.clear();
+  }
+
+  has(linearPage: number): boolean {
+    return this.#byPage.has(linearPage);
+  }
+
+  aboutToWrite(linear: number, sizeBytes: number): void {
+    const blocks = this.#byPage.get(linear & ~OFFSET_MASK);
+    if (blocks === undefined) return;
+    const end = linear + sizeBytes;
+    for (const block of blocks) {
+      if (block.spans.some(([from, to]) => linear < to && from < end)) this.drop(block);
+    }
+  }
+
+  /** Somebody has written the page. */
+  pageWritten(linearPage: number): void {
+    for (const block of this.#byPage.get(linearPage) ?? []) this.drop(block);
+  }
+
+  /** Pages with code, by their offsets in RAM. */
+  pages(): Iterable<number> {
+    return this.#byPage.keys();
+  }
+}

@@ -1,0 +1,273 @@
+/**
+ * The engine of the functional CPU: executes x86 code, in guest RAM, on a thread context of its own. It knows neither events
+ * nor time: it is given a number of instructions, and says how many it has executed and why it stopped.
+ */
+
+import { Vector } from '../../arch/x86/exceptions.ts';
+import { ASSISTS } from '../../arch/x86/isa/assists.ts';
+import { STATUS_FLAGS } from '../../arch/x86/isa/conditions.ts';
+import { DecodeTable } from '../../arch/x86/isa/decode-table.ts';
+import { Decoder } from '../../arch/x86/isa/decoder.ts';
+import { INSTRUCTIONS } from '../../arch/x86/isa/instructions.ts';
+import { flagCode } from '../../arch/x86/isa/lazy-flags.ts';
+import { Rflags } from '../../arch/x86/registers.ts';
+import { OFFSET, X86ThreadContext } from '../../arch/x86/thread-context.ts';
+import type { PhysicalMemory } from '../../mem/physical-memory.ts';
+import { panic } from '../../sim/trouble.ts';
+import { ASSIST_ROUTINES, type AssistContext } from './assists.ts';
+import { type Block, Blocks } from './blocks.ts';
+import { CodeTable } from './code-table.ts';
+import { buildCoreModule } from './core-module.ts';
+import { Handlers } from './handlers.ts';
+import { Interpreter } from './interpreter.ts';
+import { JumpCache } from './jump-cache.ts';
+import { CELL, CONTEXT_AT, ENGINE_MEMORY_BYTES, RECORD, Stop } from './layout.ts';
+import { Mmu } from './mmu.ts';
+
+const WASM_PAGE = 65_536;
+const TWO_32 = 2 ** 32;
+const RIP = OFFSET.rip >> 2;
+
+/** Why a run ended. RIP, the flags and all other state are those of an instruction boundary. */
+export type RunEnd =
+  | { readonly kind: 'budget' }
+  | { readonly kind: 'syscall' }
+  | { readonly kind: 'halt' }
+  /** An exception: RIP is that of the instruction, for traps (#DB, #BP) behind it. */
+  | {
+      readonly kind: 'exception';
+      readonly vector: number;
+      readonly errorCode: number;
+      readonly address: bigint;
+    };
+
+export interface EngineOptions {
+  readonly memory: PhysicalMemory;
+  /** CPUID features, by their names in /proc/cpuinfo. */
+  readonly features: ReadonlySet<string>;
+  readTsc(): readonly [lo: number, hi: number];
+  cpuid(leaf: number, subleaf: number): readonly [eax: number, ebx: number, ecx: number, edx: number];
+}
+
+export class Engine {
+  /** The architectural state. While the engine runs, status flags are elsewhere. */
+  readonly tc: X86ThreadContext;
+  /** Instructions executed since the beginning. */
+  executed = 0;
+  readonly #memory: PhysicalMemory;
+  readonly #cells: DataView;
+  readonly #mmu: Mmu;
+  readonly #blocks: Blocks;
+  readonly #jumpCache: JumpCache;
+  readonly #handlers: Handlers;
+  readonly #interpreter: Interpreter;
+  readonly #core: WebAssembly.Instance['exports'];
+  #checksAlignment = false;
+
+  constructor({ memory, features, ...machine }: EngineOptions) {
+    const pages = ENGINE_MEMORY_BYTES / WASM_PAGE;
+    const engineMemory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+    const buffer = engineMemory.buffer as ArrayBuffer;
+    this.#memory = memory;
+    this.tc = new X86ThreadContext(buffer, CONTEXT_AT);
+    this.#cells = new DataView(buffer);
+    this.#blocks = new Blocks((block) => this.#dropped(block));
+    this.#jumpCache = new JumpCache(buffer);
+    const mmu = new Mmu(this.tc, memory, buffer, this.#blocks);
+    this.#mmu = mmu;
+    const context: AssistContext = {
+      tc: this.tc,
+      scratch: new DataView(buffer, CELL.scratch, 512),
+      raise: (vector, errorCode) => mmu.setFault(vector, errorCode),
+      ...machine,
+    };
+    const routines = ASSISTS.map((name) => ASSIST_ROUTINES[name]);
+    const table = new CodeTable(buildCoreModule(), {
+      ram: memory.memory,
+      memory: engineMemory,
+      translate: (lo: number, hi: number, size: number, isWrite: number) =>
+        mmu.translate(lo, hi, size, isWrite),
+      commit: () => mmu.commit(),
+      assist: (number: number, a: number, b: number, c: number) => routines[number]!(context, a, b, c),
+    });
+    this.#core = table.core;
+    this.#handlers = new Handlers(table);
+    const decoder = new Decoder(new DecodeTable(INSTRUCTIONS, features));
+    const ram = new Uint8Array(memory.memory.buffer);
+    const fetch = (rip: number) => mmu.fetch(rip >>> 0, Math.floor(rip / TWO_32) | 0);
+    this.#interpreter = new Interpreter(decoder, this.#handlers, ram, buffer, fetch);
+  }
+
+  /** Translations changed: all of them, or those of some pages. */
+  flushTlb(): void {
+    this.#mmu.flush();
+    this.#jumpCache.clear();
+  }
+
+  /** Executes up to `budget` instructions, a number below 2^31. */
+  run(budget: number): RunEnd {
+    this.#begin();
+    if ((this.tc.rflags & Rflags.TF) !== 0 && budget > 0) return this.#singleStep();
+    const end = this.#run(budget);
+    this.#flagsToContext();
+    return end;
+  }
+
+  /** SDM vol. 3 §17.3.1.4: one instruction, then #DB, unless it faults. */
+  #singleStep(): RunEnd {
+    const end = this.#run(1);
+    this.#flagsToContext();
+    if (end.kind === 'exception' || end.kind === 'syscall') return end;
+    return { kind: 'exception', vector: Vector.DB, errorCode: 0, address: 0n };
+  }
+
+  #begin(): void {
+    const { tc } = this;
+    const cells = this.#cells;
+    cells.setUint32(CELL.flagCode, flagCode('bits', 32), true);
+    cells.setUint32(CELL.flagA, tc.rflags & STATUS_FLAGS, true);
+    cells.setUint32(CELL.flagA + 4, 0, true);
+    cells.setInt32(CELL.faultVector, -1, true);
+    this.#mmu.beforeRun();
+    this.#noticeWrites();
+    const checksAlignment = this.#mmu.checksAlignment;
+    if (checksAlignment !== this.#checksAlignment) this.#mmu.flush();
+    this.#checksAlignment = checksAlignment;
+  }
+
+  /** Pages with code that somebody else has written. */
+  #noticeWrites(): void {
+    for (const page of this.#memory.versions.takeWatchedWrites()) this.#blocks.pageWritten((page << 12) | 0);
+  }
+
+  #run(budget: number): RunEnd {
+    const cells = this.#cells;
+    let left = budget;
+    for (;;) {
+      cells.setUint32(CELL.unfinished, 0, true);
+      const stop = this.#core.run!(left);
+      const rest = cells.getInt32(CELL.budget, true);
+      this.executed += left - rest - cells.getUint32(CELL.unfinished, true);
+      left = rest;
+      const end = this.#stopped(stop, left);
+      if (end !== undefined) return end;
+      if (left === 0) return { kind: 'budget' };
+    }
+  }
+
+  /** Does what a stop asks for; undefined: the run goes on. */
+  #stopped(stop: number, left: number): RunEnd | undefined {
+    switch (stop) {
+      case Stop.lookUp:
+        return left === 0 ? undefined : this.#lookUp();
+      case Stop.budget:
+        return left === 0 ? undefined : this.#runPart(left);
+      case Stop.fault:
+        return this.#fault();
+      case Stop.syscall:
+        return { kind: 'syscall' };
+      case Stop.halt:
+        return { kind: 'halt' };
+      default:
+        return panic('functional CPU', `stopped for reason ${stop}`);
+    }
+  }
+
+  /** Enters the block at RIP into the jump cache, decoding it if it is new. */
+  #lookUp(): RunEnd | undefined {
+    const rip = this.#rip;
+    const block = this.#blockAt(rip);
+    if (typeof block !== 'string') {
+      this.#jumpCache.set(rip, this.#interpreter.handlerOf(block.record), block.record);
+      return undefined;
+    }
+    if (block === 'undefined') this.#mmu.setFault(Vector.UD, 0);
+    if (block === 'tooLong') this.#mmu.setFault(Vector.GP, 0);
+    return this.#exception();
+  }
+
+  #blockAt(rip: number): Block | ReturnType<Interpreter['build']> {
+    const { in64BitMode: is64 } = this.tc;
+    const known = this.#blocks.at(rip);
+    if (known !== undefined && known.is64 === is64 && this.#isWhereItWas(known)) return known;
+    if (!this.#interpreter.hasRoom) this.#forgetAll();
+    const block = this.#interpreter.build(rip, is64);
+    if (typeof block !== 'string') {
+      this.#blocks.add(block);
+      for (const [start] of block.spans) this.#memory.versions.watch(start);
+      this.#mmu.flushWrites();
+    }
+    return block;
+  }
+
+  /** Translations may have changed since the block was decoded. */
+  #isWhereItWas(block: Block): boolean {
+    const { rip, spans } = block;
+    let at = rip;
+    for (const [start, end] of spans) {
+      if (this.#mmu.fetch(at >>> 0, Math.floor(at / TWO_32) | 0) !== start) {
+        this.#cells.setInt32(CELL.faultVector, -1, true);
+        return false;
+      }
+      at += end - start;
+    }
+    return true;
+  }
+
+  #forgetAll(): void {
+    this.#blocks.clear();
+    this.#jumpCache.clear();
+    this.#interpreter.clear();
+  }
+
+  /** The block at RIP is longer than what may still be executed: runs its first `count` instructions. */
+  #runPart(count: number): RunEnd | undefined {
+    const rip = this.#rip;
+    const block = this.#blockAt(rip);
+    if (typeof block === 'string')
+      return panic('functional CPU', 'a block that was entered cannot be decoded');
+    const record = this.#interpreter.buildPart(block, count);
+    this.#jumpCache.set(rip, this.#interpreter.handlerOf(record), record);
+    const stop = this.#core.run!(0);
+    this.#jumpCache.remove(rip);
+    const rest = this.#cells.getInt32(CELL.budget, true);
+    this.executed += count - rest - this.#cells.getUint32(CELL.unfinished, true);
+    return this.#stopped(stop, 0) ?? { kind: 'budget' };
+  }
+
+  /** The instruction of the record has not been executed, nor have those behind it, which were paid for. */
+  #fault(): RunEnd {
+    const record = this.#cells.getUint32(CELL.stopRecord, true);
+    this.executed -= this.#cells.getUint32(record + RECORD.remaining, true);
+    for (const half of [0, 1])
+      this.tc.u32[RIP + half] = this.#cells.getUint32(record + RECORD.rip + 4 * half, true);
+    return this.#exception();
+  }
+
+  #exception(): RunEnd {
+    const cells = this.#cells;
+    const vector = cells.getInt32(CELL.faultVector, true);
+    cells.setInt32(CELL.faultVector, -1, true);
+    const errorCode = cells.getUint32(CELL.faultCode, true);
+    return { kind: 'exception', vector, errorCode, address: cells.getBigUint64(CELL.faultAddress, true) };
+  }
+
+  #flagsToContext(): void {
+    const cells = this.#cells;
+    const word = (this.#core.flagWord as unknown as (code: number, a: bigint, b: bigint) => number)(
+      cells.getUint32(CELL.flagCode, true),
+      cells.getBigInt64(CELL.flagA, true),
+      cells.getBigInt64(CELL.flagB, true),
+    );
+    this.tc.rflags = (this.tc.rflags & ~STATUS_FLAGS) | word;
+  }
+
+  get #rip(): number {
+    return (this.tc.u32[RIP + 1]! | 0) * TWO_32 + this.tc.u32[RIP]!;
+  }
+
+  #dropped(block: Block): void {
+    this.#jumpCache.remove(block.rip);
+    this.#interpreter.markStale(block);
+  }
+}

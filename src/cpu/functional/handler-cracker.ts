@@ -1,0 +1,388 @@
+/**
+ * Handlers: the interpreter's code for one instruction of one shape. A handler is what the translator would generate
+ * for the instruction, except that registers, immediates and addresses come from a record (layout.ts), so that it serves
+ * every instruction of that shape. It ends by calling the handler of the next record, as a tail call.
+ */
+
+import type { FlagName } from '../../arch/x86/isa/conditions.ts';
+import { type Condition, evaluateCondition, FLAG_BITS, STATUS_FLAGS } from '../../arch/x86/isa/conditions.ts';
+import { type Decoded, NO_REGISTER, type Operand, OperandKind } from '../../arch/x86/isa/decoded.ts';
+import type { Effects } from '../../arch/x86/isa/effects.ts';
+import { bitOf, flagCode } from '../../arch/x86/isa/lazy-flags.ts';
+import type { OperandSource } from '../../arch/x86/isa/operands.ts';
+import type { Width } from '../../arch/x86/isa/ops.ts';
+import { Gpr, Seg } from '../../arch/x86/registers.ts';
+import { OFFSET, SEGMENT, STRIDE } from '../../arch/x86/state-layout.ts';
+import { CODE_TYPE_INDEX, ENGINE } from './core-functions.ts';
+import { emitLoad, emitStore } from './core-module.ts';
+import { CELL, CONTEXT_AT, RECORD, RECORD_BYTES, Stop } from './layout.ts';
+import { Op, ValueType } from './wasm/opcodes.ts';
+import { type Control, type PendingFlags, WasmCracker } from './wasm-cracker.ts';
+import type { Value } from './wasm-ops.ts';
+
+const { i32, i64, v128 } = ValueType;
+const RECORD_LOCAL = 0;
+const BUDGET_LOCAL = 1;
+/** So many rounds of a repeated instruction run at a stretch. */
+const ROUNDS = 4096;
+
+export class HandlerCracker extends WasmCracker {
+  #effects!: Effects;
+  #faultLabel = 0;
+  #flagWord: Value | undefined;
+
+  /** Appends the whole handler of instructions with the shape of this one. */
+  writeHandler(decoded: Decoded, effects: Effects): void {
+    const { f } = this;
+    this.#effects = effects;
+    f.begin(2);
+    this.#faultLabel = f.block();
+    if (isRepeated(decoded)) this.#writeRounds(decoded);
+    else this.#finish(this.#crackOne(decoded));
+    f.end();
+    this.#stop(Stop.fault);
+  }
+
+  #crackOne(decoded: Decoded): Control {
+    this.#flagWord = undefined;
+    return this.crack(decoded);
+  }
+
+  /** Where the instruction goes: every path ends in a tail call or returns. */
+  #finish(control: Control): void {
+    const { code } = this.f;
+    switch (control.kind) {
+      case 'next':
+        this.#putRecord(RECORD_BYTES);
+        code.get(BUDGET_LOCAL);
+        code.get(RECORD_LOCAL);
+        code.memory(Op.i32_load, ENGINE, RECORD_BYTES + RECORD.handler);
+        code.opIndex(Op.return_call_indirect, CODE_TYPE_INDEX);
+        code.u32(0);
+        return;
+      case 'jump':
+        this.put(control.target);
+        break;
+      case 'jumpTo':
+        this.put(this.#recordField(RECORD.immediate));
+        break;
+      case 'jumpIf':
+        this.put(this.#recordField(RECORD.immediate));
+        this.put(this.nextRip());
+        this.put(control.condition);
+        code.select(i64);
+        break;
+      default:
+        this.#setRip(this.nextRip());
+        this.#stop(Stop[control.reason]);
+        return;
+    }
+    code.get(BUDGET_LOCAL);
+    code.opIndex(Op.return_call, this.core.dispatch);
+  }
+
+  /**
+   * A repeated string instruction: one round after another, each complete in itself (SDM vol. 2B "REP"). After some rounds it
+   * goes on by being executed anew, so that nothing waits for it for long.
+   */
+  #writeRounds(decoded: Decoded): void {
+    const { f } = this;
+    const width: Width = decoded.addressBits;
+    const rounds = f.local(i32);
+    f.code.i32(ROUNDS);
+    f.code.set(rounds);
+    const done = f.block();
+    const pause = f.block();
+    const again = f.loop();
+    const count = this.zext(64, width, this.gpr(Gpr.RCX));
+    this.put(this.isZero(width, count));
+    f.branchIf(done);
+    this.#crackOne(decoded);
+    const left = this.sub(width, count, this.int(width, 1));
+    this.setGpr(Gpr.RCX, this.#merged(width, left));
+    this.commit();
+    if (decoded.form.instruction.repeat === 'repe') {
+      this.#flagWord = undefined;
+      const goesOn = decoded.repeat === 'f3' ? this.flag('zf') : this.isZero(32, this.flag('zf'));
+      this.put(this.isZero(32, goesOn));
+      f.branchIf(done);
+    }
+    f.code.get(rounds);
+    f.code.i32(1);
+    f.code.op(Op.i32_sub);
+    f.code.tee(rounds);
+    f.branchIf(again);
+    f.end();
+    f.branch(pause);
+    f.end();
+    this.#countUnfinished();
+    this.put(this.#recordField(RECORD.rip));
+    f.code.get(BUDGET_LOCAL);
+    f.code.opIndex(Op.return_call, this.core.dispatch);
+    f.end();
+    this.#finish({ kind: 'next' });
+  }
+
+  #merged(width: Width, value: Value): Value {
+    if (width !== 16) return this.zext(width, 64, value);
+    const kept = this.and(64, this.gpr(Gpr.RCX), this.int(64, -0x1_0000));
+    return this.or(64, kept, this.zext(16, 64, value));
+  }
+
+  /** The block's remaining instructions have been paid for, this one included, and are not executed. */
+  #countUnfinished(): void {
+    const { code } = this.f;
+    code.i32(0);
+    code.i32(0);
+    code.memory(Op.i32_load, ENGINE, CELL.unfinished);
+    code.get(RECORD_LOCAL);
+    code.memory(Op.i32_load, ENGINE, RECORD.remaining);
+    code.op(Op.i32_add);
+    code.memory(Op.i32_store, ENGINE, CELL.unfinished);
+  }
+
+  #stop(reason: number): void {
+    const { code } = this.f;
+    for (const [cell, local] of [
+      [CELL.stopRecord, RECORD_LOCAL],
+      [CELL.budget, BUDGET_LOCAL],
+    ] as const) {
+      code.i32(0);
+      code.get(local);
+      code.memory(Op.i32_store, ENGINE, cell);
+    }
+    code.i32(reason);
+    code.op(Op.return);
+  }
+
+  #setRip(rip: Value): void {
+    this.f.code.i32(0);
+    this.put(rip);
+    this.f.code.memory(Op.i64_store, ENGINE, CONTEXT_AT + OFFSET.rip);
+  }
+
+  // ---- registers ----
+
+  protected override readRegister(operand: Operand): Value {
+    this.#putRegisterAddress(operand);
+    emitLoad(this.f, operand.bits / 8, ENGINE, 0);
+    return this.take(typeOf(operand));
+  }
+
+  /** The value is on the stack already, above which the address cannot go: it takes a detour. */
+  protected override writeRegister(operand: Operand): void {
+    const value = this.take(typeOf(operand));
+    this.#putRegisterAddress(operand);
+    if (operand.kind === OperandKind.gpr && operand.bits === 32) {
+      this.put(this.zext(32, 64, value));
+      emitStore(this.f, 8, ENGINE, 0);
+    } else {
+      this.put(value);
+      emitStore(this.f, operand.bits / 8, ENGINE, 0);
+    }
+    if (operand.kind === OperandKind.mmx) this.#fillMmx(operand);
+  }
+
+  /** Bits 64 to 79 of an x87 register become ones when MMX writes it (SDM vol. 1 §9.5.1). */
+  #fillMmx(operand: Operand): void {
+    this.#putRegisterAddress(operand);
+    this.f.code.i32(0xffff);
+    emitStore(this.f, 2, ENGINE, 8);
+  }
+
+  override gpr(index: number): Value {
+    this.f.code.i32(0);
+    this.f.code.memory(Op.i64_load, ENGINE, gprAt(index));
+    return this.take(i64);
+  }
+
+  protected override writeGpr(index: number): void {
+    const value = this.take(i64);
+    this.f.code.i32(0);
+    this.put(value);
+    this.f.code.memory(Op.i64_store, ENGINE, gprAt(index));
+  }
+
+  #putRegisterAddress(operand: Operand): void {
+    const ordinal = registerOperands(this.instruction).indexOf(operand);
+    this.f.code.get(RECORD_LOCAL);
+    this.f.code.memory(Op.i32_load16_u, ENGINE, RECORD.registers + 2 * ordinal);
+  }
+
+  // ---- immediates and addresses ----
+
+  protected override immediate(operand: Operand, z: Width): Value {
+    if (this.instruction.form.instruction.literal) return this.int(z, operand.value);
+    return this.zext(64, z, this.#recordField(RECORD.immediate));
+  }
+
+  override nextRip(): Value {
+    return this.#recordField(RECORD.nextRip);
+  }
+
+  protected override offsetOf(operand: Operand): Value {
+    switch (sourceOf(this.instruction, operand)) {
+      case 'stringSource':
+        return this.gpr(Gpr.RSI);
+      case 'stringDestination':
+      case 'maskStore':
+        return this.gpr(Gpr.RDI);
+      case 'xlat':
+        return this.add(64, this.gpr(Gpr.RBX), this.and(64, this.gpr(Gpr.RAX), this.int(64, 0xff)));
+      default:
+        return this.#modrmOffset(operand);
+    }
+  }
+
+  #modrmOffset(operand: Operand): Value {
+    const base = this.#indirect(RECORD.base);
+    const sum = this.add(64, base, this.#recordField(RECORD.displacement));
+    if (operand.memory!.index === NO_REGISTER) return sum;
+    this.f.code.get(RECORD_LOCAL);
+    this.f.code.memory(Op.i32_load, ENGINE, RECORD.scale);
+    const scale = this.take(i32);
+    return this.add(64, sum, this.shl(64, this.#indirect(RECORD.index), scale));
+  }
+
+  protected override segmentBase(operand: Operand): Value | undefined {
+    if (this.is64 && operand.memory!.segment < Seg.FS) return undefined;
+    if (sourceOf(this.instruction, operand) === 'stringDestination')
+      return this.field(segmentBaseAt(Seg.ES), 64);
+    return this.#indirect(RECORD.segment);
+  }
+
+  /** The u64 whose offset is in the record. */
+  #indirect(field: number): Value {
+    this.f.code.get(RECORD_LOCAL);
+    this.f.code.memory(Op.i32_load, ENGINE, field);
+    this.f.code.memory(Op.i64_load, ENGINE, 0);
+    return this.take(i64);
+  }
+
+  #recordField(field: number): Value {
+    this.f.code.get(RECORD_LOCAL);
+    this.f.code.memory(Op.i64_load, ENGINE, field);
+    return this.take(i64);
+  }
+
+  #putRecord(offset: number): void {
+    this.f.code.get(RECORD_LOCAL);
+    this.f.code.i32(offset);
+    this.f.code.op(Op.i32_add);
+  }
+
+  // ---- flags: in their cells between instructions ----
+
+  protected override readonly liveFlags = STATUS_FLAGS;
+
+  protected override writeFlags({ kind, z, a, b }: PendingFlags): void {
+    const { code } = this.f;
+    code.i32(0);
+    code.i32(flagCode(kind, z));
+    code.memory(Op.i32_store, ENGINE, CELL.flagCode);
+    code.i32(0);
+    this.put(this.zext(z, 64, a));
+    code.memory(Op.i64_store, ENGINE, CELL.flagA);
+    code.i32(0);
+    this.put(this.#widenedB(kind, z, b));
+    code.memory(Op.i64_store, ENGINE, CELL.flagB);
+    this.#flagWord = undefined;
+  }
+
+  #widenedB(kind: PendingFlags['kind'], z: Width, b: Value | undefined): Value {
+    if (b === undefined) return this.int(64, 0);
+    return this.zext(kind === 'result' ? 32 : z, 64, b);
+  }
+
+  protected override statusFlags(): Value {
+    if (this.#flagWord !== undefined) return this.#flagWord;
+    const { code } = this.f;
+    code.i32(0);
+    code.memory(Op.i32_load, ENGINE, CELL.flagCode);
+    for (const cell of [CELL.flagA, CELL.flagB]) {
+      code.i32(0);
+      code.memory(Op.i64_load, ENGINE, cell);
+    }
+    code.opIndex(Op.call, this.core.flagWord);
+    this.#flagWord = this.take(i32);
+    return this.#flagWord;
+  }
+
+  override flag(name: FlagName): Value {
+    return bitOf(this, 32, this.statusFlags(), 31 - Math.clz32(FLAG_BITS[name]));
+  }
+
+  override condition(condition: Condition): Value {
+    return evaluateCondition(this, condition, (name) => this.flag(name));
+  }
+
+  // ---- control ----
+
+  protected override isUpdated(): boolean {
+    return this.#effects.updatesMemory;
+  }
+
+  protected override faultLabel(): number {
+    return this.#faultLabel;
+  }
+
+  protected override beforeWhen(): void {
+    // Flags are in their cells already.
+  }
+
+  protected override afterWhenBody(): void {
+    this.#flagWord = undefined;
+  }
+}
+
+/** F3 or F2 in front of a string instruction. */
+export function isRepeated({ form, repeat }: Decoded): boolean {
+  return form.instruction.repeat !== undefined && repeat !== 'none';
+}
+
+/** The register operands of an instruction: those that have a place in its record. */
+export function registerOperands({ operands }: Decoded): readonly Operand[] {
+  return operands.filter(({ kind }) => REGISTER_KINDS.has(kind));
+}
+
+const REGISTER_KINDS: ReadonlySet<OperandKind> = new Set([
+  OperandKind.gpr,
+  OperandKind.gprHigh,
+  OperandKind.xmm,
+  OperandKind.mmx,
+  OperandKind.segment,
+]);
+
+/** Offset in the engine's memory of the bytes of a register operand. */
+export function registerAt({ kind, index }: Operand): number {
+  switch (kind) {
+    case OperandKind.gprHigh:
+      return gprAt(index) + 1;
+    case OperandKind.xmm:
+      return CONTEXT_AT + OFFSET.zmm + index * STRIDE.zmm;
+    case OperandKind.mmx:
+      return CONTEXT_AT + OFFSET.st + index * STRIDE.st;
+    case OperandKind.segment:
+      return CONTEXT_AT + OFFSET.segments + index * STRIDE.segment + SEGMENT.selector;
+    default:
+      return gprAt(index);
+  }
+}
+
+export function gprAt(index: number): number {
+  return CONTEXT_AT + OFFSET.gpr + index * STRIDE.gpr;
+}
+
+export function segmentBaseAt(segment: number): number {
+  return OFFSET.segments + segment * STRIDE.segment + SEGMENT.base;
+}
+
+/** Where a memory operand's address comes from. */
+export function sourceOf({ form, operands }: Decoded, operand: Operand): OperandSource {
+  return form.operands[operands.indexOf(operand)]!.source;
+}
+
+function typeOf({ bits }: Operand): ValueType {
+  if (bits === 128) return v128;
+  return bits === 64 ? i64 : i32;
+}

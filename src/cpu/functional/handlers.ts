@@ -1,0 +1,182 @@
+/**
+ * The interpreter's handlers in the table of code: made in batches, when instructions of a new shape are decoded.
+ */
+
+import { type Decoded, NO_REGISTER, OperandKind } from '../../arch/x86/isa/decoded.ts';
+import type { Effects } from '../../arch/x86/isa/effects.ts';
+import { Seg } from '../../arch/x86/registers.ts';
+import { OFFSET } from '../../arch/x86/state-layout.ts';
+import type { CodeTable } from './code-table.ts';
+import { CODE_TYPE_INDEX, type CoreFunctions, ENGINE, importCore } from './core-functions.ts';
+import { HandlerCracker, isRepeated } from './handler-cracker.ts';
+import { BLOCK_ENTRIES, CELL, CONTEXT_AT, RECORD, RECORD_BYTES, Stop } from './layout.ts';
+import { FunctionWriter } from './wasm/function.ts';
+import { ModuleWriter } from './wasm/module.ts';
+import { Op } from './wasm/opcodes.ts';
+
+/** Table indices of the handlers that no instruction has. */
+export interface SpecialHandlers {
+  /** Begins a block: pays for its instructions and counts the entry. */
+  readonly enter: number;
+  /** Goes on at the address in `immediate`. */
+  readonly goto: number;
+  /** Ends the run in front of the record's address. */
+  readonly stop: number;
+  /** The bytes of the block have changed: goes on at the record's address, and gives back what was paid. */
+  readonly stale: number;
+}
+
+interface Pending {
+  readonly decoded: Decoded;
+  readonly effects: Effects;
+}
+
+export class Handlers {
+  readonly special: SpecialHandlers;
+  readonly #table: CodeTable;
+  readonly #byShape = new Map<string, number>();
+  #pending: Pending[] = [];
+  readonly #f = new FunctionWriter();
+
+  constructor(table: CodeTable) {
+    this.#table = table;
+    const writers = { enter: writeEnter, goto: writeGoto, stop: writeStop, stale: writeStale };
+    const base = this.#compile((module, core) => {
+      for (const write of Object.values(writers)) {
+        this.#f.begin(2);
+        write(this.#f, core);
+        module.addFunction(CODE_TYPE_INDEX, this.#f.finish().body);
+      }
+      return Object.keys(writers).length;
+    });
+    this.special = { enter: base, goto: base + 1, stop: base + 2, stale: base + 3 };
+  }
+
+  /** How many shapes there are. */
+  get count(): number {
+    return this.#byShape.size;
+  }
+
+  /** Table index of the handler of such an instruction; it is there after the next {@link flush}. */
+  indexOf(decoded: Decoded, effects: Effects): number {
+    const shape = shapeOf(decoded);
+    const known = this.#byShape.get(shape);
+    if (known !== undefined) return known;
+    const index = this.#table.next + this.#pending.length;
+    this.#pending.push({ decoded, effects });
+    this.#byShape.set(shape, index);
+    return index;
+  }
+
+  /** Makes the handlers that have been asked for. */
+  flush(): void {
+    if (this.#pending.length === 0) return;
+    const pending = this.#pending;
+    this.#pending = [];
+    this.#compile((module, core) => {
+      const cracker = new HandlerCracker(this.#f, core);
+      for (const { decoded, effects } of pending) {
+        cracker.writeHandler(decoded, effects);
+        const { body, hints } = this.#f.finish();
+        module.addFunction(CODE_TYPE_INDEX, body, hints);
+      }
+      return pending.length;
+    });
+  }
+
+  #compile(write: (module: ModuleWriter, core: CoreFunctions) => number): number {
+    const module = new ModuleWriter();
+    const core = importCore(module);
+    const base = this.#table.next;
+    module.fillTable(base);
+    const count = write(module, core);
+    this.#table.instantiate(module, count);
+    return base;
+  }
+}
+
+/**
+ * What handlers are told apart by: the form, the sizes, memory or register, the parts of the address that are there, and the
+ * value of a literal.
+ */
+function shapeOf(decoded: Decoded): string {
+  const { form, operands, operandBits, addressBits, is64 } = decoded;
+  let shape = `${form.id}:${operandBits}:${addressBits}:${is64 ? 1 : 0}${isRepeated(decoded) ? decoded.repeat : ''}`;
+  for (const { kind, memory, value } of operands) {
+    if (kind === OperandKind.memory && memory !== undefined) {
+      shape += `m${memory.index === NO_REGISTER ? '' : 'i'}${memory.segment >= Seg.FS ? 's' : ''}`;
+    } else if (kind === OperandKind.immediate && form.instruction.literal) shape += `=${value}`;
+    else if (kind !== OperandKind.immediate) shape += 'r';
+  }
+  return shape;
+}
+
+/** The block at the record begins, unless the budget does not suffice. */
+function writeEnter(f: FunctionWriter): void {
+  const { code } = f;
+  code.get(1);
+  code.get(0);
+  code.memory(Op.i32_load, ENGINE, RECORD.remaining);
+  code.op(Op.i32_lt_s);
+  f.if(undefined, false);
+  storeRip(f, RECORD.rip);
+  stopWith(f, Stop.budget);
+  f.end();
+  code.get(0);
+  code.get(0);
+  code.memory(Op.i32_load, ENGINE, BLOCK_ENTRIES);
+  code.i32(1);
+  code.op(Op.i32_add);
+  code.memory(Op.i32_store, ENGINE, BLOCK_ENTRIES);
+  code.get(0);
+  code.i32(RECORD_BYTES);
+  code.op(Op.i32_add);
+  code.get(1);
+  code.get(0);
+  code.memory(Op.i32_load, ENGINE, RECORD.remaining);
+  code.op(Op.i32_sub);
+  code.get(0);
+  code.memory(Op.i32_load, ENGINE, RECORD_BYTES + RECORD.handler);
+  code.opIndex(Op.return_call_indirect, CODE_TYPE_INDEX);
+  code.u32(0);
+}
+
+function writeGoto(f: FunctionWriter, core: CoreFunctions): void {
+  f.code.get(0);
+  f.code.memory(Op.i64_load, ENGINE, RECORD.immediate);
+  f.code.get(1);
+  f.code.opIndex(Op.return_call, core.dispatch);
+}
+
+function writeStop(f: FunctionWriter): void {
+  storeRip(f, RECORD.rip);
+  stopWith(f, Stop.budget);
+}
+
+function writeStale(f: FunctionWriter, core: CoreFunctions): void {
+  f.code.get(0);
+  f.code.memory(Op.i64_load, ENGINE, RECORD.rip);
+  f.code.get(1);
+  f.code.get(0);
+  f.code.memory(Op.i32_load, ENGINE, RECORD.remaining);
+  f.code.op(Op.i32_add);
+  f.code.opIndex(Op.return_call, core.dispatch);
+}
+
+function storeRip(f: FunctionWriter, field: number): void {
+  f.code.i32(0);
+  f.code.get(0);
+  f.code.memory(Op.i64_load, ENGINE, field);
+  f.code.memory(Op.i64_store, ENGINE, CONTEXT_AT + OFFSET.rip);
+}
+
+function stopWith(f: FunctionWriter, reason: number): void {
+  f.code.i32(0);
+  f.code.get(0);
+  f.code.memory(Op.i32_store, ENGINE, CELL.stopRecord);
+  f.code.i32(0);
+  f.code.get(1);
+  f.code.memory(Op.i32_store, ENGINE, CELL.budget);
+  f.code.i32(reason);
+  f.code.op(Op.return);
+}

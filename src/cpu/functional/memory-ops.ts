@@ -1,0 +1,159 @@
+/**
+ * Memory accesses in generated code: an inline look-up in the TLB, and the core's slow path behind it.
+ *
+ *   slot = (address >> 12) mod entries
+ *   hit  = tag[slot] = page of the last byte         so an access that crosses a page misses, too
+ *   RAM[(u32) address + addend[slot]]
+ *
+ * A slow path that faults leaves the fault in its cells; the code then branches to its fault label with nothing changed.
+ */
+
+import type { Bits } from '../../arch/x86/isa/decoded.ts';
+import { ENGINE, RAM } from './core-functions.ts';
+import { emitLoad, emitStore } from './core-module.ts';
+import { CELL, PAGE_SHIFT, TLB_ENTRIES, TLB_READ_AT, TLB_STRIDE, TLB_WRITE_AT } from './layout.ts';
+import { Op, ValueType } from './wasm/opcodes.ts';
+import { type Value, WasmOps } from './wasm-ops.ts';
+
+const STRIDE_SHIFT = Math.log2(TLB_STRIDE);
+const ADDEND = 8;
+/** A place that is not in one page of RAM. */
+const NO_PLACE = -1;
+
+export abstract class MemoryOps extends WasmOps {
+  /** Label behind which a fault is reported. Appends what must be noted of the place that faulted. */
+  protected abstract faultLabel(): number;
+
+  load(bits: Bits, linear: Value): Value {
+    const { f } = this;
+    const type = typeOf(bits);
+    const slot = this.#lookUp(bits, linear, TLB_READ_AT);
+    f.if(type, true);
+    this.#putRamAddress(linear, slot, TLB_READ_AT);
+    emitLoad(f, bits / 8, RAM, 0);
+    f.else();
+    this.#slowLoad(bits, linear, false);
+    f.end();
+    return this.take(type);
+  }
+
+  store(bits: Bits, linear: Value, value: Value): void {
+    const { f } = this;
+    const slot = this.#lookUp(bits, linear, TLB_WRITE_AT);
+    f.if(undefined, true);
+    this.#putRamAddress(linear, slot, TLB_WRITE_AT);
+    this.put(value);
+    emitStore(f, bits / 8, RAM, 0);
+    f.else();
+    this.#slowStore(bits, linear, value);
+    f.end();
+  }
+
+  /** Where memory lies that is read now and written later: an offset in RAM, or NO_PLACE. */
+  protected findForUpdate(bits: Bits, linear: Value): Value {
+    const { f } = this;
+    const slot = this.#lookUp(bits, linear, TLB_WRITE_AT);
+    f.if(ValueType.i32, true);
+    this.#putRamAddress(linear, slot, TLB_WRITE_AT);
+    f.else();
+    f.code.i32(NO_PLACE);
+    f.end();
+    return this.take(ValueType.i32);
+  }
+
+  protected loadAt(bits: Bits, linear: Value, place: Value): Value {
+    const { f } = this;
+    const type = typeOf(bits);
+    this.#putHasPlace(place);
+    f.if(type, true);
+    this.put(place);
+    emitLoad(f, bits / 8, RAM, 0);
+    f.else();
+    this.#slowLoad(bits, linear, true);
+    f.end();
+    return this.take(type);
+  }
+
+  protected storeAt(bits: Bits, linear: Value, place: Value, value: Value): void {
+    const { f } = this;
+    this.#putHasPlace(place);
+    f.if(undefined, true);
+    this.put(place);
+    this.put(value);
+    emitStore(f, bits / 8, RAM, 0);
+    f.else();
+    this.#slowStore(bits, linear, value);
+    f.end();
+  }
+
+  /** Leaves if the core has noted a fault. */
+  protected branchIfFaulted(): void {
+    const { code } = this.f;
+    code.i32(0);
+    code.memory(Op.i32_load, ENGINE, CELL.faultVector);
+    code.i32(0);
+    code.op(Op.i32_ge_s);
+    this.f.if(undefined, false);
+    this.f.branch(this.faultLabel());
+    this.f.end();
+  }
+
+  #putHasPlace(place: Value): void {
+    this.put(place);
+    this.f.code.i32(NO_PLACE);
+    this.f.code.op(Op.i32_ne);
+  }
+
+  /** Puts on the stack whether the TLB knows the page; returns the local that holds the offset of its slot. */
+  #lookUp(bits: Bits, linear: Value, tlb: number): number {
+    const { code } = this.f;
+    const slot = this.f.temporary(ValueType.i32);
+    this.put(linear);
+    code.i64(PAGE_SHIFT - STRIDE_SHIFT);
+    code.op(Op.i64_shr_u);
+    code.op(Op.i32_wrap_i64);
+    code.i32((TLB_ENTRIES - 1) << STRIDE_SHIFT);
+    code.op(Op.i32_and);
+    code.tee(slot);
+    code.memory(Op.i64_load, ENGINE, tlb);
+    this.put(linear);
+    if (bits > 8) {
+      code.i64(bits / 8 - 1);
+      code.op(Op.i64_add);
+    }
+    code.i64(-(2 ** PAGE_SHIFT));
+    code.op(Op.i64_and);
+    code.op(Op.i64_eq);
+    return slot;
+  }
+
+  #putRamAddress(linear: Value, slot: number, tlb: number): void {
+    const { code } = this.f;
+    this.put(linear);
+    code.op(Op.i32_wrap_i64);
+    code.get(slot);
+    code.memory(Op.i32_load, ENGINE, tlb + ADDEND);
+    code.op(Op.i32_add);
+  }
+
+  /** Leaves the value on the stack. */
+  #slowLoad(bits: Bits, linear: Value, isUpdate: boolean): void {
+    this.put(linear);
+    this.f.code.i32(isUpdate ? 1 : 0);
+    this.f.code.opIndex(Op.call, this.core[`load${bits as 8}`]);
+    this.branchIfFaulted();
+  }
+
+  #slowStore(bits: Bits, linear: Value, value: Value): void {
+    this.put(linear);
+    this.put(value);
+    this.f.code.opIndex(Op.call, this.core[`store${bits as 8}`]);
+    this.branchIfFaulted();
+  }
+}
+
+/** Of a value of so many bits. */
+export function typeOf(bits: Bits): ValueType {
+  if (bits === 128) return ValueType.v128;
+  return bits === 64 ? ValueType.i64 : ValueType.i32;
+}

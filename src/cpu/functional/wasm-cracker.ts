@@ -1,0 +1,412 @@
+/**
+ * Cracker<V> as WebAssembly: what an instruction says it does becomes code. What differs between a handler of the
+ * interpreter and a translated region (where registers and addresses come from, how code is left) is left open.
+ *
+ * Effects on registers and flags are collected and written at the end of the instruction (`commit`), so that code in front
+ * of a fault has changed nothing.
+ */
+
+import { ASSISTS, type AssistName } from '../../arch/x86/isa/assists.ts';
+import {
+  type Condition,
+  FLAG_BITS,
+  FLAG_NAMES,
+  type FlagName,
+  STATUS_FLAGS,
+} from '../../arch/x86/isa/conditions.ts';
+import type { Cracker, FlagValues, LeaveReason } from '../../arch/x86/isa/cracker.ts';
+import { type Bits, type Decoded, type Operand, OperandKind } from '../../arch/x86/isa/decoded.ts';
+import type { FlagKind } from '../../arch/x86/isa/lazy-flags.ts';
+import type { Width } from '../../arch/x86/isa/ops.ts';
+import { Gpr } from '../../arch/x86/registers.ts';
+import { OFFSET } from '../../arch/x86/state-layout.ts';
+import { panic } from '../../sim/trouble.ts';
+import { ENGINE } from './core-functions.ts';
+import { emitLoad, emitStore } from './core-module.ts';
+import { CELL, CONTEXT_AT } from './layout.ts';
+import { MemoryOps, typeOf } from './memory-ops.ts';
+import { Op, ValueType } from './wasm/opcodes.ts';
+import type { Value } from './wasm-ops.ts';
+
+/** Where an instruction goes when it does not go on to the next. */
+export type Control =
+  | { readonly kind: 'next' }
+  | { readonly kind: 'jump'; readonly target: Value }
+  | { readonly kind: 'jumpTo'; readonly target: Operand }
+  | { readonly kind: 'jumpIf'; readonly condition: Value; readonly target: Operand }
+  | { readonly kind: 'leave'; readonly reason: LeaveReason };
+
+/** Flags as they will be: lazily, from two values. */
+export interface PendingFlags {
+  readonly kind: FlagKind;
+  readonly z: Width;
+  readonly a: Value;
+  readonly b: Value | undefined;
+}
+
+const NEXT: Control = { kind: 'next' };
+
+export abstract class WasmCracker extends MemoryOps implements Cracker<Value> {
+  protected instruction!: Decoded;
+  protected control: Control = NEXT;
+  #writes: (() => void)[] = [];
+  #values: Value[] = [];
+  #flags: PendingFlags | undefined;
+  /** The linear address of each memory operand, computed once. */
+  readonly #addresses = new Map<Operand, Value>();
+  /** Memory operands that are read and then written: where they are, once they have been read. */
+  readonly #places = new Map<Operand, Value>();
+
+  // ---- what differs ----
+
+  /** A register operand of up to 64 bits, or a vector of 128; the n-th of the row. */
+  protected abstract readRegister(operand: Operand): Value;
+  /** Appends the write of a register operand whose value is on the stack. */
+  protected abstract writeRegister(operand: Operand): void;
+  protected abstract immediate(operand: Operand, z: Width): Value;
+  protected abstract offsetOf(operand: Operand): Value;
+  protected abstract segmentBase(operand: Operand): Value | undefined;
+  protected abstract writeGpr(index: number): void;
+  protected abstract writeFlags(flags: PendingFlags): void;
+  abstract gpr(index: number): Value;
+  abstract nextRip(): Value;
+  abstract flag(name: FlagName): Value;
+  abstract condition(condition: Condition): Value;
+  /** All status flags as in RFLAGS. */
+  protected abstract statusFlags(): Value;
+  /** Status flags that somebody may still read behind the instruction: a mask of RFLAGS. */
+  protected abstract readonly liveFlags: number;
+
+  // ---- life of an instruction ----
+
+  /** Appends the code of one instruction; returns where it goes. Its effects are complete. */
+  crack(instruction: Decoded): Control {
+    this.instruction = instruction;
+    this.control = NEXT;
+    this.#addresses.clear();
+    this.#places.clear();
+    instruction.form.instruction.crack<Value>(this, ...instruction.operands);
+    this.commit();
+    return this.control;
+  }
+
+  /** Writes what has been collected: flags first, since they may be made of registers as they were. */
+  protected commit(): void {
+    if (this.#flags !== undefined) this.writeFlags(this.#flags);
+    this.#flags = undefined;
+    // All values go on the stack before the first is taken off: XCHG needs no temporary.
+    for (const value of this.#values) this.put(value);
+    for (let i = this.#writes.length - 1; i >= 0; i--) this.#writes[i]!();
+    this.#writes = [];
+    this.#values = [];
+  }
+
+  get operandBits(): 16 | 32 | 64 {
+    return this.instruction.operandBits;
+  }
+
+  get addressBits(): 16 | 32 | 64 {
+    return this.instruction.addressBits;
+  }
+
+  get is64(): boolean {
+    return this.instruction.is64;
+  }
+
+  get isLocked(): boolean {
+    return this.instruction.isLocked;
+  }
+
+  // ---- operands ----
+
+  read(operand: Operand): Value {
+    switch (operand.kind) {
+      case OperandKind.memory:
+        return this.#readMemory(operand);
+      case OperandKind.immediate:
+        return this.immediate(operand, operand.bits as Width);
+      default:
+        return this.readRegister(operand);
+    }
+  }
+
+  write(operand: Operand, value: Value): void {
+    if (operand.kind === OperandKind.memory) this.#writeMemory(operand, value);
+    else this.#pend(value, () => this.writeRegister(operand));
+  }
+
+  readVector(operand: Operand): Value {
+    const value = this.read(operand);
+    return operand.bits === 128 ? value : this.#widened(operand.bits, value);
+  }
+
+  writeVector(operand: Operand, value: Value): void {
+    if (operand.bits === 128) this.write(operand, value);
+    else if (operand.bits === 64) this.write(operand, this.lane('i64x2', value, 0));
+    else this.write(operand, this.lane('i32x4', value, 0));
+  }
+
+  constant(operand: Operand): number | undefined {
+    const { instruction } = this.instruction.form;
+    return operand.kind === OperandKind.immediate && instruction.literal ? Number(operand.value) : undefined;
+  }
+
+  setGpr(index: number, value: Value): void {
+    this.#pend(value, () => this.writeGpr(index));
+  }
+
+  effectiveAddress(operand: Operand): Value {
+    return this.zext(64, this.addressBits, this.offsetOf(operand));
+  }
+
+  linearAddress(operand: Operand): Value {
+    const known = this.#addresses.get(operand);
+    if (known !== undefined) return known;
+    const { addressBits } = this;
+    const offset = this.offsetOf(operand);
+    const effective =
+      addressBits === 64 ? offset : this.zext(addressBits, 64, this.zext(64, addressBits, offset));
+    const base = this.segmentBase(operand);
+    const sum = base === undefined ? effective : this.add(64, effective, base);
+    const linear = this.is64 ? sum : this.zext(32, 64, this.zext(64, 32, sum));
+    this.#addresses.set(operand, linear);
+    return linear;
+  }
+
+  // ---- stack ----
+
+  push(z: Width, value: Value): void {
+    const pointer = this.sub(64, this.gpr(Gpr.RSP), this.int(64, z / 8));
+    const address = this.#stackAddress(pointer);
+    this.store(z, address, value);
+    this.setGpr(Gpr.RSP, address);
+  }
+
+  pop(z: Width): Value {
+    const address = this.#stackAddress(this.gpr(Gpr.RSP));
+    const value = this.load(z, address);
+    this.setGpr(Gpr.RSP, this.#stackAddress(this.add(64, address, this.int(64, z / 8))));
+    return value;
+  }
+
+  #stackAddress(pointer: Value): Value {
+    return this.is64 ? pointer : this.zext(32, 64, this.zext(64, 32, pointer));
+  }
+
+  // ---- flags ----
+
+  flagsAdd(z: Width, a: Value, b: Value, _r: Value): void {
+    this.#flags = { kind: 'add', z, a, b };
+  }
+
+  flagsSub(z: Width, a: Value, b: Value, _r: Value): void {
+    this.#flags = { kind: 'sub', z, a, b };
+  }
+
+  flagsLogic(z: Width, r: Value): void {
+    this.#flags = { kind: 'result', z, a: r, b: undefined };
+  }
+
+  setFlags(values: FlagValues<Value>): void {
+    const { result, cf, af, of } = values;
+    if (this.liveFlags === 0) return;
+    if (result !== undefined) {
+      const others = [
+        ['cf', cf],
+        ['af', af],
+        ['of', of],
+      ] as const;
+      const b = this.#flagBits(others.map(([name, value]) => [name, value ?? this.#kept(name)]));
+      this.#flags = { kind: 'result', z: result.z, a: result.value, b };
+      return;
+    }
+    const given = FLAG_NAMES.filter((name) => values[name] !== undefined);
+    const mask = given.reduce((bits, name) => bits | FLAG_BITS[name], 0);
+    const fresh = this.#flagBits(given.map((name) => [name, values[name]!]));
+    const keeps = (this.liveFlags & STATUS_FLAGS & ~mask) !== 0;
+    const kept = keeps ? this.and(32, this.statusFlags(), this.int(32, STATUS_FLAGS & ~mask)) : undefined;
+    this.#flags = {
+      kind: 'bits',
+      z: 32,
+      a: kept === undefined ? fresh : this.or(32, fresh, kept),
+      b: undefined,
+    };
+  }
+
+  rflags(): Value {
+    const others = this.and(32, this.field(OFFSET.rflags, 32), this.int(32, ~STATUS_FLAGS));
+    return this.or(32, others, this.statusFlags());
+  }
+
+  setRflags(mask: number, value: Value): void {
+    if ((mask & STATUS_FLAGS) !== 0) {
+      const fresh = this.and(32, value, this.int(32, mask & STATUS_FLAGS));
+      const kept =
+        (mask & STATUS_FLAGS) === STATUS_FLAGS
+          ? undefined
+          : this.and(32, this.statusFlags(), this.int(32, STATUS_FLAGS & ~mask));
+      this.#flags = {
+        kind: 'bits',
+        z: 32,
+        a: kept === undefined ? fresh : this.or(32, fresh, kept),
+        b: undefined,
+      };
+    }
+    const rest = mask & ~STATUS_FLAGS;
+    if (rest === 0) return;
+    const old = this.and(32, this.field(OFFSET.rflags, 32), this.int(32, ~rest));
+    this.setField(OFFSET.rflags, 32, this.or(32, old, this.and(32, value, this.int(32, rest))));
+  }
+
+  /** What `name` was, if anybody wants to know. */
+  #kept(name: FlagName): Value {
+    return (this.liveFlags & FLAG_BITS[name]) === 0 ? this.int(32, 0) : this.flag(name);
+  }
+
+  #flagBits(flags: readonly (readonly [FlagName, Value])[]): Value {
+    let word: Value | undefined;
+    for (const [name, value] of flags) {
+      if (value.constant === 0 || (this.liveFlags & FLAG_BITS[name]) === 0) continue;
+      const bit = name === 'cf' ? value : this.shl(32, value, this.int(32, 31 - Math.clz32(FLAG_BITS[name])));
+      word = word === undefined ? bit : this.or(32, word, bit);
+    }
+    return word ?? this.int(32, 0);
+  }
+
+  // ---- control ----
+
+  jump(target: Value): void {
+    // What the target is made of may be overwritten when the instruction's effects are: CALL RSP.
+    this.put(target);
+    this.control = { kind: 'jump', target: this.take(ValueType.i64) };
+  }
+
+  jumpTo(target: Operand): void {
+    this.control = { kind: 'jumpTo', target };
+  }
+
+  jumpIf(condition: Value, target: Operand): void {
+    this.control = { kind: 'jumpIf', condition, target };
+  }
+
+  leave(reason: LeaveReason): void {
+    this.control = { kind: 'leave', reason };
+  }
+
+  when(condition: Value, body: () => void): void {
+    this.commit();
+    this.beforeWhen();
+    this.put(condition);
+    this.f.if();
+    body();
+    this.commit();
+    this.afterWhenBody();
+    this.f.end();
+  }
+
+  /** Flags that are known only here must be known behind the body, too. */
+  protected abstract beforeWhen(): void;
+  protected abstract afterWhenBody(): void;
+
+  fault(vector: number, errorCode = 0): void {
+    this.setFault(vector, errorCode);
+    this.f.branch(this.faultLabel());
+  }
+
+  faultIf(condition: Value, vector: number, errorCode = 0): void {
+    this.put(condition);
+    this.f.if(undefined, false);
+    this.fault(vector, errorCode);
+    this.f.end();
+  }
+
+  protected setFault(vector: number, errorCode: number): void {
+    const { code } = this.f;
+    for (const [cell, value] of [
+      [CELL.faultVector, vector],
+      [CELL.faultCode, errorCode],
+    ] as const) {
+      code.i32(0);
+      code.i32(value);
+      code.memory(Op.i32_store, ENGINE, cell);
+    }
+    code.i32(0);
+    code.i64(0);
+    code.memory(Op.i64_store, ENGINE, CELL.faultAddress);
+  }
+
+  // ---- state ----
+
+  field(offset: number, z: Width): Value {
+    this.f.code.i32(0);
+    emitLoad(this.f, z / 8, ENGINE, CONTEXT_AT + offset);
+    return this.take(z === 64 ? ValueType.i64 : ValueType.i32);
+  }
+
+  /** The address goes below the value: behind all other effects, from a temporary. */
+  setField(offset: number, z: Width, value: Value): void {
+    this.#pend(value, () => {
+      const kept = this.take(value.type);
+      this.f.code.i32(0);
+      this.put(kept);
+      emitStore(this.f, z / 8, ENGINE, CONTEXT_AT + offset);
+    });
+  }
+
+  assist(name: AssistName, ...values: Value[]): Value {
+    const { code } = this.f;
+    code.i32(ASSISTS.indexOf(name));
+    for (let i = 0; i < 3; i++) this.put(values[i] ?? this.int(32, 0));
+    code.opIndex(Op.call, this.core.assist);
+    const answer = this.take(ValueType.i32);
+    this.branchIfFaulted();
+    return answer;
+  }
+
+  setArgument(offset: number, bits: Bits, value: Value): void {
+    this.f.code.i32(0);
+    this.put(value);
+    emitStore(this.f, bits / 8, ENGINE, CELL.scratch + offset);
+  }
+
+  assistResult(offset: number, bits: Bits): Value {
+    this.f.code.i32(0);
+    emitLoad(this.f, bits / 8, ENGINE, CELL.scratch + offset);
+    return this.take(typeOf(bits));
+  }
+
+  // ---- parts ----
+
+  #pend(value: Value, write: () => void): void {
+    this.#values.push(value);
+    this.#writes.push(write);
+  }
+
+  #readMemory(operand: Operand): Value {
+    const linear = this.linearAddress(operand);
+    if (!this.isUpdated(operand)) return this.load(operand.bits, linear);
+    const place = this.findForUpdate(operand.bits, linear);
+    this.#places.set(operand, place);
+    return this.loadAt(operand.bits, linear, place);
+  }
+
+  #writeMemory(operand: Operand, value: Value): void {
+    const linear = this.linearAddress(operand);
+    const place = this.#places.get(operand);
+    if (place === undefined) this.store(operand.bits, linear, value);
+    else this.storeAt(operand.bits, linear, place, value);
+  }
+
+  /** Whether the memory operand is the destination of a read-modify-write: known from the instruction's recording. */
+  protected abstract isUpdated(operand: Operand): boolean;
+
+  /** An integer as a vector: the rest is zero. */
+  #widened(bits: Bits, value: Value): Value {
+    const zero = this.vector(ZEROS);
+    if (bits === 64) return this.withLane('i64x2', zero, 0, value);
+    if (bits === 32) return this.withLane('i32x4', zero, 0, value);
+    return panic('functional CPU', `a vector operand of ${bits} bits`);
+  }
+}
+
+const ZEROS = Array.from({ length: 16 }, () => 0);

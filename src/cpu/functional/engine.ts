@@ -21,7 +21,7 @@ import { buildCoreModule } from './core-module.ts';
 import { Handlers } from './handlers.ts';
 import { Interpreter } from './interpreter.ts';
 import { JumpCache } from './jump-cache.ts';
-import { CELL, CONTEXT_AT, ENGINE_MEMORY_BYTES, RECORD, Stop } from './layout.ts';
+import { CELL, CONTEXT_AT, ENGINE_MEMORY_BYTES, HOT_ENTRIES, RECORD, Stop } from './layout.ts';
 import { Mmu, RETRY_VECTOR } from './mmu.ts';
 import { Translator } from './translator.ts';
 
@@ -29,6 +29,8 @@ const WASM_PAGE = 65_536;
 const TWO_32 = 2 ** 32;
 /** Generated code returns at least so often: a loop that V8 has optimized meanwhile is entered anew. */
 const MAX_SLICE = 2 ** 20;
+/** Counts of entries are compared modulo this: nothing ever comes so far. */
+const NEVER_HOT = 2 ** 31;
 const RIP = OFFSET.rip >> 2;
 
 /** Why a run ended. RIP, the flags and all other state are those of an instruction boundary. */
@@ -48,6 +50,10 @@ export interface EngineOptions {
   readonly memory: PhysicalMemory;
   /** CPUID features, by their names in /proc/cpuinfo. */
   readonly features: ReadonlySet<string>;
+  /**
+   * When blocks are translated: when they have been entered often, at once, or never. Results are the same; default `hot`.
+   */
+  readonly translate?: 'hot' | 'always' | 'never';
   readTsc(): readonly [lo: number, hi: number];
   cpuid(leaf: number, subleaf: number): readonly [eax: number, ebx: number, ecx: number, edx: number];
 }
@@ -66,9 +72,10 @@ export class Engine {
   readonly #interpreter: Interpreter;
   readonly #translator: Translator;
   readonly #core: WebAssembly.Instance['exports'];
+  readonly #translatesAlways: boolean;
   #checksAlignment = false;
 
-  constructor({ memory, features, ...machine }: EngineOptions) {
+  constructor({ memory, features, translate = 'hot', ...machine }: EngineOptions) {
     const pages = ENGINE_MEMORY_BYTES / WASM_PAGE;
     const engineMemory = new WebAssembly.Memory({ initial: pages, maximum: pages });
     const buffer = engineMemory.buffer as ArrayBuffer;
@@ -95,7 +102,8 @@ export class Engine {
       assist: (number: number, a: number, b: number, c: number) => routines[number]!(context, a, b, c),
     });
     this.#core = table.core;
-    this.#handlers = new Handlers(table);
+    this.#translatesAlways = translate === 'always';
+    this.#handlers = new Handlers(table, translate === 'never' ? NEVER_HOT : HOT_ENTRIES);
     this.#translator = new Translator(table, this.#blocks, buffer);
     const decoder = new Decoder(new DecodeTable(INSTRUCTIONS, features));
     const ram = new Uint8Array(memory.memory.buffer);
@@ -190,6 +198,7 @@ export class Engine {
     const rip = this.#rip;
     const block = this.#blockAt(rip);
     if (typeof block !== 'string') {
+      if (this.#translatesAlways) this.#translator.translate([block]);
       this.#enterIntoJumpCache(block);
       return undefined;
     }
@@ -234,17 +243,17 @@ export class Engine {
   }
 
   #enterIntoJumpCache(block: Block): void {
-    const region = this.#translator.at(block);
-    if (region === undefined)
-      this.#jumpCache.set(block.rip, this.#interpreter.handlerOf(block.record), block.record);
-    else this.#jumpCache.set(block.rip, region.functionIndex, 0);
+    const entry = this.#translator.at(block);
+    if (entry !== undefined) this.#jumpCache.set(block.rip, entry.region.functionIndex, entry.argument);
+    else this.#jumpCache.set(block.rip, this.#interpreter.handlerOf(block.record), block.record);
   }
 
   /** The block at RIP has been entered often. */
   #hot(): void {
     const block = this.#blocks.at(this.#rip);
     if (block === undefined) return;
-    for (const { entry } of this.#translator.hot(block)) this.#enterIntoJumpCache(entry);
+    for (const { entries } of this.#translator.hot(block))
+      for (const entry of entries) this.#enterIntoJumpCache(entry);
   }
 
   /** The code at RIP is longer than what may still be executed: interprets its first `count` instructions, or its first block. */
@@ -311,7 +320,8 @@ export class Engine {
   }
 
   #dropped(block: Block): void {
-    for (const { entry } of this.#translator.drop(block)) this.#jumpCache.remove(entry.rip);
+    for (const { entries } of this.#translator.drop(block))
+      for (const { rip } of entries) this.#jumpCache.remove(rip);
     this.#jumpCache.remove(block.rip);
     this.#interpreter.markStale(block);
   }

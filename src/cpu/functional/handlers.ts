@@ -9,7 +9,7 @@ import { OFFSET } from '../../arch/x86/state-layout.ts';
 import type { CodeTable } from './code-table.ts';
 import { CODE_TYPE_INDEX, type CoreFunctions, ENGINE, importCore } from './core-functions.ts';
 import { HandlerCracker, isRepeated } from './handler-cracker.ts';
-import { BLOCK_ENTRIES, CELL, CONTEXT_AT, HOT_ENTRIES, RECORD, RECORD_BYTES, Stop } from './layout.ts';
+import { BLOCK_ENTRIES, CELL, CONTEXT_AT, RECORD, RECORD_BYTES, Stop } from './layout.ts';
 import { FunctionWriter } from './wasm/function.ts';
 import { ModuleWriter } from './wasm/module.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
@@ -38,9 +38,11 @@ export class Handlers {
   #pending: Pending[] = [];
   readonly #f = new FunctionWriter();
 
-  constructor(table: CodeTable) {
+  /** @param hotEntries after so many entries, a power of two, a block stops as hot; and again after as many */
+  constructor(table: CodeTable, hotEntries: number) {
     this.#table = table;
-    const writers = { enter: writeEnter, goto: writeGoto, stop: writeStop, stale: writeStale };
+    const enter = (f: FunctionWriter) => writeEnter(f, hotEntries);
+    const writers = { enter, goto: writeGoto, stop: writeStop, stale: writeStale };
     const base = this.#compile((module, core) => {
       for (const write of Object.values(writers)) {
         this.#f.begin(2);
@@ -112,7 +114,7 @@ function shapeOf(decoded: Decoded): string {
 }
 
 /** The block at the record begins, unless the budget does not suffice. */
-function writeEnter(f: FunctionWriter): void {
+function writeEnter(f: FunctionWriter, hotEntries: number): void {
   const { code } = f;
   code.get(1);
   code.get(0);
@@ -131,7 +133,7 @@ function writeEnter(f: FunctionWriter): void {
   code.tee(entries);
   code.memory(Op.i32_store, ENGINE, BLOCK_ENTRIES);
   code.get(entries);
-  code.i32(HOT_ENTRIES - 1);
+  code.i32((hotEntries - 1) | 0);
   code.op(Op.i32_and);
   code.op(Op.i32_eqz);
   f.if(undefined, false);

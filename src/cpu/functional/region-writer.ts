@@ -11,6 +11,9 @@
  *   store registers and flags
  *   dispatch to where control leads, or stop: the budget is too small, or an instruction faults
  *
+ * A region may have several entries, chosen by its argument. Returns find the places behind the region's own calls without
+ * leaving it.
+ *
  * The budget is compared at the entry and at the head of each loop with the longest way to the next comparison, so that it
  * never runs out in between.
  */
@@ -18,7 +21,7 @@
 import { OFFSET } from '../../arch/x86/state-layout.ts';
 import { panic } from '../../sim/trouble.ts';
 import type { Block } from './blocks.ts';
-import { isBackEdge, isIrreducible, type RegionNode } from './control-flow.ts';
+import { isBackEdge, isSideways, type RegionGraph, type RegionNode } from './control-flow.ts';
 import { type CoreFunctions, ENGINE } from './core-functions.ts';
 import { emitLoad, emitStore } from './core-module.ts';
 import { branchTarget } from './interpreter.ts';
@@ -30,6 +33,7 @@ import { Op, ValueType } from './wasm/opcodes.ts';
 import type { Value } from './wasm-ops.ts';
 
 const { i32, i64 } = ValueType;
+const ARGUMENT = 0;
 const BUDGET = 1;
 
 export interface WrittenRegion {
@@ -50,8 +54,10 @@ export class RegionWriter {
   /** Labels of nodes that control may branch to: of a loop's head or of the end of a block. */
   readonly #loopLabels = new Map<RegionNode, number>();
   readonly #mergeLabels = new Map<RegionNode, number>();
-  #nodes: readonly RegionNode[] = [];
-  #byRip = new Map<number, RegionNode>();
+  #rootLabel = 0;
+  #graph!: RegionGraph;
+  #returns: readonly number[] = [];
+  readonly #byRip = new Map<number, RegionNode>();
 
   constructor(f: FunctionWriter, core: CoreFunctions) {
     this.#f = f;
@@ -61,14 +67,17 @@ export class RegionWriter {
 
   /**
    * Writes a region.
-   * @param nodes in reverse postorder; the first is where it is entered
+   * @param graph whose first `entries` successors of the root are the entries: the argument is their number
+   * @param returns addresses behind calls within the region, where returns may lead
    * @param id by which a fault is told from those of other regions
    */
-  write(nodes: readonly RegionNode[], id: number): WrittenRegion {
+  write(graph: RegionGraph, returns: readonly number[], id: number): WrittenRegion {
     const f = this.#f;
     f.begin(2);
-    this.#nodes = nodes;
-    this.#byRip = new Map(nodes.map((node) => [node.block.rip, node]));
+    this.#graph = graph;
+    this.#returns = returns;
+    this.#byRip.clear();
+    for (const node of graph.nodes) if (node.block !== undefined) this.#byRip.set(node.block.rip, node);
     this.#loopLabels.clear();
     this.#mergeLabels.clear();
     this.#wayLocal = f.local(i32);
@@ -77,9 +86,7 @@ export class RegionWriter {
     this.#outLabel = f.block();
     const fault = f.block();
     this.#cracker.beginRegion(fault, this.#pointLocal);
-    const entry = nodes[0]!;
-    if (!entry.isLoopHeader) this.#compareBudget(entry);
-    this.#writeTree(entry);
+    this.#writeRoot();
     f.code.op(Op.unreachable);
     f.end();
     f.code.i32(Stop.fault);
@@ -92,8 +99,17 @@ export class RegionWriter {
 
   // ---- structure (Ramsey, figures 5 and 6) ----
 
+  /** The root is a loop around everything: it leads to the node whose number is in the argument. */
+  #writeRoot(): void {
+    const { root } = this.#graph;
+    this.#rootLabel = this.#f.loop();
+    this.#compareBudget(root);
+    this.#writeWithin(root, mergesBelow(root), 0);
+    this.#f.end();
+  }
+
   #writeTree(node: RegionNode): void {
-    const merges = node.children.filter(({ isMerge }) => isMerge).sort((a, b) => b.order - a.order);
+    const merges = mergesBelow(node);
     if (!node.isLoopHeader) {
       this.#writeWithin(node, merges, 0);
       return;
@@ -109,7 +125,9 @@ export class RegionWriter {
   #writeWithin(node: RegionNode, merges: readonly RegionNode[], from: number): void {
     const merge = merges[from];
     if (merge === undefined) {
-      this.#writeBlock(node);
+      if (node.block === undefined)
+        this.#selectBy(node.successors.map((next) => this.#mergeLabels.get(next)!));
+      else this.#writeBlock(node, node.block);
       return;
     }
     this.#mergeLabels.set(merge, this.#f.block());
@@ -119,8 +137,13 @@ export class RegionWriter {
     this.#writeTree(merge);
   }
 
-  #writeBlock(node: RegionNode): void {
-    const { block } = node;
+  /** Branches to the label whose number is in the argument. */
+  #selectBy(labels: readonly number[]): void {
+    this.#f.code.get(ARGUMENT);
+    this.#f.branchTable(labels);
+  }
+
+  #writeBlock(node: RegionNode, block: Block): void {
     const { instructions } = block;
     this.#pay(instructions.length);
     for (const [i, instruction] of instructions.entries()) {
@@ -128,7 +151,7 @@ export class RegionWriter {
       const isLast = i === instructions.length - 1;
       if (control.kind === 'next') {
         if (isLast) this.#goTo(node, block.end);
-      } else if (control.kind === 'jump') this.#exitTo(control.target);
+      } else if (control.kind === 'jump') this.#jump(node, control.target);
       else if (control.kind === 'jumpTo') this.#goTo(node, this.#targetOf(block, control.target));
       else if (control.kind === 'jumpIf')
         this.#branch(node, control.condition, this.#targetOf(block, control.target));
@@ -143,7 +166,8 @@ export class RegionWriter {
   }
 
   #branch(node: RegionNode, condition: Value, target: number): void {
-    if (target === node.block.end) {
+    const { end } = node.block!;
+    if (target === end) {
       this.#goTo(node, target);
       return;
     }
@@ -153,21 +177,43 @@ export class RegionWriter {
     this.#goTo(node, target);
     this.#f.end();
     this.#cracker.flags = flags;
-    this.#goTo(node, node.block.end);
+    this.#goTo(node, end);
   }
 
   /** Control goes from a node to an address: within the region, or out of it. */
   #goTo(from: RegionNode, rip: number): void {
     const to = this.#byRip.get(rip);
-    if (to === undefined || isIrreducible(from, to)) {
-      this.#exitTo(this.#cracker.int(64, rip));
-    } else if (isBackEdge(from, to)) {
+    if (to === undefined) this.#exitTo(this.#cracker.int(64, rip));
+    else if (isSideways(from, to)) this.#goByRoot(to);
+    else if (isBackEdge(from, to)) {
       this.#cracker.forgetFlags();
       this.#f.branch(this.#loopLabels.get(to)!);
     } else if (to.isMerge) {
       this.#cracker.forgetFlags();
       this.#f.branch(this.#mergeLabels.get(to)!);
     } else this.#writeTree(to);
+  }
+
+  #goByRoot(to: RegionNode): void {
+    this.#cracker.forgetFlags();
+    this.#f.code.i32(this.#graph.root.successors.indexOf(to));
+    this.#f.code.set(ARGUMENT);
+    this.#f.branch(this.#rootLabel);
+  }
+
+  /** A return, or another jump to somewhere: maybe behind a call of the region. */
+  #jump(from: RegionNode, target: Value): void {
+    const isReturn = from.block!.instructions.at(-1)!.decoded.form.instruction.mnemonic === 'RET';
+    this.#cracker.forgetFlags();
+    if (isReturn) {
+      for (const rip of this.#returns) {
+        this.#cracker.put(this.#cracker.eq(64, target, this.#cracker.int(64, rip)));
+        this.#f.if();
+        this.#goByRoot(this.#byRip.get(rip)!);
+        this.#f.end();
+      }
+    }
+    this.#exitTo(target);
   }
 
   #exitTo(target: Value): void {
@@ -196,18 +242,33 @@ export class RegionWriter {
     this.#f.if(undefined, false);
     code.i32(Stop.budget);
     code.set(this.#wayLocal);
-    this.#exitTo(this.#cracker.int(64, node.block.rip));
+    if (node.block === undefined) this.#exitToEntry(node);
+    else this.#exitTo(this.#cracker.int(64, node.block.rip));
     this.#f.end();
   }
 
+  /** To the address of the root's successor that the argument says. */
+  #exitToEntry(root: RegionNode): void {
+    const { code } = this.#f;
+    const labels = root.successors.map(() => this.#f.block());
+    this.#selectBy(labels);
+    for (const next of [...root.successors].reverse()) {
+      this.#f.end();
+      code.i64(next.block!.rip);
+      code.set(this.#ripLocal);
+      this.#f.branch(this.#outLabel);
+    }
+  }
+
   #longestWay(from: RegionNode): number {
+    const { nodes } = this.#graph;
     const longest = new Map<RegionNode, number>();
-    for (let i = this.#nodes.length - 1; i >= from.order; i--) {
-      const node = this.#nodes[i]!;
+    for (let i = nodes.length - 1; i >= from.order; i--) {
+      const node = nodes[i]!;
       const further = node.successors
-        .filter((next) => next.order > node.order && !next.isLoopHeader)
+        .filter((next) => next.order > node.order && (!next.isLoopHeader || node.block === undefined))
         .map((next) => longest.get(next)!);
-      longest.set(node, node.block.instructions.length + Math.max(0, ...further));
+      longest.set(node, (node.block?.instructions.length ?? 0) + Math.max(0, ...further));
     }
     return longest.get(from)!;
   }
@@ -273,4 +334,9 @@ export class RegionWriter {
     code.memory(Op.i32_store, ENGINE, CELL.stopRegion);
     code.get(this.#wayLocal);
   }
+}
+
+/** Nodes below a node where ways meet: those that come last in order lie outermost. */
+function mergesBelow(node: RegionNode): RegionNode[] {
+  return node.children.filter(({ isMerge }) => isMerge).sort((a, b) => b.order - a.order);
 }

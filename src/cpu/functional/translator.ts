@@ -21,13 +21,21 @@ const MAX_INSTRUCTIONS = 400;
 /** A block is taken along if it was entered this often for each entry of the hot one. */
 const WORTH_TAKING = 1 / 64;
 
-/** Code of several blocks, entered at the first. */
+/** Entries besides the hot block: behind calls, where returns lead. And as many places does a return compare with. */
+const MAX_FURTHER_ENTRIES = 8;
+
+/** Code of several blocks. The argument of its function is the number of an entry. */
 export interface Region {
   readonly id: number;
-  readonly entry: Block;
+  readonly entries: readonly Block[];
   readonly blocks: readonly Block[];
   readonly functionIndex: number;
   readonly faultPoints: readonly FaultPoint[];
+}
+
+export interface RegionEntry {
+  readonly region: Region;
+  readonly argument: number;
 }
 
 export class Translator {
@@ -39,7 +47,7 @@ export class Translator {
   readonly #byId = new Map<number, Region>();
   /** Regions that contain a block, and the region that begins with it. */
   readonly #containing = new Map<Block, Set<Region>>();
-  readonly #byEntry = new Map<Block, Region>();
+  readonly #byEntry = new Map<Block, RegionEntry>();
   #nextId = 1;
 
   constructor(table: CodeTable, blocks: Blocks, engineMemory: ArrayBuffer) {
@@ -56,8 +64,8 @@ export class Translator {
     return this.#byId.get(id);
   }
 
-  /** The region that begins with a block. */
-  at(block: Block): Region | undefined {
+  /** The region that can be entered at a block. */
+  at(block: Block): RegionEntry | undefined {
     return this.#byEntry.get(block);
   }
 
@@ -73,7 +81,7 @@ export class Translator {
     }
     const waiting = this.#waiting;
     this.#waiting = new Set();
-    return this.#translate([...waiting].filter((entry) => !this.#byEntry.has(entry)));
+    return this.translate([...waiting]);
   }
 
   /** The block's code has changed: the regions with it are no more. Returns them. */
@@ -82,7 +90,8 @@ export class Translator {
     const regions = [...(this.#containing.get(block) ?? [])];
     for (const region of regions) {
       this.#byId.delete(region.id);
-      this.#byEntry.delete(region.entry);
+      for (const entry of region.entries)
+        if (this.#byEntry.get(entry)?.region === region) this.#byEntry.delete(entry);
       for (const part of region.blocks) this.#containing.get(part)?.delete(region);
     }
     this.#containing.delete(block);
@@ -96,18 +105,28 @@ export class Translator {
     this.#containing.clear();
   }
 
-  #translate(entries: readonly Block[]): readonly Region[] {
+  /** Translates the regions of these blocks as one module, without those that have been translated or cannot be. */
+  translate(hot: readonly Block[]): readonly Region[] {
+    const entries = hot.filter((block) => !this.#byEntry.has(block) && isTranslatable(block));
+    if (entries.length === 0) return [];
     const module = new ModuleWriter();
     const core = importCore(module);
     const base = this.#table.next;
     module.fillTable(base);
     const writer = new RegionWriter(this.#f, core);
     const regions = entries.map((entry, i): Region => {
-      const nodes = buildGraph(entry, this.#gather(entry), successorsOf);
+      const blocks = this.#gather(entry);
+      const returns = returnsOf(blocks);
+      const graph = buildGraph([entry, ...returns.filter((block) => block !== entry)], blocks, successorsOf);
       const id = this.#nextId++;
-      const { body, hints, faultPoints } = writer.write(nodes, id);
+      const { body, hints, faultPoints } = writer.write(
+        graph,
+        returns.map(({ rip }) => rip),
+        id,
+      );
       module.addFunction(CODE_TYPE_INDEX, body, hints);
-      return { id, entry, blocks: nodes.map(({ block }) => block), functionIndex: base + i, faultPoints };
+      const entries = graph.root.successors.map(({ block }) => block!);
+      return { id, entries, blocks: [...blocks.values()], functionIndex: base + i, faultPoints };
     });
     this.#table.instantiate(module, regions.length);
     for (const region of regions) this.#enter(region);
@@ -116,7 +135,9 @@ export class Translator {
 
   #enter(region: Region): void {
     this.#byId.set(region.id, region);
-    this.#byEntry.set(region.entry, region);
+    for (const [argument, entry] of region.entries.entries()) {
+      if (argument === 0 || !this.#byEntry.has(entry)) this.#byEntry.set(entry, { region, argument });
+    }
     for (const block of region.blocks) {
       const regions = this.#containing.get(block);
       if (regions === undefined) this.#containing.set(block, new Set([region]));
@@ -130,7 +151,7 @@ export class Translator {
     const least = this.#entriesOf(entry) * WORTH_TAKING;
     let instructions = entry.instructions.length;
     for (const block of gathered.values()) {
-      for (const rip of successorsOf(block)) {
+      for (const rip of isCall(block) ? [...successorsOf(block), block.end] : successorsOf(block)) {
         const next = this.#blocks.at(rip);
         if (next === undefined || gathered.has(rip) || next.is64 !== entry.is64) continue;
         if (!isTranslatable(next) || !(this.#entriesOf(next) >= least)) continue;
@@ -147,6 +168,20 @@ export class Translator {
     if (this.#byEntry.has(block)) return Number.POSITIVE_INFINITY;
     return this.#records.getUint32(block.record + BLOCK_ENTRIES, true);
   }
+}
+
+/** Blocks behind calls. */
+function returnsOf(blocks: ReadonlyMap<number, Block>): Block[] {
+  const returns: Block[] = [];
+  for (const block of blocks.values()) {
+    const behind = isCall(block) ? blocks.get(block.end) : undefined;
+    if (behind !== undefined && returns.length < MAX_FURTHER_ENTRIES) returns.push(behind);
+  }
+  return returns;
+}
+
+function isCall(block: Block): boolean {
+  return block.instructions.at(-1)!.decoded.form.instruction.mnemonic === 'CALL';
 }
 
 /** Whether all instructions of a block can be part of a region. */

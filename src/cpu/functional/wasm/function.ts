@@ -86,6 +86,13 @@ export class FunctionWriter {
     this.code.opIndex(Op.br_if, this.#depth - label);
   }
 
+  /** To the label that the number on the stack chooses; a number that is too large chooses the last. */
+  branchTable(labels: readonly number[]): void {
+    this.code.op(Op.br_table);
+    this.code.u32(labels.length - 1);
+    for (const label of labels) this.code.u32(this.#depth - label);
+  }
+
   #open(op: Op, type: number): number {
     this.code.op(op);
     this.code.byte(type);

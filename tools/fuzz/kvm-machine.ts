@@ -34,8 +34,6 @@ const SYSCALL_MASK = Rflags.TF | Rflags.DF | Rflags.IF | Rflags.NT | Rflags.AC;
 const IDENTITY_MAP_ADDRESS = 0xfeff_c000;
 const TSS_ADDRESS = 0xfeff_d000;
 
-/** How long the guest runs before the host looks whether it gets on. */
-const TICK_NS = 1_000_000;
 /** A case that is found under way so often, one tick after the other, has timed out. One tick may be the host's fault. */
 const TICKS_TO_TIMEOUT = 3;
 /** Then something is wrong with the guest code. */
@@ -47,10 +45,14 @@ export interface BatchTroubles {
   refused(index: number, reason: string): void;
 }
 
-/** State components of a case, masks of `Xcr0`. */
-export interface Components {
-  /** Told at the end; the others begin a case in their initial state and are lost. */
-  readonly wanted: number;
+export interface MachineOptions {
+  /**
+   * State components that are told at the end of a case: a mask of `Xcr0`. The others begin each case in their initial
+   * state and are lost.
+   */
+  readonly components: number;
+  /** How long the guest runs before the host looks whether it gets on. */
+  readonly tickNs: number;
 }
 
 export class KvmMachine {
@@ -65,10 +67,12 @@ export class KvmMachine {
   readonly #signal = new ControlSignal();
   readonly #timer = new PosixTimer(this.#signal);
   readonly #harness: Harness;
+  readonly #tickNs: number;
   readonly #index: Uint32Array;
 
-  /** @throws HostError where KVM cannot be used; Error where the processor lacks what the guest code needs */
-  constructor({ wanted }: Components) {
+  /** @throws HostError where KVM cannot be used */
+  constructor({ components, tickNs }: MachineOptions) {
+    this.#tickNs = tickNs;
     this.#kvm = KvmSystem.open();
     const supported = this.#kvm.supportedCpuid();
     const { xcr0, cr4 } = userFeatures(supported);
@@ -90,7 +94,7 @@ export class KvmMachine {
     this.#vcpu.setSignalMask(this.#signal.entryMask());
     this.format = xsaveFormatOf(this.#vcpu, supported);
     this.environment = { pageTableRoot: this.#mapPages().root, xcr0, cr4 };
-    this.#harness = buildHarness(xcr0, xcr0 & wanted);
+    this.#harness = buildHarness(xcr0, xcr0 & components);
     for (const { at, bytes } of this.#harness.pieces) this.ram.set(bytes, at);
     this.#setVcpu(this.#harness.start, true);
   }
@@ -99,7 +103,7 @@ export class KvmMachine {
   runBatch(count: number, troubles: BatchTroubles): void {
     let lastIndex = -1;
     let ticks = 0;
-    this.#timer.arm(TICK_NS);
+    this.#timer.arm(this.#tickNs);
     for (;;) {
       const isExit = this.#vcpu.enter() === 0;
       const index = this.#index[0]!;
@@ -111,7 +115,7 @@ export class KvmMachine {
         continue;
       }
       this.#signal.discardPending();
-      this.#timer.arm(TICK_NS);
+      this.#timer.arm(this.#tickNs);
       ticks = index === lastIndex ? ticks + 1 : 0;
       lastIndex = index;
       if (ticks >= TICKS_TO_GIVE_UP) throw new Error(`the guest code is lost, case ${index} of ${count}`);

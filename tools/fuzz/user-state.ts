@@ -1,5 +1,6 @@
 // The part of a thread context that the state of a fuzzer's case consists of: what user code in ring 3 can read and change.
 
+import { MXCSR_MASK } from '../../src/arch/x86/fxsave.ts';
 import { Rflags, Seg } from '../../src/arch/x86/registers.ts';
 import {
   REGISTERS,
@@ -83,4 +84,21 @@ export function sameUserState(one: X86ThreadContext, other: X86ThreadContext): b
   const b = other.u32;
   for (let i = 0; i < WORDS.length; i++) if (a[WORDS[i]!] !== b[WORDS[i]!]) return false;
   return true;
+}
+
+/** Bits of the x87 control word that software can change; bit 6 is always set. SDM vol. 1 §8.1.5. */
+const FCW_BITS = 0x0f3f;
+const FCW_FIXED = 0x0040;
+/** The exception flags of the status word that have a mask, and the bits that say that one of them is not masked. */
+const X87_EXCEPTIONS = 0x3f;
+const X87_SUMMARY = 0x8080;
+
+/** Gives a state the form in which a processor keeps it when it is loaded: reserved bits, and what derives from others. */
+export function canonicalize({ u16, u32 }: X86ThreadContext): void {
+  u32[OFFSET.rflags >> 2] = (u32[OFFSET.rflags >> 2]! & USER_RFLAGS) | FIXED_RFLAGS;
+  u16[OFFSET.fcw >> 1] = (u16[OFFSET.fcw >> 1]! & FCW_BITS) | FCW_FIXED;
+  const isPending = u16[OFFSET.fsw >> 1]! & ~u16[OFFSET.fcw >> 1]! & X87_EXCEPTIONS;
+  u16[OFFSET.fsw >> 1] = (u16[OFFSET.fsw >> 1]! & ~X87_SUMMARY) | (isPending ? X87_SUMMARY : 0);
+  u16[OFFSET.ftw >> 1]! &= 0xff;
+  u32[OFFSET.mxcsr >> 2]! &= MXCSR_MASK;
 }

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { PageFaultError, Vector } from '../../src/arch/x86/exceptions.ts';
 import { Gpr, Rflags } from '../../src/arch/x86/registers.ts';
-import { OFFSET, STRIDE, type X86ThreadContext } from '../../src/arch/x86/thread-context.ts';
+import { OFFSET, RegClass, STRIDE, type X86ThreadContext } from '../../src/arch/x86/thread-context.ts';
 import {
   CODE_ADDRESS,
   CODE_END,
@@ -17,8 +17,12 @@ import {
 } from '../../tools/fuzz/address-space.ts';
 import { describeDifference } from '../../tools/fuzz/difference.ts';
 import { KvmExecutor } from '../../tools/fuzz/kvm-executor.ts';
+import { minimize } from '../../tools/fuzz/minimize.ts';
+import { randomSequence } from '../../tools/fuzz/random-sequence.ts';
 import type { Ending, MemoryBytes, Outcome, Sequence } from '../../tools/fuzz/sequence.ts';
+import { formatCase } from '../../tools/fuzz/sequence-text.ts';
 import { emptyState, FS_BASE, GS_BASE } from '../../tools/fuzz/user-state.ts';
+import { Random } from '../support/random.ts';
 
 const skip = existsSync('/dev/kvm') ? false : 'no /dev/kvm on this host';
 
@@ -290,5 +294,40 @@ describe('the KVM executor', { skip }, () => {
     assert.throws(() => run('90', { set: (s) => (s.u32[OFFSET.mxcsr >> 2] = 0x8000_0000) }), RangeError);
     assert.throws(() => run('90', { data: [{ address: 0x1000, bytes: Uint8Array.of(1) }] }), RangeError);
     assert.deepEqual(run('90').ending, { kind: 'end' });
+  });
+
+  test('random cases come out the same in another order', () => {
+    const random = new Random(20);
+    const cases = Array.from({ length: 1000 }, () => randomSequence(random).sequence);
+    const once = kvm.run(cases);
+    const again = kvm.run(cases.toReversed()).reverse();
+    for (const [i, outcome] of once.entries())
+      assert.deepEqual(
+        describeDifference(outcome, again[i]!, ['once', 'again'], kvm.tolerance),
+        [],
+        formatCase(cases[i]!),
+      );
+    const kinds = new Set<string | number>(
+      once.map(({ ending }) => (ending.kind === 'exception' ? ending.vector : ending.kind)),
+    );
+    for (const kind of ['end', Vector.PF, Vector.UD, Vector.GP])
+      assert.ok(kinds.has(kind), `none ends by ${kind}`);
+  });
+
+  test('a case that divides by zero becomes small and still does', () => {
+    const random = new Random(21);
+    const { sequence: given } = randomSequence(random);
+    const set = (state: X86ThreadContext) => state.copyFrom(given.state, RegClass.fpu);
+    const large = sequence('4801c3 90 31c9 4889d8 f7f1 0f0b', {
+      at: CODE_ADDRESS + 3,
+      data: given.data,
+      fill: 9,
+      set,
+    });
+    const smallest = minimize(large, (candidate) => {
+      const { ending } = kvm.run([candidate])[0]!;
+      return ending.kind === 'exception' && ending.vector === Vector.DE;
+    });
+    assert.equal(formatCase(smallest), 'case\ncode 400000 f7f1\n');
   });
 });

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { PageFaultError, Vector } from '../../src/arch/x86/exceptions.ts';
-import { Gpr, Rflags } from '../../src/arch/x86/registers.ts';
+import { Gpr, Rflags, Xcr0 } from '../../src/arch/x86/registers.ts';
 import { OFFSET, RegClass, STRIDE, type X86ThreadContext } from '../../src/arch/x86/thread-context.ts';
 import {
   CODE_ADDRESS,
@@ -53,6 +53,25 @@ const fault = (vector: number, errorCode = 0, address = 0n): Ending => ({
 });
 const pageFault = (errorCode: number, address: number): Ending =>
   fault(Vector.PF, errorCode | PageFaultError.USER, BigInt(address));
+
+/** YMM, ZMM and opmask registers, each with bytes of its own. */
+function fillVectors(state: X86ThreadContext, components: number): void {
+  const bytes = components & Xcr0.ZMM_HI256 ? 64 : components & Xcr0.AVX ? 32 : 16;
+  for (let r = 0; r < (components & Xcr0.HI16_ZMM ? 32 : 16); r++)
+    for (let i = 0; i < bytes; i++) state.u8[OFFSET.zmm + r * STRIDE.zmm + i] = r * 5 + i;
+  if (components & Xcr0.OPMASK)
+    for (let i = 0; i < 8; i++) state.set(OFFSET.k + 8 * i, 0x1234_5678_9abc_def0n + BigInt(i));
+}
+
+test('further state components go in and out too, and are not left to the next case', { skip }, () => {
+  const wide = new KvmExecutor({ components: Xcr0.AVX | Xcr0.AVX512, tickNs: 20_000_000 });
+  const given = sequence('90', { set: (state) => fillVectors(state, wide.components) });
+  const [filled, empty] = wide.run([given, sequence('90')]);
+  wide.close();
+  const names = (one: X86ThreadContext, other: X86ThreadContext) => one.diff(other).map(({ name }) => name);
+  assert.deepEqual(names(filled!.state, given.state), ['rip']);
+  assert.deepEqual(names(empty!.state, emptyState()), ['rsp', 'rip']);
+});
 
 describe('the KVM executor', { skip }, () => {
   let kvm: KvmExecutor;

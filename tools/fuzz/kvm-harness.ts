@@ -16,7 +16,7 @@
 // in one instruction, works in ring 3, and serializes, since the code has just been written through other addresses.
 
 import { buildTss64, GdtBuilder, IdtBuilder } from '../../src/arch/x86/descriptors.ts';
-import { pushesErrorCode } from '../../src/arch/x86/exceptions.ts';
+import { pushesErrorCode, Vector } from '../../src/arch/x86/exceptions.ts';
 import { PAGE_SIZE } from '../../src/arch/x86/page-table.ts';
 import { Gpr } from '../../src/arch/x86/registers.ts';
 import { SegmentAttribute, SegmentPreset, SystemType } from '../../src/arch/x86/segments.ts';
@@ -282,30 +282,28 @@ function buildGateway(end: number): Uint8Array {
   return bytes;
 }
 
-/** Entries of exceptions in ring 0, then what they have in common. PVM emulates them: the fewer instructions the better. */
+/**
+ * Entries of exceptions in ring 0. PVM emulates them, instruction by instruction: therefore CR2 is read after page faults only,
+ * and the frame for the way back lies ready instead of being pushed.
+ */
 function buildEntries(fault: number): Uint8Array {
   const a = new Assembler(HIDDEN + PHYSICAL.entries);
   for (let vector = 0; vector < STUB.exceptions; vector++) {
     if (!pushesErrorCode(vector)) a.raw(0x6a, 0); // push 0
     a.raw(0x6a, vector); // push vector
-    a.jump(JMP, 'common');
+    if (vector === Vector.PF) {
+      a.atAddress(MOV_STORE, RAX, control('rax'));
+      a.raw(0x0f, 0x20, 0xd0); // mov rax, cr2
+      a.atAddress(MOV_STORE, RAX, control('cr2'));
+      a.atAddress(MOV_LOAD, RAX, control('rax'));
+    }
+    a.atLabel(LEA, RSP, 'frame');
+    a.raw(...IRETQ);
     a.align(STUB.entryBytes);
   }
-  a.label('pointer');
-  const pointer = new Uint8Array(8);
-  new DataView(pointer.buffer).setBigUint64(0, BigInt(fault), true);
-  a.raw(...pointer);
-  a.label('common');
-  a.raw(0x50); // push rax
-  a.raw(0x0f, 0x20, 0xd0); // mov rax, cr2
-  a.atAddress(MOV_STORE, RAX, control('cr2'));
-  a.raw(0x58); // pop rax
-  a.raw(PUSH_IMM32, ...le32(LinuxSelector.userData));
-  a.raw(0x6a, 0); // push 0: RSP
-  a.raw(PUSH_IMM32, ...le32(PLAIN_RFLAGS));
-  a.raw(PUSH_IMM32, ...le32(LinuxSelector.userCode));
-  a.atLabel(PUSH_MEM.opcode, PUSH_MEM.reg, 'pointer');
-  a.raw(...IRETQ);
+  a.label('frame');
+  const frame = [fault, LinuxSelector.userCode, PLAIN_RFLAGS, 0, LinuxSelector.userData];
+  a.raw(...new Uint8Array(BigUint64Array.from(frame, BigInt).buffer));
   return a.assemble();
 }
 

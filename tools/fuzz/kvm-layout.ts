@@ -88,12 +88,13 @@ export const CONTROL = {
   rsp: 0x30,
   rcx: 0x38,
   r11: 0x40,
-  cr2: 0x48,
-  way: 0x50,
+  rax: 0x48,
+  cr2: 0x50,
+  way: 0x58,
 } as const;
 
 const EXCEPTIONS = 32;
-const ENTRY_BYTES = 16;
+const ENTRY_BYTES = 64;
 export const STUB = { exceptions: EXCEPTIONS, entryBytes: ENTRY_BYTES } as const;
 
 function layOut(sizes: readonly (readonly [name: string, sizeBytes: number])[], start: number) {

@@ -138,7 +138,10 @@ function adjusted(
 ): bigint {
   noteInexact(env, rounded);
   if (env.rules !== 'x87' || !fmt.explicitInteger) return zero(fmt, sign);
-  if (exponent > fmt.maxExponent) return infinity(fmt, sign);
-  if (exponent < fmt.minExponent) return zero(fmt, sign);
-  return pack(fmt, sign, rounded.value, exponent);
+  if (exponent >= fmt.minExponent && exponent <= fmt.maxExponent)
+    return pack(fmt, sign, rounded.value, exponent);
+  // Only FSCALE gets this far beyond the range: SDM vol. 2A table 3-31's note.
+  env.flags |= FloatFlag.PE;
+  env.roundedUp = exponent > fmt.maxExponent;
+  return env.roundedUp ? infinity(fmt, sign) : zero(fmt, sign);
 }

@@ -6,7 +6,7 @@ import { FXSAVE, readX87, writeX87 } from '../../../src/arch/x86/fxsave.ts';
 import { Gpr } from '../../../src/arch/x86/registers.ts';
 import { X86ThreadContext } from '../../../src/arch/x86/thread-context.ts';
 import { writeBytes } from '../../../src/arch/x86/x87/memory.ts';
-import { type X87Instruction, X87Unit } from '../../../src/arch/x86/x87/unit.ts';
+import { type X87Instruction, type X87Operand, X87Unit } from '../../../src/arch/x86/x87/unit.ts';
 import type { Operands } from './operands.ts';
 import { SiliconCase } from './silicon.ts';
 
@@ -14,15 +14,22 @@ import { SiliconCase } from './silicon.ts';
 const ARITHMETIC_RFLAGS = 0x8d5;
 
 export type X87CaseOptions = {
-  /** Exceptions unmasked in every case, not just in some. */
-  readonly unmasked?: boolean;
+  /** The formats of 16-bit operand size. */
+  readonly operandSize16?: boolean;
   /** ST(0) and ST(1), where random ones would seldom be interesting. */
   readonly operands?: (random: Operands) => readonly bigint[];
 };
 
-function randomFcw(random: Operands, unmasked: boolean): number {
-  const masks = unmasked || random.oneIn(4) ? random.below(64) : 63;
+function randomFcw(random: Operands): number {
+  const masks = random.oneIn(4) ? random.below(64) : 63;
   return 0x40 | masks | (random.oneIn(3) ? random.below(4) << 8 : 0x300) | (random.below(4) << 10);
+}
+
+/** TOP and conditions, in one case of ten with flags from before; ES and B as the control word has them. */
+function randomFsw(random: Operands, top: number, fcw: number): number {
+  const flags = random.oneIn(10) ? random.below(128) & random.below(128) : 0;
+  const summary = flags & ~fcw & 63 ? 0x8080 : 0;
+  return flags | summary | (top << 11) | (random.below(8) << 8) | (random.below(2) << 14);
 }
 
 /** Which of ST(0) to ST(7) hold something: usually all but the last. */
@@ -65,15 +72,14 @@ export function x87Case(
   options: X87CaseOptions = {},
 ): SiliconCase {
   const i = random.below(instruction.registers);
-  const memory = instruction.modrm < 8;
-  const it = SiliconCase.of([
-    instruction.opcode,
-    memory ? (instruction.modrm << 3) | 7 : instruction.modrm + i,
-  ]);
+  const prefix = options.operandSize16 === true ? [0x66] : [];
+  const modrm = instruction.modrm < 8 ? (instruction.modrm << 3) | 7 : instruction.modrm + i;
+  const it = SiliconCase.of([...prefix, instruction.opcode, modrm]);
   const present = randomStack(random);
   const top = random.below(8);
-  it.view.setUint16(0x200 + FXSAVE.fcw, randomFcw(random, options.unmasked === true), true);
-  it.view.setUint16(0x200 + FXSAVE.fsw, (top << 11) | (random.below(8) << 8) | (random.below(2) << 14), true);
+  const fcw = randomFcw(random);
+  it.view.setUint16(0x200 + FXSAVE.fcw, fcw, true);
+  it.view.setUint16(0x200 + FXSAVE.fsw, randomFsw(random, top, fcw), true);
   it.fxsave[FXSAVE.ftw] = ((present << top) | (present >> (8 - top))) & 0xff;
   const chosen = options.operands?.(random) ?? [];
   const st0 =
@@ -89,6 +95,8 @@ export function x87Case(
   return it;
 }
 
+const modrmOf = (it: SiliconCase): number => it.bytes[it.bytes[0x10]! - 1]!;
+
 /** What the simulator makes of the case. */
 export function modelledX87(instruction: X87Instruction, it: SiliconCase): SiliconCase {
   const copy = new SiliconCase(it.bytes.slice());
@@ -97,18 +105,18 @@ export function modelledX87(instruction: X87Instruction, it: SiliconCase): Silic
   tc.rflags = copy.rflags;
   tc.setGpr(Gpr.RAX, copy.rax);
   const memory = copy.memory.slice();
-  const modrm = copy.bytes[1]!;
-  const outcome = new X87Unit(tc).execute(instruction, {
+  const modrm = modrmOf(copy);
+  const operand: X87Operand = {
     memory,
     i: modrm & 7,
     opcode: ((instruction.opcode & 7) << 8) | modrm,
     fip: 0n,
     fdp: 0n,
-    operandSize16: false,
+    operandSize16: copy.bytes[0] === 0x66,
     stored: false,
-  });
-  const operand = { memory };
-  if (instruction.stores) copy.memory.set(operand.memory);
+  };
+  const outcome = new X87Unit(tc).execute(instruction, operand);
+  if (operand.stored) copy.memory.set(memory);
   writeX87(tc, copy.fxsave);
   copy.rflags = tc.rflags;
   copy.rax = tc.gpr(Gpr.RAX);
@@ -118,18 +126,27 @@ export function modelledX87(instruction: X87Instruction, it: SiliconCase): Silic
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).reverse().toString('hex');
 
-/** What must agree, as text. Bytes 12 to 27 of an environment image, the pointers, are not compared. */
-export function shownX87(it: SiliconCase, { pointers = false, registers = 8 } = {}): string {
+/** The memory operand without the pointers of an environment image, which other tests compare. */
+function comparedMemory(it: SiliconCase): Uint8Array {
   const memory = it.memory.slice(0, 128);
-  if (!pointers && ((it.bytes[1]! >> 3) & 7) === 6 && it.bytes[1]! < 0xc0) memory.fill(0, 12, 28);
+  const modrm = modrmOf(it);
+  if (modrm < 0xc0 && ((modrm >> 3) & 7) === 6) {
+    if (it.bytes[0] === 0x66) memory.fill(0, 6, 14);
+    else memory.fill(0, 12, 28);
+  }
+  return memory;
+}
+
+/** What must agree, as text: all that is not a pointer. */
+export function shownX87(it: SiliconCase): string {
   const word = (at: number): string =>
     it.view
       .getUint16(0x200 + at, true)
       .toString(16)
       .padStart(4, '0');
-  const st = Array.from({ length: registers }, (_, i) => hex(it.fxsave.subarray(32 + 16 * i, 42 + 16 * i)));
+  const st = Array.from({ length: 8 }, (_, i) => hex(it.fxsave.subarray(32 + 16 * i, 42 + 16 * i)));
   return [
     `fcw=${word(0)} fsw=${word(2)} ftw=${word(4)} rax=${it.rax.toString(16)}`,
-    `rflags=${(it.rflags & ARITHMETIC_RFLAGS).toString(16)} signal=${it.signal} mem=${hex(memory)} st=${st.join(' ')}`,
+    `rflags=${(it.rflags & ARITHMETIC_RFLAGS).toString(16)} signal=${it.signal} mem=${hex(comparedMemory(it))} st=${st.join(' ')}`,
   ].join(' ');
 }

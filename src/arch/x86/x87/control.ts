@@ -7,7 +7,7 @@
 import { FloatFlag, Rounding } from '../float/environment.ts';
 import { EXTENDED80 } from '../float/format.ts';
 import { abridgeTagWord, fullTagWord } from '../fxsave.ts';
-import { FCW_INIT, Gpr } from '../registers.ts';
+import { FCW_INIT, Gpr, Seg } from '../registers.ts';
 import { OFFSET } from '../state-layout.ts';
 import type { X86ThreadContext } from '../thread-context.ts';
 import { readBytes, writeBytes } from './memory.ts';
@@ -100,22 +100,28 @@ const STATE_BYTES = 108;
 const STATE_BYTES_16 = 94;
 
 /**
- * The environment in protected-mode format. Selectors are stored as zero: with 64-bit pointers the
- * thread context has none.
+ * The environment in protected-mode format. The thread context keeps 64-bit pointers and no selectors, so the
+ * present ones stand in, as long as some instruction has left its pointers.
  */
 function storeEnvironment(unit: X87Unit, { memory, operandSize16 }: X87Operand): number {
   const { tc } = unit;
   const words = [unit.fcw, unit.fsw, fullTagWord(tc)];
   const fip = tc.get(OFFSET.fip);
   const fdp = tc.get(OFFSET.fdp);
+  const fop = tc.u16[OFFSET.fop >> 1]!;
+  const selector = (segment: number): bigint =>
+    fop === 0 && fip === 0n ? 0n : BigInt(tc.segment(segment).selector & 0xffff);
+  const fcs = selector(Seg.CS);
+  const fds = selector(Seg.DS);
   if (operandSize16) {
     for (const [i, word] of words.entries()) writeBytes(memory, 2 * i, 2, BigInt(word));
-    for (const [i, word] of [fip, 0n, fdp, 0n].entries()) writeBytes(memory, 6 + 2 * i, 2, word);
+    for (const [i, word] of [fip, fcs, fdp, fds].entries()) writeBytes(memory, 6 + 2 * i, 2, word);
     return ENVIRONMENT_BYTES_16;
   }
   for (const [i, word] of words.entries()) writeBytes(memory, 4 * i, 4, BigInt(word) | 0xffff_0000n);
-  const opcode = BigInt(tc.u16[OFFSET.fop >> 1]!) << 16n;
-  for (const [i, word] of [fip, opcode, fdp, 0xffff_0000n].entries()) writeBytes(memory, 12 + 4 * i, 4, word);
+  const opcode = BigInt(fop) << 16n;
+  for (const [i, word] of [fip, fcs | opcode, fdp, 0xffff_0000n | fds].entries())
+    writeBytes(memory, 12 + 4 * i, 4, word);
   return ENVIRONMENT_BYTES;
 }
 

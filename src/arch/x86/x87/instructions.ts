@@ -6,8 +6,9 @@
 import { ARITHMETIC } from './arithmetic.ts';
 import { COMPARISONS } from './compare.ts';
 import { CONTROL } from './control.ts';
+import { LOGARITHMS } from './logarithm.ts';
 import { LOADS_AND_STORES } from './memory.ts';
-import { TRANSCENDENTALS } from './transcendental.ts';
+import { TRIGONOMETRY } from './trigonometry.ts';
 import type { X87Instruction } from './unit.ts';
 
 /** All instructions, each form on its own. */
@@ -16,7 +17,8 @@ export const X87_INSTRUCTIONS: readonly X87Instruction[] = [
   ...ARITHMETIC,
   ...COMPARISONS,
   ...CONTROL,
-  ...TRANSCENDENTALS,
+  ...LOGARITHMS,
+  ...TRIGONOMETRY,
 ];
 
 /** By name, such as `FADD m32fp`. */

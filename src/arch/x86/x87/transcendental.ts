@@ -1,3 +1,0 @@
-/** Placeholder. */
-import type { X87Instruction } from './unit.ts';
-export const TRANSCENDENTALS: readonly X87Instruction[] = [];

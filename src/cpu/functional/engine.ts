@@ -22,7 +22,8 @@ import { Handlers } from './handlers.ts';
 import { Interpreter } from './interpreter.ts';
 import { JumpCache } from './jump-cache.ts';
 import { CELL, CONTEXT_AT, ENGINE_MEMORY_BYTES, HOT_ENTRIES, RECORD, Stop } from './layout.ts';
-import { Mmu, RETRY_VECTOR } from './mmu.ts';
+import { Mmu, NOT_CANONICAL_VECTOR, RETRY_VECTOR } from './mmu.ts';
+import { isStackReference } from './stack-reference.ts';
 import { Translator } from './translator.ts';
 
 const WASM_PAGE = 65_536;
@@ -294,10 +295,18 @@ export class Engine {
 
   #exception(): RunEnd {
     const cells = this.#cells;
-    const vector = cells.getInt32(CELL.faultVector, true);
+    const raised = cells.getInt32(CELL.faultVector, true);
     cells.setInt32(CELL.faultVector, -1, true);
     const errorCode = cells.getUint32(CELL.faultCode, true);
-    return { kind: 'exception', vector, errorCode, address: cells.getBigUint64(CELL.faultAddress, true) };
+    const where = cells.getBigUint64(CELL.faultAddress, true);
+    const vector = raised === NOT_CANONICAL_VECTOR ? this.#vectorOfAddress(where) : raised;
+    return { kind: 'exception', vector, errorCode, address: vector === Vector.PF ? where : 0n };
+  }
+
+  /** SDM vol. 3 §6.15, interrupts 12 and 13: which exception the instruction at RIP gets for an address that is not canonical. */
+  #vectorOfAddress(address: bigint): number {
+    const decoded = this.#interpreter.decodeAt(this.#rip, this.tc.in64BitMode);
+    return decoded !== undefined && isStackReference(decoded, address, this.tc) ? Vector.SS : Vector.GP;
   }
 
   #flagsToContext(): void {

@@ -23,7 +23,7 @@ import { panic } from '../../sim/trouble.ts';
 import type { Block } from './blocks.ts';
 import { isBackEdge, isSideways, type RegionGraph, type RegionNode } from './control-flow.ts';
 import { type CoreFunctions, ENGINE } from './core-functions.ts';
-import { emitLoad, emitStore } from './core-module.ts';
+import { emitJump, emitLoad, emitStore } from './core-module.ts';
 import { branchTarget } from './interpreter.ts';
 import { CELL, CONTEXT_AT, Stop } from './layout.ts';
 import { type FaultPoint, RegionCracker } from './region-cracker.ts';
@@ -322,6 +322,7 @@ export class RegionWriter {
     code.get(this.#wayLocal);
     code.op(Op.i32_eqz);
     f.if(undefined, true);
+    emitJump(f, this.#ripLocal, BUDGET);
     code.get(this.#ripLocal);
     code.get(BUDGET);
     code.opIndex(Op.return_call, this.#core.dispatch);

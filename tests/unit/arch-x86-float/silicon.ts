@@ -103,6 +103,8 @@ export class Silicon {
   }
 }
 
+const HAS_GCC = spawnSync('gcc', ['--version']).status === 0;
+
 function cpuinfo(key: string): string {
   const line = readFileSync('/proc/cpuinfo', 'utf8').match(new RegExp(`^${key}\\s*: (.*)$`, 'm'));
   return line?.[1] ?? '';
@@ -111,7 +113,7 @@ function cpuinfo(key: string): string {
 /** Why instructions cannot be run here; false where they can. */
 export function noSilicon(feature = 'sse4_1'): string | false {
   if (process.arch !== 'x64' || process.platform !== 'linux') return 'not x86-64 Linux';
-  if (spawnSync('gcc', ['--version']).status !== 0) return 'no gcc';
+  if (!HAS_GCC) return 'no gcc';
   return cpuinfo('flags').split(' ').includes(feature) ? false : `the processor has no ${feature}`;
 }
 

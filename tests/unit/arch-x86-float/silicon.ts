@@ -119,6 +119,8 @@ export function noSilicon(feature = 'sse4_1'): string | false {
 
 /** Why bits that the manuals leave to the maker cannot be compared: they are AMD Zen 4's. False on it. */
 export function otherVendor(): string | false {
-  const zen4 = cpuinfo('vendor_id') === 'AuthenticAMD' && cpuinfo('cpu family') === '25';
-  return noSilicon() || (zen4 ? false : 'compares what only AMD family 19h does');
+  // Family 19h is Zen 3 and Zen 4; only the latter has AVX-512.
+  const family = cpuinfo('vendor_id') === 'AuthenticAMD' && cpuinfo('cpu family') === '25';
+  const zen4 = family && noSilicon('avx512f') === false;
+  return noSilicon() || (zen4 ? false : 'the processor is not the AMD Zen 4 whose answers are compared');
 }

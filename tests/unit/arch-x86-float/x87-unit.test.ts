@@ -3,14 +3,20 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { physicalRegister } from '../../../src/arch/x86/fxsave.ts';
+import { FXSAVE, physicalRegister } from '../../../src/arch/x86/fxsave.ts';
 import { Seg } from '../../../src/arch/x86/registers.ts';
 import { OFFSET } from '../../../src/arch/x86/state-layout.ts';
 import { X86ThreadContext } from '../../../src/arch/x86/thread-context.ts';
 import { emms, enterMmx } from '../../../src/arch/x86/x87/control.ts';
 import { X87_BY_NAME, x87Instruction } from '../../../src/arch/x86/x87/instructions.ts';
 import { readBytes, writeBytes } from '../../../src/arch/x86/x87/memory.ts';
-import { Fsw, type X87Operand, type X87Outcome, X87Unit } from '../../../src/arch/x86/x87/unit.ts';
+import {
+  Fsw,
+  savesPointers,
+  type X87Operand,
+  type X87Outcome,
+  X87Unit,
+} from '../../../src/arch/x86/x87/unit.ts';
 import { otherVendor, Silicon, SiliconCase } from './silicon.ts';
 
 const ONE = 0x3fff_8000_0000_0000_0000n;
@@ -128,6 +134,28 @@ describe('x87 unit', () => {
     bench.unit.fsw |= Fsw.ES;
     assert.equal(enterMmx(bench.tc), 'mf');
     assert.equal(emms(bench.tc), 'mf');
+  });
+
+  test('FXSAVE stores the pointers while an exception is pending only', { skip: otherVendor() }, () => {
+    const fcws = [0x37e, 0x37f];
+    const cases = fcws.map((fcw) => {
+      const one = SiliconCase.of([0xd9, 0x07]);
+      one.view.setUint16(0x200, fcw, true);
+      writeBytes(one.memory, 0, 4, 0x7f80_0001n);
+      return one;
+    });
+    const silicon = new Silicon();
+    silicon.run(cases);
+    silicon.close();
+    for (const one of cases) {
+      const stored =
+        readBytes(one.fxsave, FXSAVE.fop, 2) === 0x107n && readBytes(one.fxsave, FXSAVE.fdp, 8) !== 0n;
+      assert.equal(stored, savesPointers('amd', Number(readBytes(one.fxsave, FXSAVE.fsw, 2))));
+    }
+    assert.deepEqual(
+      cases.map((one) => readBytes(one.fxsave, FXSAVE.fop, 2)),
+      [0x107n, 0n],
+    );
   });
 
   // The processor itself: after FLD m32fp at [rdi+8] each instruction, then FNSTENV to [rdi+64].

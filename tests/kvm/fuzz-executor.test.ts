@@ -17,6 +17,7 @@ import {
 } from '../../tools/fuzz/address-space.ts';
 import { describeDifference } from '../../tools/fuzz/difference.ts';
 import { KvmExecutor } from '../../tools/fuzz/kvm-executor.ts';
+import { DOORBELL, HIDDEN } from '../../tools/fuzz/kvm-layout.ts';
 import { minimize } from '../../tools/fuzz/minimize.ts';
 import { randomSequence } from '../../tools/fuzz/random-sequence.ts';
 import type { Ending, MemoryBytes, Outcome, Sequence } from '../../tools/fuzz/sequence.ts';
@@ -250,6 +251,16 @@ describe('the KVM executor', { skip }, () => {
     assert.deepEqual(kinds.slice(0, 3), ['end', 'timeout', 'end']);
     assert.equal(kinds[3], 'exception', 'the stack ends');
     assert.deepEqual(describeDifference(outcomes[0]!, outcomes[4]!, ['first', 'last']), []);
+  });
+
+  test('a case that leaves the guest is refused, and the cases behind it run', () => {
+    const set = rax(BigInt(HIDDEN + DOORBELL));
+    const good = sequence('0401', { set: rax(1n) });
+    for (const access of ['8800', '8a00']) {
+      const [refused, next] = kvm.run([sequence(access, { set }), good]);
+      assert.equal(refused!.ending.kind, 'refused');
+      assert.deepEqual(describeDifference(next!, kvm.run([good])[0]!, ['behind', 'alone']), []);
+    }
   });
 
   test('code that changes itself runs as changed, and the next case has its own', () => {

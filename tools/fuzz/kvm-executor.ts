@@ -5,7 +5,7 @@ import { PageFaultError, Vector } from '../../src/arch/x86/exceptions.ts';
 import { MXCSR_MASK } from '../../src/arch/x86/fxsave.ts';
 import { PAGE_SIZE } from '../../src/arch/x86/page-table.ts';
 import { Gpr, Rflags, Xcr0 } from '../../src/arch/x86/registers.ts';
-import { OFFSET, X86ThreadContext } from '../../src/arch/x86/thread-context.ts';
+import { OFFSET, type X86ThreadContext } from '../../src/arch/x86/thread-context.ts';
 import { XSAVE_HELD } from '../../src/arch/x86/xsave.ts';
 import {
   AREA_BYTES,
@@ -35,7 +35,7 @@ import {
 } from './kvm-layout.ts';
 import { KvmMachine } from './kvm-machine.ts';
 import type { Ending, MemoryBytes, Outcome, Sequence } from './sequence.ts';
-import { emptyState, FIXED_RFLAGS, FS_BASE, GS_BASE, USER_RFLAGS } from './user-state.ts';
+import { emptyState, FIXED_RFLAGS, FS_BASE, GS_BASE, StateSource, USER_RFLAGS } from './user-state.ts';
 
 /** State components that every simulated processor has. */
 const BASELINE = Xcr0.X87 | Xcr0.SSE;
@@ -66,7 +66,7 @@ export class KvmExecutor implements Executor {
   readonly #ram: Uint8Array;
   readonly #words: Uint32Array;
   readonly #view: DataView;
-  readonly #template: X86ThreadContext;
+  readonly #states = new StateSource();
   /** Backgrounds in RAM, by fill. */
   readonly #images = new Map<number, { readonly at: number; readonly bytes: Uint8Array }>();
   #batch: Entry[] = [];
@@ -81,7 +81,6 @@ export class KvmExecutor implements Executor {
     this.#ram = this.#machine.ram;
     this.#words = new Uint32Array(this.#ram.buffer);
     this.#view = new DataView(this.#ram.buffer);
-    this.#template = emptyState();
     this.#checkHarness();
   }
 
@@ -202,8 +201,7 @@ export class KvmExecutor implements Executor {
   }
 
   #read(index: number, entry: Entry, changesAt: number, changesEnd: number): Outcome {
-    const state = new X86ThreadContext();
-    state.u8.set(this.#template.u8);
+    const state = emptyState(this.#states);
     const trouble = this.#troubles.get(index);
     if (trouble !== undefined) return { ending: trouble, state, memory: [] };
     const at = PHYSICAL.outputs + index * OUTPUT.sizeBytes;

@@ -5,7 +5,7 @@ import { PAGE_SIZE, PagePreset, type PageTable } from '../../src/arch/x86/page-t
 import { Rflags, Seg } from '../../src/arch/x86/registers.ts';
 import { SegmentAttribute, SystemType } from '../../src/arch/x86/segments.ts';
 import { OFFSET, SEGMENT, X86ThreadContext } from '../../src/arch/x86/thread-context.ts';
-import { LinuxSelector, setUserMode } from '../../src/arch/x86/user-mode.ts';
+import { LinuxSelector } from '../../src/arch/x86/user-mode.ts';
 import type { XsaveFormat } from '../../src/arch/x86/xsave.ts';
 import { generalToKvm, specialToKvm } from '../../src/cpu/kvm/x86/conversions.ts';
 import { xsaveFormatOf } from '../../src/cpu/kvm/x86/state-transfer.ts';
@@ -23,7 +23,7 @@ import { PosixTimer } from '../../src/host/timer.ts';
 import { buildPageTable, END_ADDRESS } from './address-space.ts';
 import { buildHarness, type Harness } from './kvm-harness.ts';
 import { CONTROL, DOORBELL, HIDDEN, PHYSICAL, RAM_BYTES } from './kvm-layout.ts';
-import type { UserEnvironment } from './user-state.ts';
+import { enterEnvironment, type UserEnvironment } from './user-state.ts';
 
 const MSR_STAR = 0xc000_0081;
 const MSR_LSTAR = 0xc000_0082;
@@ -171,9 +171,8 @@ export class KvmMachine {
   /** Puts the vCPU into ring 3. @param first what is set once: XCR0 and MSRs */
   #setVcpu(rip: number, first: boolean): void {
     const { gdt, idt, tss, syscall } = this.#harness;
-    const { pageTableRoot, xcr0, cr4 } = this.environment;
     const tc = new X86ThreadContext();
-    setUserMode(tc, pageTableRoot, xcr0, cr4);
+    enterEnvironment(tc, this.environment);
     tc.ripNumber = rip;
     tc.set(OFFSET.gdtr, BigInt(gdt.base));
     tc.u32[(OFFSET.gdtr + SEGMENT.tableLimit) >> 2] = gdt.limit;

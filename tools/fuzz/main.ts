@@ -11,9 +11,10 @@ import { KvmExecutor } from './kvm-executor.ts';
 import { randomSequence } from './random-sequence.ts';
 import type { Ending, Outcome, Sequence } from './sequence.ts';
 import { formatCase, parseCases } from './sequence-text.ts';
+import { StateSource } from './user-state.ts';
 
-/** Cases that are made and run at a time. */
-const ROUND = 4096;
+/** Cases that are made and run at a time: few enough to be garbage while they are young. */
+const ROUND = 512;
 
 /** Passes cases on, counts how they end and how long that takes. */
 class Counting implements Executor {
@@ -63,12 +64,13 @@ const reversed = (executor: Executor): Executor => ({
 /** Runs random cases twice. @returns how many came out differently */
 function compareWithItself(executor: Executor, seed: number, count: number): number {
   const random = new Random(seed);
+  const states = new StateSource();
   const counting = new Counting(executor);
   const comparison = new Comparison(counting, reversed(executor));
   let differing = 0;
   for (let done = 0; done < count; done += ROUND) {
     const length = Math.min(ROUND, count - done);
-    const cases = Array.from({ length }, () => randomSequence(random).sequence);
+    const cases = Array.from({ length }, () => randomSequence(random, { states }).sequence);
     for (const { sequence, lines } of comparison.run(cases)) {
       differing++;
       console.log(`${formatCase(sequence)}${lines.map((line) => `# ${line}\n`).join('')}`);

@@ -6,6 +6,7 @@ import { CODE_ADDRESS, CODE_END, DATA_ADDRESS, ISLAND_ADDRESS } from './address-
 import { CODE_PATTERNS, type CodePattern } from './code-patterns.ts';
 import { randomState } from './random-state.ts';
 import type { MemoryBytes, Sequence } from './sequence.ts';
+import type { StateSource } from './user-state.ts';
 
 /** What a source of instructions may go by. */
 export interface CodeContext {
@@ -30,6 +31,8 @@ export interface RandomSequenceOptions {
   readonly maxInstructions?: number;
   /** State components beside x87 and SSE: a mask of `Xcr0`. */
   readonly components?: number;
+  /** Where initial states are kept; each for itself without it. */
+  readonly states?: StateSource;
 }
 
 /** A random case, and the bits of RFLAGS that may differ after it. */
@@ -45,9 +48,9 @@ const FILLS = 16;
 
 export function randomSequence(
   random: Random,
-  { source = patternSource, maxInstructions = 5, components = 0 }: RandomSequenceOptions = {},
+  { source = patternSource, maxInstructions = 5, components = 0, states }: RandomSequenceOptions = {},
 ): RandomCase {
-  const { state, pointers } = randomState(random, components);
+  const { state, pointers } = randomState(random, components, states);
   const instructions: Uint8Array[] = [];
   let undefinedFlags = 0;
   let size = 0;

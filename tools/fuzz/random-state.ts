@@ -6,7 +6,15 @@ import { Gpr, Rflags, Xcr0 } from '../../src/arch/x86/registers.ts';
 import { OFFSET, STRIDE, type X86ThreadContext } from '../../src/arch/x86/thread-context.ts';
 import type { Random } from '../../tests/support/random.ts';
 import { CODE_ADDRESS, DATA_ADDRESS, ISLAND_ADDRESS, READ_ONLY_ADDRESS } from './address-space.ts';
-import { canonicalize, emptyState, FIXED_RFLAGS, FS_BASE, GS_BASE, USER_RFLAGS } from './user-state.ts';
+import {
+  canonicalize,
+  emptyState,
+  FIXED_RFLAGS,
+  FS_BASE,
+  GS_BASE,
+  type StateSource,
+  USER_RFLAGS,
+} from './user-state.ts';
 
 /** A 64-bit value as 32-bit halves. */
 type Halves = readonly [lo: number, hi: number];
@@ -180,10 +188,10 @@ export interface RandomState {
 
 /**
  * A random initial state.
- * @param components state components beside x87 and SSE that get values: a mask of `Xcr0`
+ * @param components state components beside x87 and SSE that get values: a mask of `Xcr0`  @param states where it is kept
  */
-export function randomState(random: Random, components = 0): RandomState {
-  const state = emptyState();
+export function randomState(random: Random, components = 0, states?: StateSource): RandomState {
+  const state = emptyState(states);
   const pointers: number[] = [];
   for (let i = 0; i < 16; i++) {
     // RSP is nearly always good for something.

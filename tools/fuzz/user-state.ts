@@ -6,6 +6,7 @@ import {
   REGISTERS,
   type RegisterDescription,
   SEGMENT,
+  STATE_SIZE_BYTES,
   segmentOffset,
 } from '../../src/arch/x86/state-layout.ts';
 import { OFFSET, X86ThreadContext } from '../../src/arch/x86/thread-context.ts';
@@ -41,13 +42,39 @@ export interface UserEnvironment {
   readonly cr4: number;
 }
 
-const NO_ENVIRONMENT: UserEnvironment = { pageTableRoot: 0, xcr0: 0, cr4: 0 };
+/** Puts a processor into ring 3 of 64-bit mode: registers zero, x87 and SSE as after reset and FNINIT. */
+export function enterEnvironment(tc: X86ThreadContext, { pageTableRoot, xcr0, cr4 }: UserEnvironment): void {
+  setUserMode(tc, pageTableRoot, xcr0, cr4);
+}
 
-/** A state to start from: registers zero, x87 and SSE as after reset and FNINIT. */
-export function emptyState(environment: UserEnvironment = NO_ENVIRONMENT): X86ThreadContext {
-  const tc = new X86ThreadContext();
-  setUserMode(tc, environment.pageTableRoot, environment.xcr0, environment.cr4);
+const EMPTY = new X86ThreadContext();
+enterEnvironment(EMPTY, { pageTableRoot: 0, xcr0: 0, cr4: 0 });
+
+/** A state to start from: registers zero, x87 and SSE as after reset and FNINIT, no page table. */
+export function emptyState(states?: StateSource): X86ThreadContext {
+  const tc = states === undefined ? new X86ThreadContext() : states.next();
+  tc.u8.set(EMPTY.u8);
   return tc;
+}
+
+const STATES_PER_SLAB = 128;
+const STATE_STRIDE = Math.ceil(STATE_SIZE_BYTES / 64) * 64;
+
+/** Contexts that share memory by the dozen: a buffer for each would be most of what random cases cost. */
+export class StateSource {
+  #slab = new ArrayBuffer(0);
+  #used = 0;
+
+  /** A context of zeros. */
+  next(): X86ThreadContext {
+    if (this.#used === this.#slab.byteLength) {
+      this.#slab = new ArrayBuffer(STATES_PER_SLAB * STATE_STRIDE);
+      this.#used = 0;
+    }
+    const tc = new X86ThreadContext(this.#slab, this.#used);
+    this.#used += STATE_STRIDE;
+    return tc;
+  }
 }
 
 export const FS_BASE = segmentOffset(Seg.FS) + SEGMENT.base;

@@ -40,7 +40,7 @@ static void on_signal(int number, siginfo_t *info, void *context) {
   ucontext_t *uc = context;
   seen = number;
   memcpy(current->fxsave, uc->uc_mcontext.fpregs, 512);
-  // Skip the instruction and the store of the image, which the copy above replaces.
+  // Skip the instruction and the store of the image, which the copy above replaces, and mask all exceptions.
   uc->uc_mcontext.gregs[REG_RIP] = (greg_t)(page + RET_AT);
   uint32_t *mxcsr = (uint32_t *)((char *)uc->uc_mcontext.fpregs + 24);
   *mxcsr = 0x1f80;
@@ -75,15 +75,16 @@ static void run(struct record *r) {
 }
 
 int main(int argc, char **argv) {
+  if (argc != 2) return fprintf(stderr, "usage: %s records\n", argv[0]), 2;
   int fd = open(argv[1], O_RDWR);
   struct stat st;
-  if (argc < 2 || fd < 0 || fstat(fd, &st)) return perror(argv[1]), 1;
+  if (fd < 0 || fstat(fd, &st)) return perror(argv[1]), 1;
   struct record *records = mmap(0, st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   page = mmap(0, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (records == MAP_FAILED || page == MAP_FAILED) return perror("mmap"), 1;
+  static const int signals[] = {SIGFPE, SIGILL, SIGSEGV, SIGBUS};
   struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO};
-  for (int s = 1; s < 32; s++)
-    if (s == SIGFPE || s == SIGILL || s == SIGSEGV || s == SIGBUS) sigaction(s, &action, 0);
+  for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) sigaction(signals[i], &action, 0);
   static const uint8_t end[] = {0xeb, 0x06,                          // 16: jmp 24
                                 0x90, 0x90, 0x90,                    // 18
                                 0xc3,                                // 21: ret, where the handler goes

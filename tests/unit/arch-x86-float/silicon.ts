@@ -103,6 +103,8 @@ export class Silicon {
   }
 }
 
+const HAS_GCC = spawnSync('gcc', ['--version']).status === 0;
+
 function cpuinfo(key: string): string {
   const line = readFileSync('/proc/cpuinfo', 'utf8').match(new RegExp(`^${key}\\s*: (.*)$`, 'm'));
   return line?.[1] ?? '';
@@ -111,12 +113,14 @@ function cpuinfo(key: string): string {
 /** Why instructions cannot be run here; false where they can. */
 export function noSilicon(feature = 'sse4_1'): string | false {
   if (process.arch !== 'x64' || process.platform !== 'linux') return 'not x86-64 Linux';
-  if (spawnSync('gcc', ['--version']).status !== 0) return 'no gcc';
+  if (!HAS_GCC) return 'no gcc';
   return cpuinfo('flags').split(' ').includes(feature) ? false : `the processor has no ${feature}`;
 }
 
 /** Why bits that the manuals leave to the maker cannot be compared: they are AMD Zen 4's. False on it. */
 export function otherVendor(): string | false {
-  const zen4 = cpuinfo('vendor_id') === 'AuthenticAMD' && cpuinfo('cpu family') === '25';
-  return noSilicon() || (zen4 ? false : 'compares what only AMD family 19h does');
+  // Family 19h is Zen 3 and Zen 4; only the latter has AVX-512.
+  const family = cpuinfo('vendor_id') === 'AuthenticAMD' && cpuinfo('cpu family') === '25';
+  const zen4 = family && noSilicon('avx512f') === false;
+  return noSilicon() || (zen4 ? false : 'the processor is not the AMD Zen 4 whose answers are compared');
 }

@@ -5,7 +5,7 @@ import { BINARY32, BINARY64, EXTENDED80 } from '../../../src/arch/x86/float/form
 import { FXSAVE, readX87, writeX87 } from '../../../src/arch/x86/fxsave.ts';
 import { Gpr } from '../../../src/arch/x86/registers.ts';
 import { X86ThreadContext } from '../../../src/arch/x86/thread-context.ts';
-import { writeBytes } from '../../../src/arch/x86/x87/memory.ts';
+import { readBytes, writeBytes } from '../../../src/arch/x86/x87/memory.ts';
 import { type X87Instruction, type X87Operand, X87Unit } from '../../../src/arch/x86/x87/unit.ts';
 import type { Operands } from './operands.ts';
 import { SiliconCase } from './silicon.ts';
@@ -149,4 +149,13 @@ export function shownX87(it: SiliconCase): string {
     `fcw=${word(0)} fsw=${word(2)} ftw=${word(4)} rax=${it.rax.toString(16)}`,
     `rflags=${(it.rflags & ARITHMETIC_RFLAGS).toString(16)} signal=${it.signal} mem=${hex(comparedMemory(it))} st=${st.join(' ')}`,
   ].join(' ');
+}
+
+/** The registers, and apart from them the rest without C1, which says how the last bit was rounded. */
+export function x87Outcome(it: SiliconCase): { readonly st: readonly bigint[]; readonly state: string } {
+  const st = Array.from({ length: 8 }, (_, i) => readBytes(it.fxsave, FXSAVE.st + 16 * i, 10));
+  const copy = new SiliconCase(it.bytes.slice());
+  copy.fxsave.fill(0, FXSAVE.st, FXSAVE.xmm);
+  copy.fxsave[FXSAVE.fsw + 1]! &= ~2;
+  return { st, state: shownX87(copy) };
 }

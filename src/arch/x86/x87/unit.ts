@@ -214,6 +214,14 @@ export class X87Unit {
   }
 }
 
+/**
+ * Whether FXSAVE and XSAVE store FOP, FIP and FDP: AMD's store zeros unless an unmasked exception is pending,
+ * Intel's always store them. APM vol. 2 §11.4.4.3.
+ */
+export function savesPointers(vendor: 'amd' | 'intel', fsw: number): boolean {
+  return vendor === 'intel' || (fsw & Fsw.ES) !== 0;
+}
+
 /** A row of the instruction tables. `modrm` from 0xC0 on: register form. */
 export function row(
   name: string,

@@ -18,7 +18,7 @@ import {
 } from './address-space.ts';
 import type { Executor } from './executor.ts';
 import type { Ending, Outcome, Sequence } from './sequence.ts';
-import { copyUserState, emptyState, FIXED_RFLAGS, USER_RFLAGS } from './user-state.ts';
+import { copyUserState, emptyState, enterEnvironment, FIXED_RFLAGS, USER_RFLAGS } from './user-state.ts';
 
 const RAM_BYTES = 2 << 20;
 const AREA_BASE = 0x10_0000 as PhysAddr;
@@ -65,7 +65,8 @@ export class FunctionalExecutor implements Executor {
       readTsc: () => [0, 0],
       cpuid: () => [0, 0, 0, 0],
     });
-    this.#environment = emptyState({ pageTableRoot: root, xcr0: X87_AND_SSE, cr4: Cr4.FSGSBASE });
+    this.#environment = emptyState();
+    enterEnvironment(this.#environment, { pageTableRoot: root, xcr0: X87_AND_SSE, cr4: Cr4.FSGSBASE });
   }
 
   run(cases: readonly Sequence[]): Outcome[] {

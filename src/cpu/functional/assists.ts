@@ -2,12 +2,14 @@
 
 import type { AssistName } from '../../arch/x86/isa/assists.ts';
 import type { X86ThreadContext } from '../../arch/x86/thread-context.ts';
+import type { X87Assist } from './x87-assist.ts';
 
 /** What an assist may use. */
 export interface AssistContext {
   readonly tc: X86ThreadContext;
   /** Wide arguments and results: `Cracker.setArgument` and `assistResult`. */
   readonly scratch: DataView;
+  readonly x87: X87Assist;
   /** Raises an exception: nothing of the instruction takes effect. */
   raise(vector: number, errorCode: number): void;
   /** The time-stamp counter as two halves, and CPUID's answer to EAX, ECX. */
@@ -48,4 +50,9 @@ function divide128({ scratch }: AssistContext, isSigned: number): number {
   return 0;
 }
 
-export const ASSIST_ROUTINES: Readonly<Record<AssistName, Assist>> = { cpuid, rdtsc, divide128 };
+/** See X87Assist.run. */
+function x87({ x87: unit }: AssistContext, fop: number, flags: number, operandBits: number): number {
+  return unit.run(fop, flags, operandBits);
+}
+
+export const ASSIST_ROUTINES: Readonly<Record<AssistName, Assist>> = { cpuid, rdtsc, divide128, x87 };

@@ -49,6 +49,10 @@ export abstract class MemoryOps extends WasmOps {
     f.end();
   }
 
+  probeStore(bits: Bits, linear: Value): void {
+    this.loadAt(bits, linear, this.findForUpdate(bits, linear));
+  }
+
   /** Where memory lies that is read now and written later: an offset in RAM, or NO_PLACE. */
   protected findForUpdate(bits: Bits, linear: Value): Value {
     const { f } = this;

@@ -88,7 +88,9 @@ function sameEnding(one: Ending, other: Ending, { emulatesBadAddresses = false }
 
 /** #GP and #SS, and a page fault in the last canonical page: the access may have gone beyond. */
 function isOfBadAddress({ vector, address }: Ending & { readonly kind: 'exception' }): boolean {
-  return vector === Vector.GP || vector === Vector.SS || (vector === Vector.PF && address >> 12n === LAST_PAGE);
+  return (
+    vector === Vector.GP || vector === Vector.SS || (vector === Vector.PF && address >> 12n === LAST_PAGE)
+  );
 }
 
 const LAST_PAGE = 0x7_ffff_ffffn;

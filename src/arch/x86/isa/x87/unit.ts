@@ -93,8 +93,10 @@ function partsOf<V>(u: Cracker<V>, { bits }: Operand, { sizeBytes, sizeBytes16 }
   if (bits === 80) return EXTENDED_PARTS;
   if (sizeBytes <= 8) return [[0, bits]];
   const imageBytes = u.operandBits === 16 ? sizeBytes16 : sizeBytes;
-  const words = Array.from({ length: imageBytes >> 2 }, (_, i) => [4 * i, 32] as const);
-  return (imageBytes & 2) === 0 ? words : [...words, [imageBytes - 2, 16]];
+  const word = u.operandBits === 16 ? 16 : 32;
+  const words = Array.from({ length: (imageBytes * 8) / word }, (_, i) => [(i * word) / 8, word] as const);
+  // Zen 4 looks at both ends first, and CR2 says which of them it was.
+  return [words[0]!, [imageBytes - 1, 8], ...words.slice(1)];
 }
 
 function addressOf<V>(u: Cracker<V>, memory: Operand, offset: number): V {

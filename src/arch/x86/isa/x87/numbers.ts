@@ -120,7 +120,7 @@ function roundsUp<V>(o: Ops<V>, significand: V, rest: V): V {
 function rounded<V>(o: Ops<V>, sign: V, exponent: V, significand: V, rest: V): Rounded<V> {
   const up = roundsUp(o, significand, rest);
   const sum = o.add(64, significand, o.zext(32, 64, up));
-  const carry = o.isZero(64, sum);
+  const carry = o.and(32, up, o.isZero(64, sum));
   const finalExponent = o.add(32, exponent, carry);
   return {
     significand: o.select(carry, o.int(64, INTEGER_BIT), sum),
@@ -245,7 +245,8 @@ export function divide<V>(o: Ops<V>, x: X87Number<V>, y: X87Number<V>): Rounded<
  */
 function digit<V>(o: Ops<V>, divisor: V, high: V, next: V): readonly [digit: V, remainder: V] {
   const low32 = o.int(64, 0xffff_ffffn);
-  const top = o.shr(64, divisor, o.int(32, 32));
+  // The highest bit once more: a divisor that is not normal, whose quotient nobody uses, is not to trap.
+  const top = o.or(64, o.shr(64, divisor, o.int(32, 32)), o.int(64, 0x8000_0000));
   const bottom = o.and(64, divisor, low32);
   let estimate = o.divU(64, high, top);
   let rest = o.sub(64, high, o.mul(64, estimate, top));

@@ -7,7 +7,7 @@ import { Vector } from '../../arch/x86/exceptions.ts';
 import { ASSISTS } from '../../arch/x86/isa/assists.ts';
 import { STATUS_FLAGS } from '../../arch/x86/isa/conditions.ts';
 import { DecodeTable } from '../../arch/x86/isa/decode-table.ts';
-import { Decoder } from '../../arch/x86/isa/decoder.ts';
+import { Decoder, MAX_LENGTH_BYTES } from '../../arch/x86/isa/decoder.ts';
 import { INSTRUCTIONS } from '../../arch/x86/isa/instructions.ts';
 import { flagCode } from '../../arch/x86/isa/lazy-flags.ts';
 import { Rflags } from '../../arch/x86/registers.ts';
@@ -21,12 +21,15 @@ import { buildCoreModule } from './core-module.ts';
 import { Handlers } from './handlers.ts';
 import { Interpreter } from './interpreter.ts';
 import { JumpCache } from './jump-cache.ts';
-import { CELL, CONTEXT_AT, ENGINE_MEMORY_BYTES, RECORD, Stop } from './layout.ts';
-import { Mmu } from './mmu.ts';
+import { CELL, CONTEXT_AT, ENGINE_MEMORY_BYTES, PAGE_SHIFT, RECORD, Stop } from './layout.ts';
+import { isCanonical, Mmu } from './mmu.ts';
 
 const WASM_PAGE = 65_536;
 const TWO_32 = 2 ** 32;
 const RIP = OFFSET.rip >> 2;
+const PAGE_BYTES = 2 ** PAGE_SHIFT;
+/** Of more pages than these, flushing all is cheaper than flushing each. */
+const MOST_PAGES = 256;
 
 /** Why a run ended. RIP, the flags and all other state are those of an instruction boundary. */
 export type RunEnd =
@@ -63,6 +66,8 @@ export class Engine {
   readonly #interpreter: Interpreter;
   readonly #core: WebAssembly.Instance['exports'];
   #checksAlignment = false;
+  /** What the budget was when generated code was entered, while it runs; else what it has left. */
+  #entered = 0;
 
   constructor({ memory, features, ...machine }: EngineOptions) {
     const pages = ENGINE_MEMORY_BYTES / WASM_PAGE;
@@ -98,10 +103,51 @@ export class Engine {
     this.#interpreter = new Interpreter(decoder, this.#handlers, ram, buffer, fetch);
   }
 
-  /** Translations changed: all of them, or those of some pages. */
+  /**
+   * Instructions executed before the one that asks: for assists, whose instruction is in the middle of a run. The instructions
+   * of that run that are not executed yet are those of CELL.budget.
+   */
+  get executedSoFar(): number {
+    const cells = this.#cells;
+    const left = cells.getInt32(CELL.budget, true);
+    return this.executed + this.#entered - left - cells.getUint32(CELL.unfinished, true);
+  }
+
+  /** Translations changed, any of them. */
   flushTlb(): void {
     this.#mmu.flush();
     this.#jumpCache.clear();
+  }
+
+  /** Translations of these pages changed. Addresses are those of the lower half. */
+  flushPages(start: number, sizeBytes: number): void {
+    if (sizeBytes > MOST_PAGES * PAGE_BYTES) {
+      this.flushTlb();
+      return;
+    }
+    for (let at = start - (start % PAGE_BYTES); at < start + sizeBytes; at += PAGE_BYTES)
+      this.#mmu.flushPage(at >>> 0, Math.floor(at / TWO_32));
+    if (this.#blocks.hasVirtual(start, sizeBytes)) this.#jumpCache.clear();
+  }
+
+  /** RAM may have been changed by somebody who does not mark what he writes: another processor, a checkpoint. */
+  forgetCode(): void {
+    this.flushTlb();
+    this.#forgetAll();
+  }
+
+  /** The bytes at RIP, as far as they can be fetched: at most those of the longest instruction. */
+  codeAtRip(): Uint8Array {
+    const bytes: number[] = [];
+    const ram = new Uint8Array(this.#memory.memory.buffer);
+    const rip = this.#rip;
+    for (let at = rip; at < rip + MAX_LENGTH_BYTES && isCanonical(Math.floor(at / TWO_32) | 0); at++) {
+      const linear = this.#mmu.fetch(at >>> 0, Math.floor(at / TWO_32) | 0);
+      if (linear < 0) break;
+      bytes.push(ram[linear]!);
+    }
+    this.#cells.setInt32(CELL.faultVector, -1, true);
+    return Uint8Array.from(bytes);
   }
 
   /** Executes up to `budget` instructions, a number below 2^31. */
@@ -145,6 +191,7 @@ export class Engine {
     let left = budget;
     for (;;) {
       cells.setUint32(CELL.unfinished, 0, true);
+      this.#entered = left;
       const stop = this.#core.run!(left);
       const rest = cells.getInt32(CELL.budget, true);
       this.executed += left - rest - cells.getUint32(CELL.unfinished, true);
@@ -175,6 +222,10 @@ export class Engine {
 
   /** Enters the block at RIP into the jump cache, decoding it if it is new. */
   #lookUp(): RunEnd | undefined {
+    if (this.tc.in64BitMode && !isCanonical(this.tc.u32[RIP + 1]! | 0)) {
+      this.#mmu.setFault(Vector.GP, 0);
+      return this.#exception();
+    }
     const rip = this.#rip;
     const block = this.#blockAt(rip);
     if (typeof block !== 'string') {
@@ -228,6 +279,7 @@ export class Engine {
       return panic('functional CPU', 'a block that was entered cannot be decoded');
     const record = this.#interpreter.buildPart(block, count);
     this.#jumpCache.set(rip, this.#interpreter.handlerOf(record), record);
+    this.#entered = count;
     const stop = this.#core.run!(0);
     this.#jumpCache.remove(rip);
     const rest = this.#cells.getInt32(CELL.budget, true);

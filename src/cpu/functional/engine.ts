@@ -7,7 +7,7 @@ import { Vector } from '../../arch/x86/exceptions.ts';
 import { ASSISTS } from '../../arch/x86/isa/assists.ts';
 import { STATUS_FLAGS } from '../../arch/x86/isa/conditions.ts';
 import { DecodeTable } from '../../arch/x86/isa/decode-table.ts';
-import { Decoder } from '../../arch/x86/isa/decoder.ts';
+import { Decoder, MAX_LENGTH_BYTES } from '../../arch/x86/isa/decoder.ts';
 import { INSTRUCTIONS } from '../../arch/x86/isa/instructions.ts';
 import { flagCode } from '../../arch/x86/isa/lazy-flags.ts';
 import { Rflags } from '../../arch/x86/registers.ts';
@@ -21,8 +21,8 @@ import { buildCoreModule } from './core-module.ts';
 import { Handlers } from './handlers.ts';
 import { Interpreter } from './interpreter.ts';
 import { JumpCache } from './jump-cache.ts';
-import { CELL, CONTEXT_AT, ENGINE_MEMORY_BYTES, HOT_ENTRIES, RECORD, Stop } from './layout.ts';
-import { Mmu, NOT_CANONICAL_VECTOR, RETRY_VECTOR } from './mmu.ts';
+import { CELL, CONTEXT_AT, ENGINE_MEMORY_BYTES, HOT_ENTRIES, PAGE_SHIFT, RECORD, Stop } from './layout.ts';
+import { isCanonical, Mmu, NOT_CANONICAL_VECTOR, RETRY_VECTOR } from './mmu.ts';
 import { isStackReference } from './stack-reference.ts';
 import { Translator } from './translator.ts';
 
@@ -33,6 +33,9 @@ const MAX_SLICE = 2 ** 20;
 /** Counts of entries are compared modulo this: nothing ever comes so far. */
 const NEVER_HOT = 2 ** 31;
 const RIP = OFFSET.rip >> 2;
+const PAGE_BYTES = 2 ** PAGE_SHIFT;
+/** Of more pages than these, flushing all is cheaper than flushing each. */
+const MOST_PAGES = 256;
 
 /** Why a run ended. RIP, the flags and all other state are those of an instruction boundary. */
 export type RunEnd =
@@ -75,6 +78,8 @@ export class Engine {
   readonly #core: WebAssembly.Instance['exports'];
   readonly #translatesAlways: boolean;
   #checksAlignment = false;
+  /** What the budget was when generated code was entered, while it runs; else what it has left. */
+  #entered = 0;
 
   constructor({ memory, features, translate = 'hot', ...machine }: EngineOptions) {
     const pages = ENGINE_MEMORY_BYTES / WASM_PAGE;
@@ -112,10 +117,51 @@ export class Engine {
     this.#interpreter = new Interpreter(decoder, this.#handlers, ram, buffer, fetch);
   }
 
-  /** Translations changed: all of them, or those of some pages. */
+  /**
+   * Instructions executed before the one that asks: for assists, whose instruction is in the middle of a run. The instructions
+   * of that run that are not executed yet are those of CELL.budget.
+   */
+  get executedSoFar(): number {
+    const cells = this.#cells;
+    const left = cells.getInt32(CELL.budget, true);
+    return this.executed + this.#entered - left - cells.getUint32(CELL.unfinished, true);
+  }
+
+  /** Translations changed, any of them. */
   flushTlb(): void {
     this.#mmu.flush();
     this.#jumpCache.clear();
+  }
+
+  /** Translations of these pages changed. Addresses are those of the lower half. */
+  flushPages(start: number, sizeBytes: number): void {
+    if (sizeBytes > MOST_PAGES * PAGE_BYTES) {
+      this.flushTlb();
+      return;
+    }
+    for (let at = start - (start % PAGE_BYTES); at < start + sizeBytes; at += PAGE_BYTES)
+      this.#mmu.flushPage(at >>> 0, Math.floor(at / TWO_32));
+    if (this.#blocks.hasVirtual(start, sizeBytes)) this.#jumpCache.clear();
+  }
+
+  /** RAM may have been changed by somebody who does not mark what he writes: another processor, a checkpoint. */
+  forgetCode(): void {
+    this.flushTlb();
+    this.#forgetAll();
+  }
+
+  /** The bytes at RIP, as far as they can be fetched: at most those of the longest instruction. */
+  codeAtRip(): Uint8Array {
+    const bytes: number[] = [];
+    const ram = new Uint8Array(this.#memory.memory.buffer);
+    const rip = this.#rip;
+    for (let at = rip; at < rip + MAX_LENGTH_BYTES && isCanonical(Math.floor(at / TWO_32) | 0); at++) {
+      const linear = this.#mmu.fetch(at >>> 0, Math.floor(at / TWO_32) | 0);
+      if (linear < 0) break;
+      bytes.push(ram[linear]!);
+    }
+    this.#cells.setInt32(CELL.faultVector, -1, true);
+    return Uint8Array.from(bytes);
   }
 
   /** Executes up to `budget` instructions, a number below 2^31. */
@@ -161,6 +207,7 @@ export class Engine {
       cells.setUint32(CELL.unfinished, 0, true);
       cells.setUint32(CELL.stopRegion, 0, true);
       const slice = Math.min(left, MAX_SLICE);
+      this.#entered = slice;
       const stop = this.#core.run!(slice);
       const used = slice - cells.getInt32(CELL.budget, true);
       this.executed += used - cells.getUint32(CELL.unfinished, true);
@@ -196,6 +243,10 @@ export class Engine {
 
   /** Enters the block at RIP into the jump cache, decoding it if it is new. */
   #lookUp(): RunEnd | undefined {
+    if (this.tc.in64BitMode && !isCanonical(this.tc.u32[RIP + 1]! | 0)) {
+      this.#mmu.setFault(Vector.GP, 0);
+      return this.#exception();
+    }
     const rip = this.#rip;
     const block = this.#blockAt(rip);
     if (typeof block !== 'string') {
@@ -266,6 +317,7 @@ export class Engine {
     const record = this.#interpreter.buildPart(block, part);
     this.#cells.setUint32(CELL.unfinished, 0, true);
     this.#cells.setUint32(CELL.stopRegion, 0, true);
+    this.#entered = part;
     const stop = this.#core.start!(this.#interpreter.handlerOf(record), record, 0);
     const rest = this.#cells.getInt32(CELL.budget, true);
     this.executed += part - rest - this.#cells.getUint32(CELL.unfinished, true);

@@ -25,11 +25,13 @@ import type { BlockInstruction } from './blocks.ts';
 import { ENGINE } from './core-functions.ts';
 import { emitLoad, emitStore } from './core-module.ts';
 import { gprAt, registerAt, segmentBaseAt, sourceOf } from './handler-cracker.ts';
+import { CELL } from './layout.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
 import { type Control, type PendingFlags, WasmCracker } from './wasm-cracker.ts';
 import type { Value } from './wasm-ops.ts';
 
 const { i32, i64, v128 } = ValueType;
+const BUDGET_LOCAL = 1;
 
 /** What is known of the status flags at a place in the code: their kind, or nothing (then their code is in a local). */
 export type KnownFlags = Pick<LazyFlags<Value>, 'kind' | 'z' | 'bIsZero'> | undefined;
@@ -302,6 +304,16 @@ export class RegionCracker extends WasmCracker {
     this.f.code.i32(this.#point);
     this.f.code.set(this.#pointLocal);
     return this.#faultLabel;
+  }
+
+  /** The rest of the block has been paid for. */
+  protected override beforeClock(): void {
+    const { code } = this.f;
+    code.i32(0);
+    code.get(BUDGET_LOCAL);
+    code.i32(this.#refund);
+    code.op(Op.i32_add);
+    code.memory(Op.i32_store, ENGINE, CELL.budget);
   }
 
   protected override beforeWhen(): void {

@@ -360,6 +360,7 @@ export abstract class WasmCracker extends MemoryOps implements Cracker<Value> {
 
   assist(name: AssistName, ...values: Value[]): Value {
     const { code } = this.f;
+    if (name === 'rdtsc') this.beforeClock();
     code.i32(ASSISTS.indexOf(name));
     for (let i = 0; i < 3; i++) this.put(values[i] ?? this.int(32, 0));
     code.opIndex(Op.call, this.core.assist);
@@ -379,6 +380,9 @@ export abstract class WasmCracker extends MemoryOps implements Cracker<Value> {
     emitLoad(this.f, bits / 8, ENGINE, CELL.scratch + offset);
     return this.take(typeOf(bits));
   }
+
+  /** An assist will ask for the time: CELL.budget is to be the instructions not executed yet, this one included. */
+  protected abstract beforeClock(): void;
 
   // ---- parts ----
 

@@ -1,0 +1,3 @@
+/** Placeholder. */
+import type { X87Instruction } from './unit.ts';
+export const TRANSCENDENTALS: readonly X87Instruction[] = [];

@@ -67,7 +67,10 @@ export function emitStore(f: FunctionWriter, sizeBytes: number, memory: number, 
   else f.code.memory(store, memory, offset);
 }
 
-/** The bytes of the core module: exports the functions of core-functions.ts, and `run(budget)`. */
+/**
+ * The bytes of the core module. It exports the functions of core-functions.ts, `run(budget)`, which goes on at RIP, and
+ * `start(function, argument, budget)`, which calls code in the table.
+ */
 export function buildCoreModule(): Uint8Array {
   const module = new ModuleWriter();
   const codeType = module.type(CODE_TYPE.parameters, CODE_TYPE.results);
@@ -107,6 +110,11 @@ export function buildCoreModule(): Uint8Array {
   f.code.get(0);
   f.code.opIndex(Op.return_call, dispatch);
   module.export('run', module.addFunction(module.type([i32], [i32]), f.finish().body));
+  f.begin(3);
+  for (const argument of [1, 2, 0]) f.code.get(argument);
+  f.code.opIndex(Op.return_call_indirect, codeType);
+  f.code.u32(0);
+  module.export('start', module.addFunction(module.type([i32, i32, i32], [i32]), f.finish().body));
   return module.finish();
 }
 

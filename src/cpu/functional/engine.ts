@@ -22,10 +22,13 @@ import { Handlers } from './handlers.ts';
 import { Interpreter } from './interpreter.ts';
 import { JumpCache } from './jump-cache.ts';
 import { CELL, CONTEXT_AT, ENGINE_MEMORY_BYTES, RECORD, Stop } from './layout.ts';
-import { Mmu } from './mmu.ts';
+import { Mmu, RETRY_VECTOR } from './mmu.ts';
+import { Translator } from './translator.ts';
 
 const WASM_PAGE = 65_536;
 const TWO_32 = 2 ** 32;
+/** Generated code returns at least so often: a loop that V8 has optimized meanwhile is entered anew. */
+const MAX_SLICE = 2 ** 20;
 const RIP = OFFSET.rip >> 2;
 
 /** Why a run ended. RIP, the flags and all other state are those of an instruction boundary. */
@@ -61,6 +64,7 @@ export class Engine {
   readonly #jumpCache: JumpCache;
   readonly #handlers: Handlers;
   readonly #interpreter: Interpreter;
+  readonly #translator: Translator;
   readonly #core: WebAssembly.Instance['exports'];
   #checksAlignment = false;
 
@@ -92,6 +96,7 @@ export class Engine {
     });
     this.#core = table.core;
     this.#handlers = new Handlers(table);
+    this.#translator = new Translator(table, this.#blocks, buffer);
     const decoder = new Decoder(new DecodeTable(INSTRUCTIONS, features));
     const ram = new Uint8Array(memory.memory.buffer);
     const fetch = (rip: number) => mmu.fetch(rip >>> 0, Math.floor(rip / TWO_32) | 0);
@@ -145,23 +150,30 @@ export class Engine {
     let left = budget;
     for (;;) {
       cells.setUint32(CELL.unfinished, 0, true);
-      const stop = this.#core.run!(left);
-      const rest = cells.getInt32(CELL.budget, true);
-      this.executed += left - rest - cells.getUint32(CELL.unfinished, true);
-      left = rest;
-      const end = this.#stopped(stop, left);
+      cells.setUint32(CELL.stopRegion, 0, true);
+      const slice = Math.min(left, MAX_SLICE);
+      const stop = this.#core.run!(slice);
+      const used = slice - cells.getInt32(CELL.budget, true);
+      this.executed += used - cells.getUint32(CELL.unfinished, true);
+      left -= used;
+      const before = this.executed;
+      const end = this.#stopped(stop, left, slice - used);
       if (end !== undefined) return end;
-      if (left === 0) return { kind: 'budget' };
+      left -= this.executed - before;
+      if (left <= 0) return { kind: 'budget' };
     }
   }
 
   /** Does what a stop asks for; undefined: the run goes on. */
-  #stopped(stop: number, left: number): RunEnd | undefined {
+  #stopped(stop: number, left: number, leftInSlice: number): RunEnd | undefined {
     switch (stop) {
       case Stop.lookUp:
         return left === 0 ? undefined : this.#lookUp();
       case Stop.budget:
-        return left === 0 ? undefined : this.#runPart(left);
+        return leftInSlice === 0 ? undefined : this.#runPart(left);
+      case Stop.hot:
+        this.#hot();
+        return undefined;
       case Stop.fault:
         return this.#fault();
       case Stop.syscall:
@@ -178,7 +190,7 @@ export class Engine {
     const rip = this.#rip;
     const block = this.#blockAt(rip);
     if (typeof block !== 'string') {
-      this.#jumpCache.set(rip, this.#interpreter.handlerOf(block.record), block.record);
+      this.#enterIntoJumpCache(block);
       return undefined;
     }
     if (block === 'undefined') this.#mmu.setFault(Vector.UD, 0);
@@ -218,30 +230,57 @@ export class Engine {
     this.#blocks.clear();
     this.#jumpCache.clear();
     this.#interpreter.clear();
+    this.#translator.clear();
   }
 
-  /** The block at RIP is longer than what may still be executed: runs its first `count` instructions. */
+  #enterIntoJumpCache(block: Block): void {
+    const region = this.#translator.at(block);
+    if (region === undefined)
+      this.#jumpCache.set(block.rip, this.#interpreter.handlerOf(block.record), block.record);
+    else this.#jumpCache.set(block.rip, region.functionIndex, 0);
+  }
+
+  /** The block at RIP has been entered often. */
+  #hot(): void {
+    const block = this.#blocks.at(this.#rip);
+    if (block === undefined) return;
+    for (const { entry } of this.#translator.hot(block)) this.#enterIntoJumpCache(entry);
+  }
+
+  /** The code at RIP is longer than what may still be executed: interprets its first `count` instructions, or its first block. */
   #runPart(count: number): RunEnd | undefined {
-    const rip = this.#rip;
-    const block = this.#blockAt(rip);
+    const block = this.#blockAt(this.#rip);
     if (typeof block === 'string')
       return panic('functional CPU', 'a block that was entered cannot be decoded');
-    const record = this.#interpreter.buildPart(block, count);
-    this.#jumpCache.set(rip, this.#interpreter.handlerOf(record), record);
-    const stop = this.#core.run!(0);
-    this.#jumpCache.remove(rip);
+    const part = Math.min(count, block.instructions.length);
+    const record = this.#interpreter.buildPart(block, part);
+    this.#cells.setUint32(CELL.unfinished, 0, true);
+    this.#cells.setUint32(CELL.stopRegion, 0, true);
+    const stop = this.#core.start!(this.#interpreter.handlerOf(record), record, 0);
     const rest = this.#cells.getInt32(CELL.budget, true);
-    this.executed += count - rest - this.#cells.getUint32(CELL.unfinished, true);
-    return this.#stopped(stop, 0) ?? { kind: 'budget' };
+    this.executed += part - rest - this.#cells.getUint32(CELL.unfinished, true);
+    return this.#stopped(stop, 0, 0);
   }
 
-  /** The instruction of the record has not been executed, nor have those behind it, which were paid for. */
-  #fault(): RunEnd {
-    const record = this.#cells.getUint32(CELL.stopRecord, true);
-    this.executed -= this.#cells.getUint32(record + RECORD.remaining, true);
-    for (const half of [0, 1])
-      this.tc.u32[RIP + half] = this.#cells.getUint32(record + RECORD.rip + 4 * half, true);
-    return this.#exception();
+  /** Nothing of the instruction that faulted has taken effect, nor of those behind it, which were paid for. */
+  #fault(): RunEnd | undefined {
+    const cells = this.#cells;
+    const region = this.#translator.region(cells.getUint32(CELL.stopRegion, true));
+    cells.setUint32(CELL.stopRegion, 0, true);
+    if (region === undefined) {
+      const record = cells.getUint32(CELL.stopRecord, true);
+      this.executed -= cells.getUint32(record + RECORD.remaining, true);
+      for (const half of [0, 1])
+        this.tc.u32[RIP + half] = cells.getUint32(record + RECORD.rip + 4 * half, true);
+      return this.#exception();
+    }
+    const point = region.faultPoints[cells.getUint32(CELL.stopPoint, true)]!;
+    this.executed -= point.refund;
+    this.#rip = point.rip;
+    if (point.flagCode !== undefined) cells.setUint32(CELL.flagCode, point.flagCode, true);
+    if (cells.getInt32(CELL.faultVector, true) !== RETRY_VECTOR) return this.#exception();
+    cells.setInt32(CELL.faultVector, -1, true);
+    return this.#runPart(1);
   }
 
   #exception(): RunEnd {
@@ -266,7 +305,13 @@ export class Engine {
     return (this.tc.u32[RIP + 1]! | 0) * TWO_32 + this.tc.u32[RIP]!;
   }
 
+  set #rip(rip: number) {
+    this.tc.u32[RIP] = rip;
+    this.tc.u32[RIP + 1] = Math.floor(rip / TWO_32);
+  }
+
   #dropped(block: Block): void {
+    for (const { entry } of this.#translator.drop(block)) this.#jumpCache.remove(entry.rip);
     this.#jumpCache.remove(block.rip);
     this.#interpreter.markStale(block);
   }

@@ -9,10 +9,10 @@ import { OFFSET } from '../../arch/x86/state-layout.ts';
 import type { CodeTable } from './code-table.ts';
 import { CODE_TYPE_INDEX, type CoreFunctions, ENGINE, importCore } from './core-functions.ts';
 import { HandlerCracker, isRepeated } from './handler-cracker.ts';
-import { BLOCK_ENTRIES, CELL, CONTEXT_AT, RECORD, RECORD_BYTES, Stop } from './layout.ts';
+import { BLOCK_ENTRIES, CELL, CONTEXT_AT, HOT_ENTRIES, RECORD, RECORD_BYTES, Stop } from './layout.ts';
 import { FunctionWriter } from './wasm/function.ts';
 import { ModuleWriter } from './wasm/module.ts';
-import { Op } from './wasm/opcodes.ts';
+import { Op, ValueType } from './wasm/opcodes.ts';
 
 /** Table indices of the handlers that no instruction has. */
 export interface SpecialHandlers {
@@ -122,12 +122,22 @@ function writeEnter(f: FunctionWriter): void {
   storeRip(f, RECORD.rip);
   stopWith(f, Stop.budget);
   f.end();
+  const entries = f.local(ValueType.i32);
   code.get(0);
   code.get(0);
   code.memory(Op.i32_load, ENGINE, BLOCK_ENTRIES);
   code.i32(1);
   code.op(Op.i32_add);
+  code.tee(entries);
   code.memory(Op.i32_store, ENGINE, BLOCK_ENTRIES);
+  code.get(entries);
+  code.i32(HOT_ENTRIES - 1);
+  code.op(Op.i32_and);
+  code.op(Op.i32_eqz);
+  f.if(undefined, false);
+  storeRip(f, RECORD.rip);
+  stopWith(f, Stop.hot);
+  f.end();
   code.get(0);
   code.i32(RECORD_BYTES);
   code.op(Op.i32_add);

@@ -23,6 +23,8 @@ export const PageFaultCode = { P: 1, W: 2, U: 4, I: 0x10 } as const;
 /** One and a half of the canonical bits: bits 63 to 47 of an address are equal. */
 const CANONICAL_SHIFT = 15;
 const USER = 3;
+/** Not an exception: a region is about to write to code. The interpreter does that, since its code can be changed under it. */
+export const RETRY_VECTOR = 256;
 
 export type AccessKind = 'read' | 'write' | 'fetch';
 
@@ -96,21 +98,35 @@ export class Mmu {
     const inPage = PAGE_BYTES - (lo & OFFSET_MASK);
     const first = this.#find(lo >>> 0, hi, kind);
     if (first < 0) return TRANSLATE_FAULT;
-    if (sizeBytes <= inPage) {
-      if (kind === 'write') this.#codePages.aboutToWrite(first, sizeBytes);
-      return first | 0;
-    }
+    if (sizeBytes <= inPage) return kind === 'write' ? this.#allowWrite(first, sizeBytes) : first | 0;
     const nextLo = ((lo >>> 0) + inPage) % TWO_32;
     const nextHi = nextLo === 0 ? (hi + 1) | 0 : hi;
     if (!isCanonical(nextHi)) return this.#refuse(nextHi);
     const second = this.#find(nextLo, nextHi, kind);
     if (second < 0) return TRANSLATE_FAULT;
+    if (kind === 'write' && (this.#mustRetry(first) || this.#mustRetry(second))) return this.#retry();
     this.#bouncedTo = [first, second];
     this.#bouncedBytes = sizeBytes;
     this.#bouncedInFirst = inPage;
     this.#bounce.set(this.#bytes.subarray(first, first + inPage));
     this.#bounce.set(this.#bytes.subarray(second, second + sizeBytes - inPage), inPage);
     return TRANSLATE_BOUNCE;
+  }
+
+  /** A write within one page: code that is there goes. */
+  #allowWrite(linear: number, sizeBytes: number): number {
+    if (this.#mustRetry(linear)) return this.#retry();
+    this.#codePages.aboutToWrite(linear, sizeBytes);
+    return linear | 0;
+  }
+
+  #mustRetry(linear: number): boolean {
+    return this.#codePages.has(linear & ~OFFSET_MASK) && this.#cells.getUint32(CELL.inRegion, true) !== 0;
+  }
+
+  #retry(): number {
+    this.setFault(RETRY_VECTOR, 0);
+    return TRANSLATE_FAULT;
   }
 
   /** CoreImports.commit. */

@@ -21,6 +21,8 @@ export interface InstructionDefinition {
   readonly repeat?: 'rep' | 'repe';
   /** The immediate chooses what is done, as with a shuffle: engines treat each of its values as an instruction of its own. */
   readonly literal?: boolean;
+  /** It reads or writes registers behind the Cracker's back, by an assist: only the interpreter executes it. */
+  readonly interpreted?: boolean;
   /** Only at privilege level 0: elsewhere #GP. */
   readonly privileged?: boolean;
 }

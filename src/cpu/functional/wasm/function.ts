@@ -7,6 +7,8 @@ import { CodeWriter } from './code.ts';
 import type { BranchHint } from './module.ts';
 import { EMPTY_BLOCK, Op, type ValueType } from './opcodes.ts';
 
+const NOTHING = new Uint8Array(0);
+
 export class FunctionWriter {
   readonly code = new CodeWriter();
   #parameters = 0;
@@ -94,8 +96,14 @@ export class FunctionWriter {
     if (isLikely !== undefined) this.#hints.push({ offset: this.code.length, isLikely });
   }
 
-  /** The finished body, with its hints at their places. */
-  finish(): { readonly body: Uint8Array; readonly hints: readonly BranchHint[] } {
+  /**
+   * The finished body, with its hints at their places.
+   * @param prologue code that goes in front of all other
+   */
+  finish(prologue: Uint8Array = NOTHING): {
+    readonly body: Uint8Array;
+    readonly hints: readonly BranchHint[];
+  } {
     this.code.op(Op.end);
     const head = new CodeWriter();
     const runs = runsOf(this.#types);
@@ -104,10 +112,12 @@ export class FunctionWriter {
       head.u32(count);
       head.byte(type);
     }
-    const body = new Uint8Array(head.length + this.code.length);
+    const start = head.length + prologue.length;
+    const body = new Uint8Array(start + this.code.length);
     body.set(head.bytes);
-    body.set(this.code.bytes, head.length);
-    return { body, hints: this.#hints.map((hint) => ({ ...hint, offset: hint.offset + head.length })) };
+    body.set(prologue, head.length);
+    body.set(this.code.bytes, start);
+    return { body, hints: this.#hints.map((hint) => ({ ...hint, offset: hint.offset + start })) };
   }
 }
 

@@ -7,6 +7,9 @@ import { CodeWriter } from './code.ts';
 import type { BranchHint } from './module.ts';
 import { EMPTY_BLOCK, Op, type ValueType } from './opcodes.ts';
 
+/** Room for the declarations of locals: they are few runs. */
+const HEAD_BYTES = 128;
+
 export class FunctionWriter {
   readonly code = new CodeWriter();
   #parameters = 0;
@@ -97,7 +100,7 @@ export class FunctionWriter {
   /** The finished body, with its hints at their places. */
   finish(): { readonly body: Uint8Array; readonly hints: readonly BranchHint[] } {
     this.code.op(Op.end);
-    const head = new CodeWriter();
+    const head = new CodeWriter(HEAD_BYTES);
     const runs = runsOf(this.#types);
     head.u32(runs.length);
     for (const { type, count } of runs) {

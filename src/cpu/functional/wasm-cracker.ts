@@ -7,7 +7,6 @@
  */
 
 import { Vector } from '../../arch/x86/exceptions.ts';
-import { ASSISTS, type AssistName } from '../../arch/x86/isa/assists.ts';
 import {
   type Condition,
   FLAG_BITS,
@@ -15,19 +14,25 @@ import {
   type FlagName,
   STATUS_FLAGS,
 } from '../../arch/x86/isa/conditions.ts';
+import { crackDecoded } from '../../arch/x86/isa/crack.ts';
 import type { Cracker, FlagValues, LeaveReason } from '../../arch/x86/isa/cracker.ts';
-import { type Bits, type Decoded, type Operand, OperandKind } from '../../arch/x86/isa/decoded.ts';
+import {
+  type Bits,
+  type Decoded,
+  mustBeAligned,
+  type Operand,
+  OperandKind,
+} from '../../arch/x86/isa/decoded.ts';
 import type { FlagKind } from '../../arch/x86/isa/lazy-flags.ts';
 import type { Width } from '../../arch/x86/isa/ops.ts';
 import { Gpr } from '../../arch/x86/registers.ts';
 import { OFFSET } from '../../arch/x86/state-layout.ts';
 import { panic } from '../../sim/trouble.ts';
 import { ENGINE } from './core-functions.ts';
-import { emitLoad, emitStore } from './core-module.ts';
+import { emitStore } from './core-module.ts';
 import { DOUBLE, SINGLE } from './float-checks.ts';
 import { FloatVectors } from './float-vectors.ts';
-import { CELL, CONTEXT_AT } from './layout.ts';
-import { typeOf } from './memory-ops.ts';
+import { CONTEXT_AT } from './layout.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
 import type { Value } from './wasm-ops.ts';
 
@@ -88,7 +93,7 @@ export abstract class WasmCracker extends FloatVectors implements Cracker<Value>
     this.control = NEXT;
     this.#addresses.clear();
     this.#places.clear();
-    instruction.form.instruction.crack<Value>(this, ...instruction.operands);
+    crackDecoded<Value>(this, instruction);
     this.commit();
     return this.control;
   }
@@ -345,40 +350,7 @@ export abstract class WasmCracker extends FloatVectors implements Cracker<Value>
   protected abstract beforeWhen(): void;
   protected abstract afterWhenBody(): void;
 
-  fault(vector: number, errorCode = 0): void {
-    this.setFault(vector, errorCode);
-    this.f.branch(this.faultLabel());
-  }
-
-  faultIf(condition: Value, vector: number, errorCode = 0): void {
-    this.put(condition);
-    this.f.if(undefined, false);
-    this.fault(vector, errorCode);
-    this.f.end();
-  }
-
-  protected setFault(vector: number, errorCode: number): void {
-    const { code } = this.f;
-    for (const [cell, value] of [
-      [CELL.faultVector, vector],
-      [CELL.faultCode, errorCode],
-    ] as const) {
-      code.i32(0);
-      code.i32(value);
-      code.memory(Op.i32_store, ENGINE, cell);
-    }
-    code.i32(0);
-    code.i64(0);
-    code.memory(Op.i64_store, ENGINE, CELL.faultAddress);
-  }
-
   // ---- state ----
-
-  field(offset: number, z: Width): Value {
-    this.f.code.i32(0);
-    emitLoad(this.f, z / 8, ENGINE, CONTEXT_AT + offset);
-    return this.take(z === 64 ? ValueType.i64 : ValueType.i32);
-  }
 
   /** The address goes below the value: behind all other effects, from a temporary. */
   setField(offset: number, z: Width, value: Value): void {
@@ -390,32 +362,6 @@ export abstract class WasmCracker extends FloatVectors implements Cracker<Value>
     });
   }
 
-  assist(name: AssistName, ...values: Value[]): Value {
-    const { code } = this.f;
-    if (name === 'rdtsc') this.beforeClock();
-    code.i32(ASSISTS.indexOf(name));
-    for (let i = 0; i < 3; i++) this.put(values[i] ?? this.int(32, 0));
-    code.opIndex(Op.call, this.core.assist);
-    const answer = this.take(ValueType.i32);
-    this.branchIfFaulted();
-    return answer;
-  }
-
-  setArgument(offset: number, bits: Bits, value: Value): void {
-    this.f.code.i32(0);
-    this.put(value);
-    emitStore(this.f, bits / 8, ENGINE, CELL.scratch + offset);
-  }
-
-  assistResult(offset: number, bits: Bits): Value {
-    this.f.code.i32(0);
-    emitLoad(this.f, bits / 8, ENGINE, CELL.scratch + offset);
-    return this.take(typeOf(bits));
-  }
-
-  /** An assist will ask for the time: CELL.budget is to be the instructions not executed yet, this one included. */
-  protected abstract beforeClock(): void;
-
   // ---- parts ----
 
   #pend(value: Value, write: () => void): void {
@@ -425,8 +371,9 @@ export abstract class WasmCracker extends FloatVectors implements Cracker<Value>
 
   #readMemory(operand: Operand): Value {
     const linear = this.linearAddress(operand);
-    if (!this.isUpdated(operand)) return this.load(operand.bits, linear);
-    const place = this.findForUpdate(operand.bits, linear);
+    const isAligned = mustBeAligned(this.instruction, operand);
+    if (!this.isUpdated(operand)) return this.load(operand.bits, linear, isAligned);
+    const place = this.findForUpdate(operand.bits, linear, isAligned);
     this.#places.set(operand, place);
     return this.loadAt(operand.bits, linear, place);
   }
@@ -434,7 +381,8 @@ export abstract class WasmCracker extends FloatVectors implements Cracker<Value>
   #writeMemory(operand: Operand, value: Value): void {
     const linear = this.linearAddress(operand);
     const place = this.#places.get(operand);
-    if (place === undefined) this.store(operand.bits, linear, value);
+    if (place === undefined)
+      this.store(operand.bits, linear, value, mustBeAligned(this.instruction, operand));
     else this.storeAt(operand.bits, linear, place, value);
   }
 
@@ -446,6 +394,7 @@ export abstract class WasmCracker extends FloatVectors implements Cracker<Value>
     const zero = this.vector(ZEROS);
     if (bits === 64) return this.withLane('i64x2', zero, 0, value);
     if (bits === 32) return this.withLane('i32x4', zero, 0, value);
+    if (bits === 16) return this.withLane('i16x8', zero, 0, value);
     return panic('functional CPU', `a vector operand of ${bits} bits`);
   }
 }

@@ -315,7 +315,8 @@ export class FunctionalCpu extends BaseCpu {
   /** The counter goes on from what the thread context says. */
   #setTsc(): void {
     this.#tscBase = this.#engine.tc.msr(MsrIndex.TSC)!;
-    this.#tscTick = this.curTick;
+    // It changes at clock edges.
+    this.#tscTick = (this.curTick - (this.curTick % BigInt(this.#periodTicks))) as Tick;
   }
 }
 

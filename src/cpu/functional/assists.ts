@@ -1,6 +1,11 @@
 /** The simulator's routines behind `Cracker.assist`, by name: for what is rare or cannot be said in operations. */
 
+import { Vector } from '../../arch/x86/exceptions.ts';
+import { environmentFromMxcsr } from '../../arch/x86/float/environment.ts';
+import { FLOAT_ROUTINE_TABLE } from '../../arch/x86/float/sse-routines.ts';
 import type { AssistName } from '../../arch/x86/isa/assists.ts';
+import { Cr4 } from '../../arch/x86/registers.ts';
+import { OFFSET } from '../../arch/x86/state-layout.ts';
 import type { X86ThreadContext } from '../../arch/x86/thread-context.ts';
 
 /** What an assist may use. */
@@ -48,4 +53,18 @@ function divide128({ scratch }: AssistContext, isSigned: number): number {
   return 0;
 }
 
-export const ASSIST_ROUTINES: Readonly<Record<AssistName, Assist>> = { cpuid, rdtsc, divide128 };
+/**
+ * A floating-point operation computed exactly: its code is the argument, its operands are at 0 and 16, and its result at 0.
+ * An unmasked exception is #XM, or #UD without CR4.OSXMMEXCPT (SDM vol. 3A §2.5).
+ */
+function float({ tc, scratch, raise }: AssistContext, code: number): number {
+  const at = OFFSET.mxcsr >> 2;
+  const env = environmentFromMxcsr(tc.u32[at]!);
+  const bytes = new Uint8Array(scratch.buffer, scratch.byteOffset, 32);
+  const stands = FLOAT_ROUTINE_TABLE[code]!(bytes.subarray(0, 16), bytes.subarray(16, 32), env);
+  tc.u32[at]! |= env.flags;
+  if (!stands) raise((tc.u32[OFFSET.cr4 >> 2]! & Cr4.OSXMMEXCPT) !== 0 ? Vector.XM : Vector.UD, 0);
+  return 0;
+}
+
+export const ASSIST_ROUTINES: Readonly<Record<AssistName, Assist>> = { cpuid, rdtsc, divide128, float };

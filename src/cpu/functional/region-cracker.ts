@@ -27,6 +27,7 @@ import { emitLoad, emitStore } from './core-module.ts';
 import { gprAt, registerAt, segmentBaseAt, sourceOf } from './handler-cracker.ts';
 import { CELL } from './layout.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
+import { FloatVectorOp } from './wasm/vector-opcodes.ts';
 import { type Control, type PendingFlags, WasmCracker } from './wasm-cracker.ts';
 import type { Value } from './wasm-ops.ts';
 
@@ -163,6 +164,25 @@ export class RegionCracker extends WasmCracker {
       this.#writeGprPart(kind, index, bits as Width);
     else if (kind === OperandKind.xmm) this.#writeXmm(operand);
     else this.#writeToContext(operand);
+  }
+
+  protected override readFloatRegister(operand: Operand): Value {
+    const { bits } = operand;
+    this.f.code.get(this.#register(registerAt(operand), v128, 16).local);
+    this.f.code.vector(FloatVectorOp[bits === 64 ? 'f64x2_extract_lane' : 'f32x4_extract_lane']);
+    this.f.code.byte(0);
+    return this.take(bits === 64 ? ValueType.f64 : ValueType.f32);
+  }
+
+  protected override writeFloatRegister(operand: Operand): void {
+    const register = this.#register(registerAt(operand), v128, 16);
+    register.isDirty = true;
+    const value = this.take(operand.bits === 64 ? ValueType.f64 : ValueType.f32);
+    this.f.code.get(register.local);
+    this.put(value);
+    this.f.code.vector(FloatVectorOp[operand.bits === 64 ? 'f64x2_replace_lane' : 'f32x4_replace_lane']);
+    this.f.code.byte(0);
+    this.f.code.set(register.local);
   }
 
   #writeGprPart(kind: OperandKind, index: number, z: Width): void {

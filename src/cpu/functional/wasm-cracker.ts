@@ -24,8 +24,10 @@ import { OFFSET } from '../../arch/x86/state-layout.ts';
 import { panic } from '../../sim/trouble.ts';
 import { ENGINE } from './core-functions.ts';
 import { emitLoad, emitStore } from './core-module.ts';
+import { DOUBLE, SINGLE } from './float-checks.ts';
+import { FloatVectors } from './float-vectors.ts';
 import { CELL, CONTEXT_AT } from './layout.ts';
-import { MemoryOps, typeOf } from './memory-ops.ts';
+import { typeOf } from './memory-ops.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
 import type { Value } from './wasm-ops.ts';
 
@@ -47,7 +49,7 @@ export interface PendingFlags {
 
 const NEXT: Control = { kind: 'next' };
 
-export abstract class WasmCracker extends MemoryOps implements Cracker<Value> {
+export abstract class WasmCracker extends FloatVectors implements Cracker<Value> {
   protected instruction!: Decoded;
   protected control: Control = NEXT;
   #writes: (() => void)[] = [];
@@ -145,6 +147,36 @@ export abstract class WasmCracker extends MemoryOps implements Cracker<Value> {
     if (operand.bits === 128) this.write(operand, value);
     else if (operand.bits === 64) this.write(operand, this.lane('i64x2', value, 0));
     else this.write(operand, this.lane('i32x4', value, 0));
+  }
+
+  readFloat(operand: Operand): Value {
+    const { bits } = operand;
+    if (bits === 128) return this.read(operand);
+    if (operand.kind !== OperandKind.memory) return this.readFloatRegister(operand);
+    return this.loadFloat(bits as 32 | 64, this.linearAddress(operand));
+  }
+
+  writeFloat(operand: Operand, value: Value): void {
+    if (operand.bits === 128) this.write(operand, value);
+    else this.#pend(value, () => this.writeFloatRegister(operand));
+  }
+
+  /** A scalar float in an SSE register; and the write of the one that is on the stack. */
+  protected readFloatRegister(operand: Operand): Value {
+    return this.checks.ofBits(operand.bits === 64 ? DOUBLE : SINGLE, this.readRegister(operand));
+  }
+
+  protected writeFloatRegister(operand: Operand): void {
+    this.f.code.op(operand.bits === 64 ? Op.i64_reinterpret_f64 : Op.i32_reinterpret_f32);
+    this.writeRegister(operand);
+  }
+
+  protected mxcsr(): Value {
+    return this.field(OFFSET.mxcsr, 32);
+  }
+
+  protected mxcsrChanged(): void {
+    // It is read anew whenever it is needed.
   }
 
   constant(operand: Operand): number | undefined {

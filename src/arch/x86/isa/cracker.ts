@@ -10,6 +10,7 @@
 import type { AssistName } from './assists.ts';
 import type { Condition, FlagName } from './conditions.ts';
 import type { Bits, Operand } from './decoded.ts';
+import type { FloatOps } from './float-ops.ts';
 import type { Ops, Width } from './ops.ts';
 
 /** New values of the status flags. What is left out stays as it is. Conditions are of width 32 and 0 or 1. */
@@ -24,7 +25,7 @@ export interface FlagValues<V> {
   readonly of?: V;
 }
 
-export interface Cracker<V> extends Ops<V> {
+export interface Cracker<V> extends Ops<V>, FloatOps<V> {
   /** Operand and address size of the instruction. */
   readonly operandBits: 16 | 32 | 64;
   readonly addressBits: 16 | 32 | 64;

@@ -32,6 +32,7 @@ const TWO_32 = 2 ** 32;
 const MAX_SLICE = 2 ** 20;
 /** Counts of entries are compared modulo this: nothing ever comes so far. */
 const NEVER_HOT = 2 ** 31;
+const CODE_CACHE_BYTES = 2 ** 28;
 const RIP = OFFSET.rip >> 2;
 const PAGE_BYTES = 2 ** PAGE_SHIFT;
 /** Of more pages than these, flushing all is cheaper than flushing each. */
@@ -58,6 +59,8 @@ export interface EngineOptions {
    * When blocks are translated: when they have been entered often, at once, or never. Results are the same; default `hot`.
    */
   readonly translate?: 'hot' | 'always' | 'never';
+  /** How much machine code translated regions may take. Default 256 MiB. */
+  readonly codeCacheBytes?: number;
   readTsc(): readonly [lo: number, hi: number];
   cpuid(leaf: number, subleaf: number): readonly [eax: number, ebx: number, ecx: number, edx: number];
 }
@@ -81,7 +84,13 @@ export class Engine {
   /** What the budget was when generated code was entered, while it runs; else what it has left. */
   #entered = 0;
 
-  constructor({ memory, features, translate = 'hot', ...machine }: EngineOptions) {
+  constructor({
+    memory,
+    features,
+    translate = 'hot',
+    codeCacheBytes = CODE_CACHE_BYTES,
+    ...machine
+  }: EngineOptions) {
     const pages = ENGINE_MEMORY_BYTES / WASM_PAGE;
     const engineMemory = new WebAssembly.Memory({ initial: pages, maximum: pages });
     const buffer = engineMemory.buffer as ArrayBuffer;
@@ -110,7 +119,7 @@ export class Engine {
     this.#core = table.core;
     this.#translatesAlways = translate === 'always';
     this.#handlers = new Handlers(table, translate === 'never' ? NEVER_HOT : HOT_ENTRIES);
-    this.#translator = new Translator(table, this.#blocks, buffer);
+    this.#translator = new Translator(table, this.#blocks, buffer, codeCacheBytes);
     const decoder = new Decoder(new DecodeTable(INSTRUCTIONS, features));
     const ram = new Uint8Array(memory.memory.buffer);
     const fetch = (rip: number) => mmu.fetch(rip >>> 0, Math.floor(rip / TWO_32) | 0);
@@ -304,6 +313,10 @@ export class Engine {
   #hot(): void {
     const block = this.#blocks.at(this.#rip);
     if (block === undefined) return;
+    if (this.#translator.isFull) {
+      this.#translator.clear();
+      this.#jumpCache.clear();
+    }
     for (const { entries } of this.#translator.hot(block))
       for (const entry of entries) this.#enterIntoJumpCache(entry);
   }

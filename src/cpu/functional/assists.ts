@@ -8,12 +8,14 @@ import type { AssistName } from '../../arch/x86/isa/assists.ts';
 import { Cr4 } from '../../arch/x86/registers.ts';
 import { OFFSET } from '../../arch/x86/state-layout.ts';
 import type { X86ThreadContext } from '../../arch/x86/thread-context.ts';
+import type { X87Assist } from './x87-assist.ts';
 
 /** What an assist may use. */
 export interface AssistContext {
   readonly tc: X86ThreadContext;
   /** Wide arguments and results: `Cracker.setArgument` and `assistResult`. */
   readonly scratch: DataView;
+  readonly x87: X87Assist;
   /** Raises an exception: nothing of the instruction takes effect. */
   raise(vector: number, errorCode: number): void;
   /** The time-stamp counter as two halves, and CPUID's answer to EAX, ECX. */
@@ -94,6 +96,11 @@ function clearSelectors(area: Uint8Array): void {
   for (const at of [FXSAVE.fip, FXSAVE.fdp]) area.fill(0, at + 4, at + 8);
 }
 
+/** See X87Assist.run. */
+function x87({ x87: unit }: AssistContext, fop: number, flags: number, operandBits: number): number {
+  return unit.run(fop, flags, operandBits);
+}
+
 export const ASSIST_ROUTINES: Readonly<Record<AssistName, Assist>> = {
   cpuid,
   rdtsc,
@@ -101,4 +108,5 @@ export const ASSIST_ROUTINES: Readonly<Record<AssistName, Assist>> = {
   float,
   fxsave,
   fxrstor,
+  x87,
 };

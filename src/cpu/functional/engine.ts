@@ -26,6 +26,7 @@ import { CELL, CONTEXT_AT, ENGINE_MEMORY_BYTES, HOT_ENTRIES, PAGE_SHIFT, RECORD,
 import { isCanonical, Mmu, NOT_CANONICAL_VECTOR, RETRY_VECTOR } from './mmu.ts';
 import { isStackReference } from './stack-reference.ts';
 import { Translator } from './translator.ts';
+import { X87Assist } from './x87-assist.ts';
 
 const WASM_PAGE = 65_536;
 const TWO_32 = 2 ** 32;
@@ -104,9 +105,11 @@ export class Engine {
     this.#jumpCache = new JumpCache(buffer);
     const mmu = new Mmu(this.tc, memory, buffer, this.#blocks);
     this.#mmu = mmu;
+    const scratch = new DataView(buffer, CELL.scratch, 512);
     const context: AssistContext = {
       tc: this.tc,
-      scratch: new DataView(buffer, CELL.scratch, 512),
+      scratch,
+      x87: new X87Assist(this.tc, scratch),
       raise: (vector, errorCode) => mmu.setFault(vector, errorCode),
       ...machine,
     };

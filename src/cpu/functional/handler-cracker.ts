@@ -232,6 +232,10 @@ export class HandlerCracker extends WasmCracker {
     return this.zext(64, z, this.#recordField(RECORD.immediate));
   }
 
+  override rip(): Value {
+    return this.#recordField(RECORD.rip);
+  }
+
   override nextRip(): Value {
     return this.#recordField(RECORD.nextRip);
   }

@@ -232,6 +232,10 @@ export class RegionCracker extends WasmCracker {
     return operand.kind === OperandKind.immediate ? Number(operand.value) : undefined;
   }
 
+  override rip(): Value {
+    return this.int(64, this.#at.rip);
+  }
+
   override nextRip(): Value {
     return this.int(64, this.#at.rip + this.#at.decoded.lengthBytes);
   }

@@ -77,6 +77,7 @@ export abstract class WasmCracker extends FloatVectors implements Cracker<Value>
   protected abstract writeGpr(index: number): void;
   protected abstract writeFlags(flags: PendingFlags): void;
   abstract gpr(index: number): Value;
+  abstract rip(): Value;
   abstract nextRip(): Value;
   abstract flag(name: FlagName): Value;
   abstract condition(condition: Condition): Value;

@@ -79,7 +79,8 @@ export interface Cracker<V> extends Ops<V>, FloatOps<V> {
 
   // ---- control ----
 
-  /** Address of the next instruction, width 64. */
+  /** Address of this instruction, and of the next one, width 64. */
+  rip(): V;
   nextRip(): V;
   /** Goes to this address of width 64: a value, or the target of a relative operand. At most one of these. */
   jump(target: V): void;

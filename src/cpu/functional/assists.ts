@@ -1,7 +1,9 @@
 /** The simulator's routines behind `Cracker.assist`, by name: for what is rare or cannot be said in operations. */
 
 import type { AssistName } from '../../arch/x86/isa/assists.ts';
+import type { Segment } from '../../arch/x86/segments.ts';
 import type { X86ThreadContext } from '../../arch/x86/thread-context.ts';
+import { describeSegment, loadSegment } from './segment-assists.ts';
 
 /** What an assist may use. */
 export interface AssistContext {
@@ -13,6 +15,10 @@ export interface AssistContext {
   /** The time-stamp counter as two halves, and CPUID's answer to EAX, ECX. */
   readTsc(): readonly [lo: number, hi: number];
   cpuid(leaf: number, subleaf: number): readonly [eax: number, ebx: number, ecx: number, edx: number];
+  /** 32 random bits, the same in every run. */
+  random(): number;
+  /** What a selector other than null stands for; undefined: nothing that there is. */
+  descriptor(selector: number): Segment | undefined;
 }
 
 export type Assist = (context: AssistContext, a: number, b: number, c: number) => number;
@@ -48,4 +54,31 @@ function divide128({ scratch }: AssistContext, isSigned: number): number {
   return 0;
 }
 
-export const ASSIST_ROUTINES: Readonly<Record<AssistName, Assist>> = { cpuid, rdtsc, divide128 };
+function random({ random: next }: AssistContext): number {
+  return next() | 0;
+}
+
+/** The polynomial 11EDC6F41 (SDM vol. 2A "CRC32"), reflected. */
+const CRC32_POLYNOMIAL = 0x82f6_3b78;
+const CRC32_OF_BYTE = Int32Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte;
+  for (let i = 0; i < 8; i++) crc = (crc >>> 1) ^ (crc & 1 ? CRC32_POLYNOMIAL : 0);
+  return crc;
+});
+
+/** The checksum with the low `bits` of the data behind it. */
+function crc32(_context: AssistContext, crc: number, data: number, bits: number): number {
+  let rest = crc ^ data;
+  for (let i = 0; i < bits; i += 8) rest = CRC32_OF_BYTE[rest & 0xff]! ^ (rest >>> 8);
+  return rest;
+}
+
+export const ASSIST_ROUTINES: Readonly<Record<AssistName, Assist>> = {
+  cpuid,
+  rdtsc,
+  divide128,
+  random,
+  crc32,
+  loadSegment,
+  describeSegment,
+};

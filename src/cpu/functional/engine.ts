@@ -11,6 +11,7 @@ import { Decoder } from '../../arch/x86/isa/decoder.ts';
 import { INSTRUCTIONS } from '../../arch/x86/isa/instructions.ts';
 import { flagCode } from '../../arch/x86/isa/lazy-flags.ts';
 import { Rflags } from '../../arch/x86/registers.ts';
+import type { Segment } from '../../arch/x86/segments.ts';
 import { OFFSET, X86ThreadContext } from '../../arch/x86/thread-context.ts';
 import type { PhysicalMemory } from '../../mem/physical-memory.ts';
 import { panic } from '../../sim/trouble.ts';
@@ -23,6 +24,8 @@ import { Interpreter } from './interpreter.ts';
 import { JumpCache } from './jump-cache.ts';
 import { CELL, CONTEXT_AT, ENGINE_MEMORY_BYTES, RECORD, Stop } from './layout.ts';
 import { Mmu } from './mmu.ts';
+import { randomNumbers } from './random.ts';
+import { linuxDescriptor } from './segment-assists.ts';
 
 const WASM_PAGE = 65_536;
 const TWO_32 = 2 ** 32;
@@ -33,6 +36,8 @@ export type RunEnd =
   | { readonly kind: 'budget' }
   | { readonly kind: 'syscall' }
   | { readonly kind: 'halt' }
+  /** INT n: RIP is behind it. Whether the program may do so, the gate says. */
+  | { readonly kind: 'interrupt'; readonly vector: number }
   /** An exception: RIP is that of the instruction, for traps (#DB, #BP) behind it. */
   | {
       readonly kind: 'exception';
@@ -47,6 +52,10 @@ export interface EngineOptions {
   readonly features: ReadonlySet<string>;
   readTsc(): readonly [lo: number, hi: number];
   cpuid(leaf: number, subleaf: number): readonly [eax: number, ebx: number, ecx: number, edx: number];
+  /** 32 random bits for RDRAND; without it, a sequence that is the same for every engine. */
+  random?(): number;
+  /** What a selector other than null stands for; without it, what Linux gives to programs. */
+  descriptor?(selector: number): Segment | undefined;
 }
 
 export class Engine {
@@ -79,6 +88,8 @@ export class Engine {
       tc: this.tc,
       scratch: new DataView(buffer, CELL.scratch, 512),
       raise: (vector, errorCode) => mmu.setFault(vector, errorCode),
+      random: randomNumbers(1),
+      descriptor: linuxDescriptor,
       ...machine,
     };
     const routines = ASSISTS.map((name) => ASSIST_ROUTINES[name]);
@@ -117,7 +128,7 @@ export class Engine {
   #singleStep(): RunEnd {
     const end = this.#run(1);
     this.#flagsToContext();
-    if (end.kind === 'exception' || end.kind === 'syscall') return end;
+    if (end.kind === 'exception' || end.kind === 'syscall' || end.kind === 'interrupt') return end;
     return { kind: 'exception', vector: Vector.DB, errorCode: 0, address: 0n };
   }
 
@@ -130,7 +141,12 @@ export class Engine {
     cells.setInt32(CELL.faultVector, -1, true);
     this.#mmu.beforeRun();
     this.#noticeWrites();
-    const checksAlignment = this.#mmu.checksAlignment;
+    this.#noticeAlignmentChecks();
+  }
+
+  /** While they are made, the TLBs are empty: every access is looked at. */
+  #noticeAlignmentChecks(): void {
+    const { checksAlignment } = this.#mmu;
     if (checksAlignment !== this.#checksAlignment) this.#mmu.flush();
     this.#checksAlignment = checksAlignment;
   }
@@ -168,9 +184,21 @@ export class Engine {
         return { kind: 'syscall' };
       case Stop.halt:
         return { kind: 'halt' };
+      case Stop.flags:
+        return this.#flagsChanged(left);
+      case Stop.trap:
+        return this.#exception();
+      case Stop.interrupt:
+        return { kind: 'interrupt', vector: this.#takeFault() };
       default:
         return panic('functional CPU', `stopped for reason ${stop}`);
     }
+  }
+
+  /** Alignment may be checked from now on, or no more; TF traps behind the next instruction. */
+  #flagsChanged(left: number): RunEnd | undefined {
+    this.#noticeAlignmentChecks();
+    return (this.tc.rflags & Rflags.TF) !== 0 && left > 0 ? this.#singleStep() : undefined;
   }
 
   /** Enters the block at RIP into the jump cache, decoding it if it is new. */
@@ -246,10 +274,15 @@ export class Engine {
 
   #exception(): RunEnd {
     const cells = this.#cells;
-    const vector = cells.getInt32(CELL.faultVector, true);
-    cells.setInt32(CELL.faultVector, -1, true);
+    const vector = this.#takeFault();
     const errorCode = cells.getUint32(CELL.faultCode, true);
     return { kind: 'exception', vector, errorCode, address: cells.getBigUint64(CELL.faultAddress, true) };
+  }
+
+  #takeFault(): number {
+    const vector = this.#cells.getInt32(CELL.faultVector, true);
+    this.#cells.setInt32(CELL.faultVector, -1, true);
+    return vector;
   }
 
   #flagsToContext(): void {

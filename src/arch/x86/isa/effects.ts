@@ -124,6 +124,14 @@ class Listener {
     this.endsBlock = true;
   }
 
+  trap(): void {
+    this.endsBlock = true;
+  }
+
+  trapIf(): void {
+    this.endsBlock = true;
+  }
+
   fault(): void {
     if (this.#depth === 0) this.endsBlock = true;
   }

@@ -100,5 +100,8 @@ export const Stop = {
   hot: 5,
   /** RFLAGS have changed beyond status flags: the simulator looks whether they matter. RIP is behind the instruction. */
   flags: 6,
+  /** An exception behind the instruction, and INT n: the vector is in its cell, RIP is behind the instruction. */
+  trap: 7,
+  interrupt: 8,
 } as const;
 export type Stop = (typeof Stop)[keyof typeof Stop];

@@ -12,7 +12,6 @@ import {
   OperandKind,
 } from '../../arch/x86/isa/decoded.ts';
 import type { Decoder } from '../../arch/x86/isa/decoder.ts';
-import { effectsOf } from '../../arch/x86/isa/effects.ts';
 import { type DecodeFailure, MAX_LENGTH_BYTES } from '../../arch/x86/isa/instruction-bytes.ts';
 import type { UnitState } from '../../arch/x86/isa/units.ts';
 import { Seg } from '../../arch/x86/registers.ts';
@@ -94,8 +93,8 @@ export class Interpreter {
         if (instructions.length === 0) return decoded;
         break;
       }
-      const effects = effectsOf(decoded);
-      instructions.push({ decoded, effects, rip: at });
+      const { effects, handler } = this.#handlers.shapeOf(decoded);
+      instructions.push({ decoded, effects, handler, rip: at });
       at += decoded.lengthBytes;
       if (effects.endsBlock || Math.floor(at / PAGE_BYTES) !== Math.floor(rip / PAGE_BYTES)) break;
     }
@@ -178,10 +177,10 @@ export class Interpreter {
       this.#writeRecord(first + i * RECORD_BYTES, instruction, instructions.length - i);
   }
 
-  #writeRecord(record: number, { decoded, effects, rip }: BlockInstruction, remaining: number): void {
+  #writeRecord(record: number, { decoded, handler, rip }: BlockInstruction, remaining: number): void {
     const view = this.#records;
     const nextRip = rip + decoded.lengthBytes;
-    this.#writeHead(record, this.#handlers.indexOf(decoded, effects), remaining, rip, 0);
+    this.#writeHead(record, handler, remaining, rip, 0);
     this.#setNumber(record + RECORD.nextRip, nextRip);
     for (const operand of decoded.operands) {
       if (operand.kind === OperandKind.immediate) this.#setNumber(record + RECORD.immediate, operand.value);

@@ -86,8 +86,8 @@ export const RECORD_BYTES = 64;
 export const BLOCK_ENTRIES = RECORD.immediate;
 
 /**
- * Entries after which a block is hot, and as many again after which what is hot is translated; and entries after which a small region
- * is worth a large one. Powers of two.
+ * Entries after which a block is hot, and as many again after which what is hot is translated; and entries after which a small
+ * region is worth a large one. Powers of two.
  */
 export const HOT_ENTRIES = 2048;
 export const VERY_HOT_ENTRIES = 2 ** 15;

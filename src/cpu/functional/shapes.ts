@@ -1,6 +1,6 @@
 /**
- * Shapes of instructions: what handlers of the interpreter are told apart by. Of all instructions of one shape, effects.ts says the
- * same, too.
+ * Shapes of instructions: what handlers of the interpreter are told apart by. Of all instructions of one shape, effects.ts says
+ * the same, too.
  */
 
 import { type Decoded, NO_REGISTER, OperandKind } from '../../arch/x86/isa/decoded.ts';

@@ -8,8 +8,10 @@ import { ASSISTS } from '../../arch/x86/isa/assists.ts';
 import { STATUS_FLAGS } from '../../arch/x86/isa/conditions.ts';
 import { DecodeTable } from '../../arch/x86/isa/decode-table.ts';
 import { Decoder } from '../../arch/x86/isa/decoder.ts';
+import { MAX_LENGTH_BYTES } from '../../arch/x86/isa/instruction-bytes.ts';
 import { INSTRUCTIONS } from '../../arch/x86/isa/instructions.ts';
 import { flagCode } from '../../arch/x86/isa/lazy-flags.ts';
+import { type UnitState, unitState } from '../../arch/x86/isa/units.ts';
 import { Rflags } from '../../arch/x86/registers.ts';
 import { OFFSET, X86ThreadContext } from '../../arch/x86/thread-context.ts';
 import type { PhysicalMemory } from '../../mem/physical-memory.ts';
@@ -18,11 +20,14 @@ import { ASSIST_ROUTINES, type AssistContext } from './assists.ts';
 import { type Block, Blocks } from './blocks.ts';
 import { CodeTable } from './code-table.ts';
 import { buildCoreModule } from './core-module.ts';
+import type { EngineOptions, RunEnd } from './engine-interface.ts';
 import { Handlers } from './handlers.ts';
 import { Interpreter } from './interpreter.ts';
 import { JumpCache } from './jump-cache.ts';
-import { CELL, CONTEXT_AT, ENGINE_MEMORY_BYTES, HOT_ENTRIES, RECORD, Stop } from './layout.ts';
-import { Mmu, NOT_CANONICAL_VECTOR, RETRY_VECTOR } from './mmu.ts';
+import { CELL, CONTEXT_AT, ENGINE_MEMORY_BYTES, HOT_ENTRIES, PAGE_SHIFT, RECORD, Stop } from './layout.ts';
+import { isCanonical, Mmu, NOT_CANONICAL_VECTOR, RETRY_VECTOR } from './mmu.ts';
+import { randomNumbers } from './random.ts';
+import { linuxDescriptor } from './segment-assists.ts';
 import { isStackReference } from './stack-reference.ts';
 import { Translator } from './translator.ts';
 import { X87Assist } from './x87-assist.ts';
@@ -33,32 +38,11 @@ const TWO_32 = 2 ** 32;
 const MAX_SLICE = 2 ** 20;
 /** Counts of entries are compared modulo this: nothing ever comes so far. */
 const NEVER_HOT = 2 ** 31;
+const CODE_CACHE_BYTES = 2 ** 28;
 const RIP = OFFSET.rip >> 2;
-
-/** Why a run ended. RIP, the flags and all other state are those of an instruction boundary. */
-export type RunEnd =
-  | { readonly kind: 'budget' }
-  | { readonly kind: 'syscall' }
-  | { readonly kind: 'halt' }
-  /** An exception: RIP is that of the instruction, for traps (#DB, #BP) behind it. */
-  | {
-      readonly kind: 'exception';
-      readonly vector: number;
-      readonly errorCode: number;
-      readonly address: bigint;
-    };
-
-export interface EngineOptions {
-  readonly memory: PhysicalMemory;
-  /** CPUID features, by their names in /proc/cpuinfo. */
-  readonly features: ReadonlySet<string>;
-  /**
-   * When blocks are translated: when they have been entered often, at once, or never. Results are the same; default `hot`.
-   */
-  readonly translate?: 'hot' | 'always' | 'never';
-  readTsc(): readonly [lo: number, hi: number];
-  cpuid(leaf: number, subleaf: number): readonly [eax: number, ebx: number, ecx: number, edx: number];
-}
+const PAGE_BYTES = 2 ** PAGE_SHIFT;
+/** Of more pages than these, flushing all is cheaper than flushing each. */
+const MOST_PAGES = 256;
 
 export class Engine {
   /** The architectural state. While the engine runs, status flags are elsewhere. */
@@ -76,8 +60,18 @@ export class Engine {
   readonly #core: WebAssembly.Instance['exports'];
   readonly #translatesAlways: boolean;
   #checksAlignment = false;
+  /** What the budget was when generated code was entered, while it runs; else what it has left. */
+  #entered = 0;
+  /** Units that are on, for which the blocks in the jump cache have been decoded. */
+  #units: UnitState = 0;
 
-  constructor({ memory, features, translate = 'hot', ...machine }: EngineOptions) {
+  constructor({
+    memory,
+    features,
+    translate = 'hot',
+    codeCacheBytes = CODE_CACHE_BYTES,
+    ...machine
+  }: EngineOptions) {
     const pages = ENGINE_MEMORY_BYTES / WASM_PAGE;
     const engineMemory = new WebAssembly.Memory({ initial: pages, maximum: pages });
     const buffer = engineMemory.buffer as ArrayBuffer;
@@ -94,6 +88,8 @@ export class Engine {
       scratch,
       x87: new X87Assist(this.tc, scratch),
       raise: (vector, errorCode) => mmu.setFault(vector, errorCode),
+      random: randomNumbers(1),
+      descriptor: linuxDescriptor,
       ...machine,
     };
     const routines = ASSISTS.map((name) => ASSIST_ROUTINES[name]);
@@ -108,17 +104,58 @@ export class Engine {
     this.#core = table.core;
     this.#translatesAlways = translate === 'always';
     this.#handlers = new Handlers(table, translate === 'never' ? NEVER_HOT : HOT_ENTRIES);
-    this.#translator = new Translator(table, this.#blocks, buffer);
+    this.#translator = new Translator(table, this.#blocks, buffer, codeCacheBytes);
     const decoder = new Decoder(new DecodeTable(INSTRUCTIONS, features));
     const ram = new Uint8Array(memory.memory.buffer);
     const fetch = (rip: number) => mmu.fetch(rip >>> 0, Math.floor(rip / TWO_32) | 0);
     this.#interpreter = new Interpreter(decoder, this.#handlers, ram, buffer, fetch);
   }
 
-  /** Translations changed: all of them, or those of some pages. */
+  /**
+   * Instructions executed before the one that asks: for assists, whose instruction is in the middle of a run. The instructions
+   * of that run that are not executed yet are those of CELL.budget.
+   */
+  get executedSoFar(): number {
+    const cells = this.#cells;
+    const left = cells.getInt32(CELL.budget, true);
+    return this.executed + this.#entered - left - cells.getUint32(CELL.unfinished, true);
+  }
+
+  /** Translations changed, any of them. */
   flushTlb(): void {
     this.#mmu.flush();
     this.#jumpCache.clear();
+  }
+
+  /** Translations of these pages changed. Addresses are those of the lower half. */
+  flushPages(start: number, sizeBytes: number): void {
+    if (sizeBytes > MOST_PAGES * PAGE_BYTES) {
+      this.flushTlb();
+      return;
+    }
+    for (let at = start - (start % PAGE_BYTES); at < start + sizeBytes; at += PAGE_BYTES)
+      this.#mmu.flushPage(at >>> 0, Math.floor(at / TWO_32));
+    if (this.#blocks.hasVirtual(start, sizeBytes)) this.#jumpCache.clear();
+  }
+
+  /** RAM may have been changed by somebody who does not mark what he writes: another processor, a checkpoint. */
+  forgetCode(): void {
+    this.flushTlb();
+    this.#forgetAll();
+  }
+
+  /** The bytes at RIP, as far as they can be fetched: at most those of the longest instruction. */
+  codeAtRip(): Uint8Array {
+    const bytes: number[] = [];
+    const ram = new Uint8Array(this.#memory.memory.buffer);
+    const rip = this.#rip;
+    for (let at = rip; at < rip + MAX_LENGTH_BYTES && isCanonical(Math.floor(at / TWO_32) | 0); at++) {
+      const linear = this.#mmu.fetch(at >>> 0, Math.floor(at / TWO_32) | 0);
+      if (linear < 0) break;
+      bytes.push(ram[linear]!);
+    }
+    this.#cells.setInt32(CELL.faultVector, -1, true);
+    return Uint8Array.from(bytes);
   }
 
   /** Executes up to `budget` instructions, a number below 2^31. */
@@ -134,7 +171,7 @@ export class Engine {
   #singleStep(): RunEnd {
     const end = this.#run(1);
     this.#flagsToContext();
-    if (end.kind === 'exception' || end.kind === 'syscall') return end;
+    if (end.kind === 'exception' || end.kind === 'syscall' || end.kind === 'interrupt') return end;
     return { kind: 'exception', vector: Vector.DB, errorCode: 0, address: 0n };
   }
 
@@ -147,7 +184,15 @@ export class Engine {
     cells.setInt32(CELL.faultVector, -1, true);
     this.#mmu.beforeRun();
     this.#noticeWrites();
-    const checksAlignment = this.#mmu.checksAlignment;
+    const units = unitState(tc.u32[OFFSET.cr0 >> 2]!, tc.u32[OFFSET.cr4 >> 2]!);
+    if (units !== this.#units) this.#jumpCache.clear();
+    this.#units = units;
+    this.#noticeAlignmentChecks();
+  }
+
+  /** While they are made, the TLBs are empty: every access is looked at. */
+  #noticeAlignmentChecks(): void {
+    const { checksAlignment } = this.#mmu;
     if (checksAlignment !== this.#checksAlignment) this.#mmu.flush();
     this.#checksAlignment = checksAlignment;
   }
@@ -164,6 +209,7 @@ export class Engine {
       cells.setUint32(CELL.unfinished, 0, true);
       cells.setUint32(CELL.stopRegion, 0, true);
       const slice = Math.min(left, MAX_SLICE);
+      this.#entered = slice;
       const stop = this.#core.run!(slice);
       const used = slice - cells.getInt32(CELL.budget, true);
       this.executed += used - cells.getUint32(CELL.unfinished, true);
@@ -192,13 +238,29 @@ export class Engine {
         return { kind: 'syscall' };
       case Stop.halt:
         return { kind: 'halt' };
+      case Stop.flags:
+        return this.#flagsChanged(left);
+      case Stop.trap:
+        return this.#exception();
+      case Stop.interrupt:
+        return { kind: 'interrupt', vector: this.#takeFault() };
       default:
         return panic('functional CPU', `stopped for reason ${stop}`);
     }
   }
 
+  /** Alignment may be checked from now on, or no more; TF traps behind the next instruction. */
+  #flagsChanged(left: number): RunEnd | undefined {
+    this.#noticeAlignmentChecks();
+    return (this.tc.rflags & Rflags.TF) !== 0 && left > 0 ? this.#singleStep() : undefined;
+  }
+
   /** Enters the block at RIP into the jump cache, decoding it if it is new. */
   #lookUp(): RunEnd | undefined {
+    if (this.tc.in64BitMode && !isCanonical(this.tc.u32[RIP + 1]! | 0)) {
+      this.#mmu.setFault(Vector.GP, 0);
+      return this.#exception();
+    }
     const rip = this.#rip;
     const block = this.#blockAt(rip);
     if (typeof block !== 'string') {
@@ -214,13 +276,20 @@ export class Engine {
   #blockAt(rip: number): Block | ReturnType<Interpreter['build']> {
     const { in64BitMode: is64 } = this.tc;
     const known = this.#blocks.at(rip);
-    if (known !== undefined && known.is64 === is64 && this.#isWhereItWas(known)) return known;
+    if (
+      known !== undefined &&
+      known.is64 === is64 &&
+      known.units === this.#units &&
+      this.#isWhereItWas(known)
+    )
+      return known;
     if (!this.#interpreter.hasRoom) this.#forgetAll();
-    const block = this.#interpreter.build(rip, is64);
+    const block = this.#interpreter.build(rip, is64, this.#units);
     if (typeof block !== 'string') {
+      const isNewPage = block.spans.some(([start]) => !this.#blocks.has(start & ~(PAGE_BYTES - 1)));
       this.#blocks.add(block);
       for (const [start] of block.spans) this.#memory.versions.watch(start);
-      this.#mmu.flushWrites();
+      if (isNewPage) this.#mmu.flushWrites();
     }
     return block;
   }
@@ -256,6 +325,10 @@ export class Engine {
   #hot(): void {
     const block = this.#blocks.at(this.#rip);
     if (block === undefined) return;
+    if (this.#translator.isFull) {
+      this.#translator.clear();
+      this.#jumpCache.clear();
+    }
     for (const { entries } of this.#translator.hot(block))
       for (const entry of entries) this.#enterIntoJumpCache(entry);
   }
@@ -269,6 +342,7 @@ export class Engine {
     const record = this.#interpreter.buildPart(block, part);
     this.#cells.setUint32(CELL.unfinished, 0, true);
     this.#cells.setUint32(CELL.stopRegion, 0, true);
+    this.#entered = part;
     const stop = this.#core.start!(this.#interpreter.handlerOf(record), record, 0);
     const rest = this.#cells.getInt32(CELL.budget, true);
     this.executed += part - rest - this.#cells.getUint32(CELL.unfinished, true);
@@ -298,8 +372,7 @@ export class Engine {
 
   #exception(): RunEnd {
     const cells = this.#cells;
-    const raised = cells.getInt32(CELL.faultVector, true);
-    cells.setInt32(CELL.faultVector, -1, true);
+    const raised = this.#takeFault();
     const errorCode = cells.getUint32(CELL.faultCode, true);
     const where = cells.getBigUint64(CELL.faultAddress, true);
     const vector = raised === NOT_CANONICAL_VECTOR ? this.#vectorOfAddress(where) : raised;
@@ -310,6 +383,12 @@ export class Engine {
   #vectorOfAddress(address: bigint): number {
     const decoded = this.#interpreter.decodeAt(this.#rip, this.tc.in64BitMode);
     return decoded !== undefined && isStackReference(decoded, address, this.tc) ? Vector.SS : Vector.GP;
+  }
+
+  #takeFault(): number {
+    const vector = this.#cells.getInt32(CELL.faultVector, true);
+    this.#cells.setInt32(CELL.faultVector, -1, true);
+    return vector;
   }
 
   #flagsToContext(): void {

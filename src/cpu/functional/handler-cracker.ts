@@ -15,9 +15,10 @@ import { Gpr, Seg } from '../../arch/x86/registers.ts';
 import { OFFSET, SEGMENT, STRIDE } from '../../arch/x86/state-layout.ts';
 import { CODE_TYPE_INDEX, ENGINE } from './core-functions.ts';
 import { emitLoad, emitStore } from './core-module.ts';
+import type { PendingFlags } from './flag-ops.ts';
 import { CELL, CONTEXT_AT, RECORD, RECORD_BYTES, Stop } from './layout.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
-import { type Control, type PendingFlags, WasmCracker } from './wasm-cracker.ts';
+import { type Control, WasmCracker } from './wasm-cracker.ts';
 import type { Value } from './wasm-ops.ts';
 
 const { i32, i64, v128 } = ValueType;
@@ -52,6 +53,9 @@ export class HandlerCracker extends WasmCracker {
   #finish(control: Control): void {
     const { code } = this.f;
     switch (control.kind) {
+      case 'trap':
+        this.#trap(control);
+        return;
       case 'next':
         this.#putRecord(RECORD_BYTES);
         code.get(BUDGET_LOCAL);
@@ -79,6 +83,20 @@ export class HandlerCracker extends WasmCracker {
     }
     code.get(BUDGET_LOCAL);
     code.opIndex(Op.return_call, this.core.dispatch);
+  }
+
+  /** An exception or interrupt behind the instruction. */
+  #trap({ trap, vector, condition }: Extract<Control, { kind: 'trap' }>): void {
+    if (condition !== undefined) {
+      this.put(condition);
+      this.f.if(undefined, false);
+    }
+    this.setFaultCells(vector, this.int(32, 0));
+    this.#setRip(this.nextRip());
+    this.#stop(trap === 'exception' ? Stop.trap : Stop.interrupt);
+    if (condition === undefined) return;
+    this.f.end();
+    this.#finish({ kind: 'next' });
   }
 
   /**
@@ -155,6 +173,17 @@ export class HandlerCracker extends WasmCracker {
     code.op(Op.return);
   }
 
+  /** The rest of the block has been paid for. */
+  protected override beforeClock(): void {
+    const { code } = this.f;
+    code.i32(0);
+    code.get(BUDGET_LOCAL);
+    code.get(RECORD_LOCAL);
+    code.memory(Op.i32_load, ENGINE, RECORD.remaining);
+    code.op(Op.i32_add);
+    code.memory(Op.i32_store, ENGINE, CELL.budget);
+  }
+
   #setRip(rip: Value): void {
     this.f.code.i32(0);
     this.put(rip);
@@ -205,6 +234,11 @@ export class HandlerCracker extends WasmCracker {
 
   #putRegisterAddress(operand: Operand): void {
     const ordinal = registerOperands(this.instruction).indexOf(operand);
+    // An operand of which the row knows nothing: the definition has named the register itself.
+    if (ordinal === -1) {
+      this.f.code.i32(registerAt(operand));
+      return;
+    }
     this.f.code.get(RECORD_LOCAL);
     this.f.code.memory(Op.i32_load16_u, ENGINE, RECORD.registers + 2 * ordinal);
   }

@@ -11,12 +11,12 @@ import {
   type Operand,
   OperandKind,
 } from '../../arch/x86/isa/decoded.ts';
-import type { DecodeFailure, Decoder } from '../../arch/x86/isa/decoder.ts';
-import { MAX_LENGTH_BYTES } from '../../arch/x86/isa/decoder.ts';
-import { effectsOf } from '../../arch/x86/isa/effects.ts';
+import type { Decoder } from '../../arch/x86/isa/decoder.ts';
+import { type DecodeFailure, MAX_LENGTH_BYTES } from '../../arch/x86/isa/instruction-bytes.ts';
+import type { UnitState } from '../../arch/x86/isa/units.ts';
 import { Seg } from '../../arch/x86/registers.ts';
 import type { Block, BlockInstruction } from './blocks.ts';
-import { gprAt, registerAt, registerOperands, segmentBaseAt } from './handler-cracker.ts';
+import { gprAt, registerAt, registerOperands, segmentBaseAt, sourceOf } from './handler-cracker.ts';
 import type { Handlers } from './handlers.ts';
 import {
   CELL,
@@ -46,6 +46,7 @@ export class Interpreter {
   readonly #fetch: Fetch;
   readonly #acrossPages = new Uint8Array(2 * MAX_LENGTH_BYTES);
   #nextRecord = FIRST_RECORD;
+  #units: UnitState = 0;
 
   constructor(
     decoder: Decoder,
@@ -72,7 +73,12 @@ export class Interpreter {
   }
 
   /** Decodes a block. What comes back instead is why its first instruction cannot be executed; `fetch`: it cannot be fetched. */
-  build(rip: number, is64: boolean): Block | Exclude<DecodeFailure, 'incomplete'> | 'fetch' {
+  build(
+    rip: number,
+    is64: boolean,
+    units: UnitState,
+  ): Block | Exclude<DecodeFailure, 'incomplete'> | 'fetch' {
+    this.#units = units;
     const instructions: BlockInstruction[] = [];
     const spans: [number, number][] = [];
     let at = rip;
@@ -87,8 +93,8 @@ export class Interpreter {
         if (instructions.length === 0) return decoded;
         break;
       }
-      const effects = effectsOf(decoded);
-      instructions.push({ decoded, effects, rip: at });
+      const { effects, handler } = this.#handlers.shapeOf(decoded);
+      instructions.push({ decoded, effects, handler, rip: at });
       at += decoded.lengthBytes;
       if (effects.endsBlock || Math.floor(at / PAGE_BYTES) !== Math.floor(rip / PAGE_BYTES)) break;
     }
@@ -99,7 +105,7 @@ export class Interpreter {
     const end = record + (instructions.length + 1) * RECORD_BYTES;
     this.#writeHead(end, this.#handlers.special.goto, 0, at, at);
     this.#handlers.flush();
-    return { rip, is64, instructions, end: at, spans, record };
+    return { rip, is64, units, instructions, end: at, spans, record };
   }
 
   /** The instruction at an address, if there is one. */
@@ -141,7 +147,7 @@ export class Interpreter {
     spans: [number, number][],
   ): Decoded | Exclude<DecodeFailure, 'incomplete'> | 'fetch' {
     const pageEnd = linear - (linear % PAGE_BYTES) + PAGE_BYTES;
-    const decoded = this.#decoder.decode(this.#ram, linear, pageEnd, is64);
+    const decoded = this.#decoder.decode(this.#ram, linear, pageEnd, is64, this.#units);
     if (decoded !== 'incomplete') {
       if (typeof decoded !== 'string') addSpan(spans, linear, linear + decoded.lengthBytes);
       return decoded;
@@ -152,7 +158,7 @@ export class Interpreter {
     const bytes = this.#acrossPages;
     bytes.set(this.#ram.subarray(linear, pageEnd));
     bytes.set(this.#ram.subarray(second, second + MAX_LENGTH_BYTES), inFirst);
-    const whole = this.#decoder.decode(bytes, 0, inFirst + MAX_LENGTH_BYTES, is64);
+    const whole = this.#decoder.decode(bytes, 0, inFirst + MAX_LENGTH_BYTES, is64, this.#units);
     if (typeof whole === 'string') return whole === 'incomplete' ? 'tooLong' : whole;
     addSpan(spans, linear, pageEnd);
     addSpan(spans, second, second + whole.lengthBytes - inFirst);
@@ -171,30 +177,26 @@ export class Interpreter {
       this.#writeRecord(first + i * RECORD_BYTES, instruction, instructions.length - i);
   }
 
-  #writeRecord(record: number, { decoded, effects, rip }: BlockInstruction, remaining: number): void {
+  #writeRecord(record: number, { decoded, handler, rip }: BlockInstruction, remaining: number): void {
     const view = this.#records;
     const nextRip = rip + decoded.lengthBytes;
-    this.#writeHead(record, this.#handlers.indexOf(decoded, effects), remaining, rip, 0);
+    this.#writeHead(record, handler, remaining, rip, 0);
     this.#setNumber(record + RECORD.nextRip, nextRip);
     for (const operand of decoded.operands) {
       if (operand.kind === OperandKind.immediate) this.#setNumber(record + RECORD.immediate, operand.value);
       if (operand.kind === OperandKind.relative)
         this.#setNumber(record + RECORD.immediate, branchTarget(decoded, operand, nextRip));
-      if (operand.memory !== undefined) this.#writeAddress(record, decoded, operand.memory, nextRip);
+      // The destination of MOVS and its like needs none: its address is implied.
+      if (operand.memory !== undefined && sourceOf(decoded, operand) !== 'stringDestination')
+        this.#writeAddress(record, decoded, operand.memory, nextRip);
     }
     for (const [i, operand] of registerOperands(decoded).entries())
       view.setUint16(record + RECORD.registers + 2 * i, registerAt(operand), true);
   }
 
-  /** Of MOVS and its like both addresses are implied: their base registers do no harm here. */
   #writeAddress(record: number, decoded: Decoded, memory: MemoryOperand, nextRip: number): void {
     const view = this.#records;
     const { base, index, scale, displacement, segment } = memory;
-    if (
-      segment === Seg.ES &&
-      decoded.operands.some((other) => other.memory !== undefined && other.memory !== memory)
-    )
-      return;
     const isRelative = base === BASE_RIP;
     view.setUint32(record + RECORD.base, isRelative || base === NO_REGISTER ? CELL.zero : gprAt(base), true);
     view.setUint32(record + RECORD.index, index === NO_REGISTER ? CELL.zero : gprAt(index), true);

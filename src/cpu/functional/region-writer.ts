@@ -25,7 +25,7 @@ import { isBackEdge, isSideways, type RegionGraph, type RegionNode } from './con
 import { type CoreFunctions, ENGINE } from './core-functions.ts';
 import { emitJump, emitLoad, emitStore } from './core-module.ts';
 import { branchTarget } from './interpreter.ts';
-import { CELL, CONTEXT_AT, Stop } from './layout.ts';
+import { CELL, CONTEXT_AT, REGION_COUNTS, REGION_COUNTS_AT, Stop, VERY_HOT_ENTRIES } from './layout.ts';
 import { type FaultPoint, RegionCracker } from './region-cracker.ts';
 import { CodeWriter } from './wasm/code.ts';
 import type { FunctionWriter } from './wasm/function.ts';
@@ -70,8 +70,9 @@ export class RegionWriter {
    * @param graph whose first `entries` successors of the root are the entries: the argument is their number
    * @param returns addresses behind calls within the region, where returns may lead
    * @param id by which a fault is told from those of other regions
+   * @param countsEntries whether it stops as hot after many entries
    */
-  write(graph: RegionGraph, returns: readonly number[], id: number): WrittenRegion {
+  write(graph: RegionGraph, returns: readonly number[], id: number, countsEntries: boolean): WrittenRegion {
     const f = this.#f;
     f.begin(2);
     this.#graph = graph;
@@ -86,6 +87,7 @@ export class RegionWriter {
     this.#outLabel = f.block();
     const fault = f.block();
     this.#cracker.beginRegion(fault, this.#pointLocal);
+    if (countsEntries) this.#countEntry(id);
     this.#writeRoot();
     f.code.op(Op.unreachable);
     f.end();
@@ -221,6 +223,29 @@ export class RegionWriter {
     this.#cracker.put(target);
     this.#f.code.set(this.#ripLocal);
     this.#f.branch(this.#outLabel);
+  }
+
+  /** Stops as hot, in front of the entry's first instruction, after each so many entries. */
+  #countEntry(id: number): void {
+    const { code } = this.#f;
+    const at = REGION_COUNTS_AT + 4 * (id % REGION_COUNTS);
+    const count = this.#f.local(i32);
+    code.i32(0);
+    code.i32(0);
+    code.memory(Op.i32_load, ENGINE, at);
+    code.i32(1);
+    code.op(Op.i32_add);
+    code.tee(count);
+    code.memory(Op.i32_store, ENGINE, at);
+    code.get(count);
+    code.i32(VERY_HOT_ENTRIES - 1);
+    code.op(Op.i32_and);
+    code.op(Op.i32_eqz);
+    this.#f.if(undefined, false);
+    code.i32(Stop.hot);
+    code.set(this.#wayLocal);
+    this.#exitToEntry(this.#graph.root);
+    this.#f.end();
   }
 
   // ---- budget ----

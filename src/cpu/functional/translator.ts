@@ -10,23 +10,28 @@ import { buildGraph } from './control-flow.ts';
 import { CODE_TYPE_INDEX, importCore } from './core-functions.ts';
 import { isRepeated } from './handler-cracker.ts';
 import { branchTarget } from './interpreter.ts';
-import { BLOCK_ENTRIES } from './layout.ts';
+import { BLOCK_ENTRIES, HOT_ENTRIES } from './layout.ts';
 import type { FaultPoint } from './region-cracker.ts';
 import { RegionWriter } from './region-writer.ts';
 import { FunctionWriter } from './wasm/function.ts';
 import { ModuleWriter } from './wasm/module.ts';
 
-const MAX_BLOCKS = 48;
-const MAX_INSTRUCTIONS = 400;
+/** How much goes into a region. Small ones lead to each other; large ones take along what has regions of its own. */
+const SMALL = { blocks: 8, instructions: 80 } as const;
+const LARGE = { blocks: 48, instructions: 400 } as const;
 /** A block is taken along if it was entered this often for each entry of the hot one. */
 const WORTH_TAKING = 1 / 64;
 
 /** Entries besides the hot block: behind calls, where returns lead. And as many places does a return compare with. */
 const MAX_FURTHER_ENTRIES = 8;
 
+/** Bytes of machine code, of both of V8's compilers together, for a byte of WebAssembly: measured. */
+const MACHINE_CODE_PER_BYTE = 8;
+
 /** Code of several blocks. The argument of its function is the number of an entry. */
 export interface Region {
   readonly id: number;
+  readonly isLarge: boolean;
   readonly entries: readonly Block[];
   readonly blocks: readonly Block[];
   readonly functionIndex: number;
@@ -48,9 +53,14 @@ export class Translator {
   /** Regions that contain a block, and the region that begins with it. */
   readonly #containing = new Map<Block, Set<Region>>();
   readonly #byEntry = new Map<Block, RegionEntry>();
+  readonly #limitBytes: number;
+  /** WebAssembly of all regions. */
+  #codeBytes = 0;
   #nextId = 1;
 
-  constructor(table: CodeTable, blocks: Blocks, engineMemory: ArrayBuffer) {
+  /** @param limitBytes of machine code, for all regions together */
+  constructor(table: CodeTable, blocks: Blocks, engineMemory: ArrayBuffer, limitBytes: number) {
+    this.#limitBytes = limitBytes;
     this.#table = table;
     this.#blocks = blocks;
     this.#records = new DataView(engineMemory);
@@ -58,6 +68,11 @@ export class Translator {
 
   get regionCount(): number {
     return this.#byId.size;
+  }
+
+  /** Whether the regions together have more code than they may: V8's, estimated from what it is made of. */
+  get isFull(): boolean {
+    return this.#codeBytes * MACHINE_CODE_PER_BYTE > this.#limitBytes;
   }
 
   region(id: number): Region | undefined {
@@ -70,11 +85,14 @@ export class Translator {
   }
 
   /**
-   * A block is hot. The first time it waits for others, the second time all that wait are translated.
+   * A block is hot, or the small region that begins with it. The first time the block waits for others, the second time all that
+   * wait are translated.
    * @returns regions that are new
    */
   hot(block: Block): readonly Region[] {
     if (!isTranslatable(block)) return [];
+    const known = this.#byEntry.get(block);
+    if (known !== undefined) return known.region.isLarge ? [] : this.#translate([block], true);
     if (!this.#waiting.has(block)) {
       this.#waiting.add(block);
       return [];
@@ -90,6 +108,7 @@ export class Translator {
     const regions = [...(this.#containing.get(block) ?? [])];
     for (const region of regions) {
       this.#byId.delete(region.id);
+      this.#table.release(region.functionIndex);
       for (const entry of region.entries)
         if (this.#byEntry.get(entry)?.region === region) this.#byEntry.delete(entry);
       for (const part of region.blocks) this.#containing.get(part)?.delete(region);
@@ -98,7 +117,10 @@ export class Translator {
     return regions;
   }
 
+  /** Forgets all regions. */
   clear(): void {
+    for (const { functionIndex } of this.#byId.values()) this.#table.release(functionIndex);
+    this.#codeBytes = 0;
     this.#waiting.clear();
     this.#byId.clear();
     this.#byEntry.clear();
@@ -108,14 +130,16 @@ export class Translator {
   /** Translates the regions of these blocks as one module, without those that have been translated or cannot be. */
   translate(hot: readonly Block[]): readonly Region[] {
     const entries = hot.filter((block) => !this.#byEntry.has(block) && isTranslatable(block));
-    if (entries.length === 0) return [];
+    return entries.length === 0 ? [] : this.#translate(entries, false);
+  }
+
+  #translate(entries: readonly Block[], isLarge: boolean): readonly Region[] {
     const module = new ModuleWriter();
     const core = importCore(module);
-    const base = this.#table.next;
-    module.fillTable(base);
     const writer = new RegionWriter(this.#f, core);
-    const regions = entries.map((entry, i): Region => {
-      const blocks = this.#gather(entry);
+    const regions = entries.map((entry): Region => {
+      const functionIndex = this.#table.take();
+      const blocks = this.#gather(entry, isLarge);
       const returns = returnsOf(blocks);
       const graph = buildGraph([entry, ...returns.filter((block) => block !== entry)], blocks, successorsOf);
       const id = this.#nextId++;
@@ -123,12 +147,14 @@ export class Translator {
         graph,
         returns.map(({ rip }) => rip),
         id,
+        !isLarge,
       );
-      module.addFunction(CODE_TYPE_INDEX, body, hints);
+      module.placeInTable(module.addFunction(CODE_TYPE_INDEX, body, hints), functionIndex);
+      this.#codeBytes += body.length;
       const entries = graph.root.successors.map(({ block }) => block!);
-      return { id, entries, blocks: [...blocks.values()], functionIndex: base + i, faultPoints };
+      return { id, isLarge, entries, blocks: [...blocks.values()], functionIndex, faultPoints };
     });
-    this.#table.instantiate(module, regions.length);
+    this.#table.instantiate(module);
     for (const region of regions) this.#enter(region);
     return regions;
   }
@@ -136,7 +162,9 @@ export class Translator {
   #enter(region: Region): void {
     this.#byId.set(region.id, region);
     for (const [argument, entry] of region.entries.entries()) {
-      if (argument === 0 || !this.#byEntry.has(entry)) this.#byEntry.set(entry, { region, argument });
+      const known = this.#byEntry.get(entry);
+      if (argument === 0 || known === undefined || (region.isLarge && !known.region.isLarge))
+        this.#byEntry.set(entry, { region, argument });
     }
     for (const block of region.blocks) {
       const regions = this.#containing.get(block);
@@ -146,17 +174,19 @@ export class Translator {
   }
 
   /** The blocks that belong to the region of a hot block, breadth first, by address. */
-  #gather(entry: Block): ReadonlyMap<number, Block> {
+  #gather(entry: Block, isLarge: boolean): ReadonlyMap<number, Block> {
+    const most = isLarge ? LARGE : SMALL;
     const gathered = new Map([[entry.rip, entry]]);
-    const least = this.#entriesOf(entry) * WORTH_TAKING;
+    const least = Math.min(this.#entriesOf(entry), HOT_ENTRIES) * WORTH_TAKING;
     let instructions = entry.instructions.length;
     for (const block of gathered.values()) {
       for (const rip of isCall(block) ? [...successorsOf(block), block.end] : successorsOf(block)) {
         const next = this.#blocks.at(rip);
         if (next === undefined || gathered.has(rip) || next.is64 !== entry.is64) continue;
+        if (!isLarge && this.#byEntry.has(next)) continue;
         if (!isTranslatable(next) || !(this.#entriesOf(next) >= least)) continue;
         instructions += next.instructions.length;
-        if (gathered.size >= MAX_BLOCKS || instructions > MAX_INSTRUCTIONS) return gathered;
+        if (gathered.size >= most.blocks || instructions > most.instructions) return gathered;
         gathered.set(rip, next);
       }
     }

@@ -6,8 +6,12 @@
 
 import type { Form } from './encoding.ts';
 import type { Instruction } from './instruction.ts';
+import { RAISING } from './units.ts';
 
-const MAPS = 4;
+/** The maps without VEX, then those with it. */
+const MAPS = 8;
+/** Number of the first map with VEX. */
+export const VEX_MAP = 4;
 const OPCODES = 256;
 /** Numbers of the register whose low three bits are in the opcode. */
 const OPCODE_REGISTERS = 8;
@@ -21,7 +25,7 @@ export interface OpcodeEntry {
 export class DecodeTable {
   readonly #entries: (OpcodeEntry | undefined)[] = [];
   /** All forms, by their `id`. */
-  readonly forms: readonly Form[];
+  readonly forms: Form[];
 
   /**
    * @param instructions the whole instruction set; forms are numbered in its order
@@ -36,10 +40,12 @@ export class DecodeTable {
       if (feature !== undefined && !features.has(feature)) continue;
       const inOpcode = form.operands.some(({ source }) => source === 'opcode');
       for (let i = 0; i < (inOpcode ? OPCODE_REGISTERS : 1); i++) {
-        const key = form.map * OPCODES + form.opcode + i;
+        const map = form.map + (form.vexL === undefined ? 0 : VEX_MAP);
+        const key = map * OPCODES + form.opcode + i;
         byOpcode.set(key, [...(byOpcode.get(key) ?? []), form]);
       }
     }
+    for (const form of RAISING.values()) form.id = this.forms.push(form) - 1;
     for (let key = 0; key < MAPS * OPCODES; key++) {
       const forms = byOpcode.get(key);
       this.#entries.push(forms === undefined ? undefined : entryOf(forms));

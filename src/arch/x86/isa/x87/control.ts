@@ -1,14 +1,13 @@
 /** x87 control. SDM vol. 1 §8.1.3, §8.1.10, §8.3.11, §8.3.12; vol. 2A, by mnemonic. FSTCW and its like are FWAIT and FNSTCW. */
 
-import { Vector } from '../../exceptions.ts';
 import { FloatFlag } from '../../float/environment.ts';
-import { Cr0 } from '../../registers.ts';
 import { OFFSET } from '../../state-layout.ts';
 import { Fsw } from '../../x87/unit.ts';
+import { checkX87 } from '../crack.ts';
 import { enc } from '../encoding.ts';
 import { inst } from '../instruction.ts';
 import { AX, Menv, Mstate, Mw, STi } from '../operands.ts';
-import { checkAvailable, checkPending, row, x87 } from './unit.ts';
+import { row, x87 } from './unit.ts';
 
 export const FNOP = x87('FNOP', [row(0xd9).ext(2).rm(0)]);
 export const FDECSTP = x87('FDECSTP', [row(0xd9).ext(6).rm(6)]);
@@ -33,9 +32,9 @@ const FCW_FIXED = 0x40;
 /** No assist is needed for this and the next two, which surround conversions to integers and comparisons. */
 export const FLDCW = inst('FLDCW', {
   forms: [enc(0xd9, Mw).ext(5)],
+  unit: 'x87',
   crack(u, src) {
-    checkAvailable(u, Cr0.EM | Cr0.TS);
-    checkPending(u);
+    checkX87(u);
     const control = u.or(16, u.and(16, u.read(src), u.int(16, FCW_WRITABLE)), u.int(16, FCW_FIXED));
     const status = u.field(OFFSET.fsw, 16);
     const unmasked = u.and(16, u.and(16, status, u.not(16, control)), u.int(16, FloatFlag.all));
@@ -47,16 +46,16 @@ export const FLDCW = inst('FLDCW', {
 
 export const FNSTCW = inst('FNSTCW', {
   forms: [enc(0xd9, Mw).ext(7)],
+  unit: 'x87',
   crack(u, dst) {
-    checkAvailable(u, Cr0.EM | Cr0.TS);
     u.write(dst, u.field(OFFSET.fcw, 16));
   },
 });
 
 export const FNSTSW = inst('FNSTSW', {
   forms: [enc(0xdd, Mw).ext(7), enc(0xdf, AX).ext(4).rm(0)],
+  unit: 'x87',
   crack(u, dst) {
-    checkAvailable(u, Cr0.EM | Cr0.TS);
     u.write(dst, u.field(OFFSET.fsw, 16));
   },
 });
@@ -64,9 +63,8 @@ export const FNSTSW = inst('FNSTSW', {
 /** Unlike all others it heeds CR0.TS only with MP (SDM vol. 3 table 2-2). */
 export const FWAIT = inst('FWAIT', {
   forms: [enc(0x9b)],
+  unit: 'wait',
   crack(u) {
-    const both = u.and(32, u.field(OFFSET.cr0, 32), u.int(32, Cr0.MP | Cr0.TS));
-    u.faultIf(u.eq(32, both, u.int(32, Cr0.MP | Cr0.TS)), Vector.NM);
-    checkPending(u);
+    checkX87(u);
   },
 });

@@ -7,12 +7,11 @@
  */
 
 import { panic } from '../../../../sim/trouble.ts';
-import { Vector } from '../../exceptions.ts';
-import { Cr0 } from '../../registers.ts';
 import { OFFSET } from '../../state-layout.ts';
 import { x87Instruction } from '../../x87/instructions.ts';
-import { Fsw, type X87Instruction } from '../../x87/unit.ts';
+import type { X87Instruction } from '../../x87/unit.ts';
 import { STATUS_FLAGS } from '../conditions.ts';
+import { checkX87 } from '../crack.ts';
 import type { Cracker } from '../cracker.ts';
 import { type Bits, type Operand, OperandKind } from '../decoded.ts';
 import { enc, type Form } from '../encoding.ts';
@@ -65,9 +64,9 @@ export function x87(mnemonic: string, forms: readonly Form[], options: X87Option
   const stores = forms.some((form) => unitInstruction(form).stores);
   return inst(mnemonic, {
     forms,
+    unit: 'x87',
     crack(u, ...operands) {
-      checkAvailable(u, Cr0.EM | Cr0.TS);
-      if (first.waits) checkPending(u);
+      if (first.waits) checkX87(u);
       const fop = u.read(operands.at(-1)!);
       const memory = operands.find(({ kind }) => kind === OperandKind.memory);
       const parts = memory === undefined ? [] : partsOf(u, memory, first);
@@ -106,17 +105,6 @@ function callAssist<V>(u: Cracker<V>, fop: V, { given, setsFlags = false }: X87O
   const answer = u.assist('x87', u.zext(16, 32, fop), flags, u.int(32, u.operandBits));
   if (setsFlags) u.setRflags(STATUS_FLAGS, answer);
   return answer;
-}
-
-/** CR0: #NM (SDM vol. 3 table 2-2). */
-export function checkAvailable<V>(u: Cracker<V>, bits: number): void {
-  u.faultIf(u.ne(32, u.and(32, u.field(OFFSET.cr0, 32), u.int(32, bits)), u.int(32, 0)), Vector.NM);
-}
-
-/** An unmasked exception is pending: #MF (SDM vol. 1 §8.6). */
-export function checkPending<V>(u: Cracker<V>): void {
-  const pending = u.and(16, u.field(OFFSET.fsw, 16), u.int(16, Fsw.ES));
-  u.faultIf(u.ne(16, pending, u.int(16, 0)), Vector.MF);
 }
 
 /** FOP, FIP, and FDP if there is a memory operand. A fast path's stack writes FOP with the other words. */

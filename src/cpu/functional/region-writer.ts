@@ -26,6 +26,7 @@ import { type CoreFunctions, ENGINE } from './core-functions.ts';
 import { emitJump, emitLoad, emitStore } from './core-module.ts';
 import { branchTarget } from './interpreter.ts';
 import { CELL, CONTEXT_AT, REGION_COUNTS, REGION_COUNTS_AT, Stop, VERY_HOT_ENTRIES } from './layout.ts';
+import { liveFlagsAtEnds, liveFlagsBehind } from './liveness.ts';
 import { type FaultPoint, RegionCracker } from './region-cracker.ts';
 import { CodeWriter } from './wasm/code.ts';
 import type { FunctionWriter } from './wasm/function.ts';
@@ -55,6 +56,7 @@ export class RegionWriter {
   readonly #loopLabels = new Map<RegionNode, number>();
   readonly #mergeLabels = new Map<RegionNode, number>();
   #rootLabel = 0;
+  #liveAtEnd: ReadonlyMap<RegionNode, number> = new Map();
   #graph!: RegionGraph;
   #returns: readonly number[] = [];
   readonly #byRip = new Map<number, RegionNode>();
@@ -76,6 +78,7 @@ export class RegionWriter {
     const f = this.#f;
     f.begin(2);
     this.#graph = graph;
+    this.#liveAtEnd = liveFlagsAtEnds(graph);
     this.#returns = returns;
     this.#byRip.clear();
     for (const node of graph.nodes) if (node.block !== undefined) this.#byRip.set(node.block.rip, node);
@@ -148,8 +151,9 @@ export class RegionWriter {
   #writeBlock(node: RegionNode, block: Block): void {
     const { instructions } = block;
     this.#pay(instructions.length);
+    const live = liveFlagsBehind(block, this.#liveAtEnd.get(node)!);
     for (const [i, instruction] of instructions.entries()) {
-      const control = this.#cracker.crackAt(instruction, instructions.length - i);
+      const control = this.#cracker.crackAt(instruction, instructions.length - i, live[i]!);
       const isLast = i === instructions.length - 1;
       if (control.kind === 'next') {
         if (isLast) this.#goTo(node, block.end);

@@ -32,8 +32,7 @@ export function liveFlagsAtEnds({ root, nodes }: RegionGraph): ReadonlyMap<Regio
 /** Where control may leave the region, all are. */
 function liveAtEnd({ block, successors }: RegionNode, atStart: ReadonlyMap<RegionNode, number>): number {
   if (block !== undefined) {
-    const { endsBlock, isConditional } = block.instructions.at(-1)!.effects;
-    const isIndirect = endsBlock && successors.length === 0;
+    const { isIndirect, isConditional } = block.instructions.at(-1)!.effects;
     if (isIndirect || successors.length < (isConditional ? 2 : 1)) return STATUS_FLAGS;
   }
   return successors.reduce((live, next) => live | (atStart.get(next) ?? 0), 0);

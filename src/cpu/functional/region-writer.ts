@@ -24,6 +24,7 @@ import type { Block } from './blocks.ts';
 import { isBackEdge, isSideways, type RegionGraph, type RegionNode } from './control-flow.ts';
 import { type CoreFunctions, ENGINE } from './core-functions.ts';
 import { emitJump, emitLoad, emitStore } from './core-module.ts';
+import { isReturn } from './handler-cracker.ts';
 import { branchTarget } from './interpreter.ts';
 import { CELL, CONTEXT_AT, REGION_COUNTS, REGION_COUNTS_AT, Stop, VERY_HOT_ENTRIES } from './layout.ts';
 import { liveFlagsAtEnds, liveFlagsBehind } from './liveness.ts';
@@ -207,17 +208,18 @@ export class RegionWriter {
     this.#f.branch(this.#rootLabel);
   }
 
-  /** A return, or another jump to somewhere: maybe behind a call of the region. */
+  /** To an address that is computed: it is compared with those that are likely. */
   #jump(from: RegionNode, target: Value): void {
-    const isReturn = from.block!.instructions.at(-1)!.decoded.form.instruction.mnemonic === 'RET';
+    const returns = isReturn(from.block!.instructions.at(-1)!.decoded);
+    const likely = returns ? this.#returns : from.successors.map(({ block }) => block!.rip);
     this.#cracker.forgetFlags();
-    if (isReturn) {
-      for (const rip of this.#returns) {
-        this.#cracker.put(this.#cracker.eq(64, target, this.#cracker.int(64, rip)));
-        this.#f.if();
-        this.#goByRoot(this.#byRip.get(rip)!);
-        this.#f.end();
-      }
+    for (const rip of likely) {
+      this.#cracker.put(this.#cracker.eq(64, target, this.#cracker.int(64, rip)));
+      this.#f.if();
+      if (returns) this.#goByRoot(this.#byRip.get(rip)!);
+      else this.#goTo(from, rip);
+      this.#f.end();
+      this.#cracker.flags = undefined;
     }
     this.#exitTo(target);
   }

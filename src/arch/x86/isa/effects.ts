@@ -27,6 +27,8 @@ export interface Effects {
   readonly mayFault: boolean;
   /** It goes elsewhere than to the next instruction, or may. */
   readonly endsBlock: boolean;
+  /** It goes to an address that is computed: a return, or a jump or call through a register or memory. */
+  readonly isIndirect: boolean;
   /** It may also go on to the next instruction. */
   readonly isConditional: boolean;
   /** It hands over to the simulator, or raises an exception in any case. */
@@ -43,6 +45,7 @@ class Listener {
   updatesMemory = false;
   mayFault = false;
   endsBlock = false;
+  isIndirect = false;
   isConditional = false;
   leaves = false;
   readonly #read = new Set<Operand>();
@@ -130,6 +133,7 @@ class Listener {
   /** A target that is not canonical faults. */
   jump(): void {
     this.endsBlock = true;
+    this.isIndirect = true;
     this.mayFault = true;
   }
 
@@ -222,7 +226,8 @@ export function effectsOf(decoded: Decoded): Effects {
     },
   }) as unknown as Cracker<Something>;
   crackDecoded(cracker, decoded);
-  const { flagsRead, flagsWritten, updatesMemory, mayFault, endsBlock, isConditional, leaves } = listener;
+  const { flagsRead, flagsWritten, updatesMemory, mayFault, endsBlock, isIndirect, isConditional, leaves } =
+    listener;
   const isPrivileged = decoded.form.instruction.privileged === true;
   return {
     flagsRead,
@@ -230,6 +235,7 @@ export function effectsOf(decoded: Decoded): Effects {
     updatesMemory,
     mayFault: mayFault || isPrivileged,
     endsBlock,
+    isIndirect,
     isConditional,
     leaves,
   };

@@ -286,9 +286,10 @@ export class Engine {
     if (!this.#interpreter.hasRoom) this.#forgetAll();
     const block = this.#interpreter.build(rip, is64, this.#units);
     if (typeof block !== 'string') {
+      const isNewPage = block.spans.some(([start]) => !this.#blocks.has(start & ~(PAGE_BYTES - 1)));
       this.#blocks.add(block);
       for (const [start] of block.spans) this.#memory.versions.watch(start);
-      this.#mmu.flushWrites();
+      if (isNewPage) this.#mmu.flushWrites();
     }
     return block;
   }

@@ -124,9 +124,10 @@ class Listener {
     return SOMETHING;
   }
 
-  when(_condition: Something, body: () => void): void {
+  when(_condition: Something, body: () => void, otherwise?: () => void): void {
     this.#depth++;
     body();
+    otherwise?.();
     this.#depth--;
   }
 

@@ -22,11 +22,17 @@ import { buildCoreModule } from './core-module.ts';
 import { Handlers } from './handlers.ts';
 import { Interpreter } from './interpreter.ts';
 import { JumpCache } from './jump-cache.ts';
-import { CELL, CONTEXT_AT, ENGINE_MEMORY_BYTES, RECORD, Stop } from './layout.ts';
-import { Mmu } from './mmu.ts';
+import { CELL, CONTEXT_AT, ENGINE_MEMORY_BYTES, HOT_ENTRIES, RECORD, Stop } from './layout.ts';
+import { Mmu, NOT_CANONICAL_VECTOR, RETRY_VECTOR } from './mmu.ts';
+import { isStackReference } from './stack-reference.ts';
+import { Translator } from './translator.ts';
 
 const WASM_PAGE = 65_536;
 const TWO_32 = 2 ** 32;
+/** Generated code returns at least so often: a loop that V8 has optimized meanwhile is entered anew. */
+const MAX_SLICE = 2 ** 20;
+/** Counts of entries are compared modulo this: nothing ever comes so far. */
+const NEVER_HOT = 2 ** 31;
 const RIP = OFFSET.rip >> 2;
 
 /** Why a run ended. RIP, the flags and all other state are those of an instruction boundary. */
@@ -46,6 +52,10 @@ export interface EngineOptions {
   readonly memory: PhysicalMemory;
   /** CPUID features, by their names in /proc/cpuinfo. */
   readonly features: ReadonlySet<string>;
+  /**
+   * When blocks are translated: when they have been entered often, at once, or never. Results are the same; default `hot`.
+   */
+  readonly translate?: 'hot' | 'always' | 'never';
   readTsc(): readonly [lo: number, hi: number];
   cpuid(leaf: number, subleaf: number): readonly [eax: number, ebx: number, ecx: number, edx: number];
 }
@@ -62,12 +72,14 @@ export class Engine {
   readonly #jumpCache: JumpCache;
   readonly #handlers: Handlers;
   readonly #interpreter: Interpreter;
+  readonly #translator: Translator;
   readonly #core: WebAssembly.Instance['exports'];
+  readonly #translatesAlways: boolean;
   #checksAlignment = false;
   /** Units that are on, for which the blocks in the jump cache have been decoded. */
   #units: UnitState = 0;
 
-  constructor({ memory, features, ...machine }: EngineOptions) {
+  constructor({ memory, features, translate = 'hot', ...machine }: EngineOptions) {
     const pages = ENGINE_MEMORY_BYTES / WASM_PAGE;
     const engineMemory = new WebAssembly.Memory({ initial: pages, maximum: pages });
     const buffer = engineMemory.buffer as ArrayBuffer;
@@ -94,7 +106,9 @@ export class Engine {
       assist: (number: number, a: number, b: number, c: number) => routines[number]!(context, a, b, c),
     });
     this.#core = table.core;
-    this.#handlers = new Handlers(table);
+    this.#translatesAlways = translate === 'always';
+    this.#handlers = new Handlers(table, translate === 'never' ? NEVER_HOT : HOT_ENTRIES);
+    this.#translator = new Translator(table, this.#blocks, buffer);
     const decoder = new Decoder(new DecodeTable(INSTRUCTIONS, features));
     const ram = new Uint8Array(memory.memory.buffer);
     const fetch = (rip: number) => mmu.fetch(rip >>> 0, Math.floor(rip / TWO_32) | 0);
@@ -151,23 +165,30 @@ export class Engine {
     let left = budget;
     for (;;) {
       cells.setUint32(CELL.unfinished, 0, true);
-      const stop = this.#core.run!(left);
-      const rest = cells.getInt32(CELL.budget, true);
-      this.executed += left - rest - cells.getUint32(CELL.unfinished, true);
-      left = rest;
-      const end = this.#stopped(stop, left);
+      cells.setUint32(CELL.stopRegion, 0, true);
+      const slice = Math.min(left, MAX_SLICE);
+      const stop = this.#core.run!(slice);
+      const used = slice - cells.getInt32(CELL.budget, true);
+      this.executed += used - cells.getUint32(CELL.unfinished, true);
+      left -= used;
+      const before = this.executed;
+      const end = this.#stopped(stop, left, slice - used);
       if (end !== undefined) return end;
-      if (left === 0) return { kind: 'budget' };
+      left -= this.executed - before;
+      if (left <= 0) return { kind: 'budget' };
     }
   }
 
   /** Does what a stop asks for; undefined: the run goes on. */
-  #stopped(stop: number, left: number): RunEnd | undefined {
+  #stopped(stop: number, left: number, leftInSlice: number): RunEnd | undefined {
     switch (stop) {
       case Stop.lookUp:
         return left === 0 ? undefined : this.#lookUp();
       case Stop.budget:
-        return left === 0 ? undefined : this.#runPart(left);
+        return leftInSlice === 0 ? undefined : this.#runPart(left);
+      case Stop.hot:
+        this.#hot();
+        return undefined;
       case Stop.fault:
         return this.#fault();
       case Stop.syscall:
@@ -184,7 +205,8 @@ export class Engine {
     const rip = this.#rip;
     const block = this.#blockAt(rip);
     if (typeof block !== 'string') {
-      this.#jumpCache.set(rip, this.#interpreter.handlerOf(block.record), block.record);
+      if (this.#translatesAlways) this.#translator.translate([block]);
+      this.#enterIntoJumpCache(block);
       return undefined;
     }
     if (block === 'undefined') this.#mmu.setFault(Vector.UD, 0);
@@ -230,38 +252,73 @@ export class Engine {
     this.#blocks.clear();
     this.#jumpCache.clear();
     this.#interpreter.clear();
+    this.#translator.clear();
   }
 
-  /** The block at RIP is longer than what may still be executed: runs its first `count` instructions. */
+  #enterIntoJumpCache(block: Block): void {
+    const entry = this.#translator.at(block);
+    if (entry !== undefined) this.#jumpCache.set(block.rip, entry.region.functionIndex, entry.argument);
+    else this.#jumpCache.set(block.rip, this.#interpreter.handlerOf(block.record), block.record);
+  }
+
+  /** The block at RIP has been entered often. */
+  #hot(): void {
+    const block = this.#blocks.at(this.#rip);
+    if (block === undefined) return;
+    for (const { entries } of this.#translator.hot(block))
+      for (const entry of entries) this.#enterIntoJumpCache(entry);
+  }
+
+  /** The code at RIP is longer than what may still be executed: interprets its first `count` instructions, or its first block. */
   #runPart(count: number): RunEnd | undefined {
-    const rip = this.#rip;
-    const block = this.#blockAt(rip);
+    const block = this.#blockAt(this.#rip);
     if (typeof block === 'string')
       return panic('functional CPU', 'a block that was entered cannot be decoded');
-    const record = this.#interpreter.buildPart(block, count);
-    this.#jumpCache.set(rip, this.#interpreter.handlerOf(record), record);
-    const stop = this.#core.run!(0);
-    this.#jumpCache.remove(rip);
+    const part = Math.min(count, block.instructions.length);
+    const record = this.#interpreter.buildPart(block, part);
+    this.#cells.setUint32(CELL.unfinished, 0, true);
+    this.#cells.setUint32(CELL.stopRegion, 0, true);
+    const stop = this.#core.start!(this.#interpreter.handlerOf(record), record, 0);
     const rest = this.#cells.getInt32(CELL.budget, true);
-    this.executed += count - rest - this.#cells.getUint32(CELL.unfinished, true);
-    return this.#stopped(stop, 0) ?? { kind: 'budget' };
+    this.executed += part - rest - this.#cells.getUint32(CELL.unfinished, true);
+    return this.#stopped(stop, 0, 0);
   }
 
-  /** The instruction of the record has not been executed, nor have those behind it, which were paid for. */
-  #fault(): RunEnd {
-    const record = this.#cells.getUint32(CELL.stopRecord, true);
-    this.executed -= this.#cells.getUint32(record + RECORD.remaining, true);
-    for (const half of [0, 1])
-      this.tc.u32[RIP + half] = this.#cells.getUint32(record + RECORD.rip + 4 * half, true);
-    return this.#exception();
+  /** Nothing of the instruction that faulted has taken effect, nor of those behind it, which were paid for. */
+  #fault(): RunEnd | undefined {
+    const cells = this.#cells;
+    const region = this.#translator.region(cells.getUint32(CELL.stopRegion, true));
+    cells.setUint32(CELL.stopRegion, 0, true);
+    if (region === undefined) {
+      const record = cells.getUint32(CELL.stopRecord, true);
+      this.executed -= cells.getUint32(record + RECORD.remaining, true);
+      for (const half of [0, 1])
+        this.tc.u32[RIP + half] = cells.getUint32(record + RECORD.rip + 4 * half, true);
+      return this.#exception();
+    }
+    const point = region.faultPoints[cells.getUint32(CELL.stopPoint, true)]!;
+    this.executed -= point.refund;
+    this.#rip = point.rip;
+    if (point.flagCode !== undefined) cells.setUint32(CELL.flagCode, point.flagCode, true);
+    if (cells.getInt32(CELL.faultVector, true) !== RETRY_VECTOR) return this.#exception();
+    cells.setInt32(CELL.faultVector, -1, true);
+    return this.#runPart(1);
   }
 
   #exception(): RunEnd {
     const cells = this.#cells;
-    const vector = cells.getInt32(CELL.faultVector, true);
+    const raised = cells.getInt32(CELL.faultVector, true);
     cells.setInt32(CELL.faultVector, -1, true);
     const errorCode = cells.getUint32(CELL.faultCode, true);
-    return { kind: 'exception', vector, errorCode, address: cells.getBigUint64(CELL.faultAddress, true) };
+    const where = cells.getBigUint64(CELL.faultAddress, true);
+    const vector = raised === NOT_CANONICAL_VECTOR ? this.#vectorOfAddress(where) : raised;
+    return { kind: 'exception', vector, errorCode, address: vector === Vector.PF ? where : 0n };
+  }
+
+  /** SDM vol. 3 §6.15, interrupts 12 and 13: which exception the instruction at RIP gets for an address that is not canonical. */
+  #vectorOfAddress(address: bigint): number {
+    const decoded = this.#interpreter.decodeAt(this.#rip, this.tc.in64BitMode);
+    return decoded !== undefined && isStackReference(decoded, address, this.tc) ? Vector.SS : Vector.GP;
   }
 
   #flagsToContext(): void {
@@ -278,7 +335,14 @@ export class Engine {
     return (this.tc.u32[RIP + 1]! | 0) * TWO_32 + this.tc.u32[RIP]!;
   }
 
+  set #rip(rip: number) {
+    this.tc.u32[RIP] = rip;
+    this.tc.u32[RIP + 1] = Math.floor(rip / TWO_32);
+  }
+
   #dropped(block: Block): void {
+    for (const { entries } of this.#translator.drop(block))
+      for (const { rip } of entries) this.#jumpCache.remove(rip);
     this.#jumpCache.remove(block.rip);
     this.#interpreter.markStale(block);
   }

@@ -12,7 +12,7 @@ import { HandlerCracker, isRepeated } from './handler-cracker.ts';
 import { BLOCK_ENTRIES, CELL, CONTEXT_AT, RECORD, RECORD_BYTES, Stop } from './layout.ts';
 import { FunctionWriter } from './wasm/function.ts';
 import { ModuleWriter } from './wasm/module.ts';
-import { Op } from './wasm/opcodes.ts';
+import { Op, ValueType } from './wasm/opcodes.ts';
 
 /** Table indices of the handlers that no instruction has. */
 export interface SpecialHandlers {
@@ -38,9 +38,11 @@ export class Handlers {
   #pending: Pending[] = [];
   readonly #f = new FunctionWriter();
 
-  constructor(table: CodeTable) {
+  /** @param hotEntries after so many entries, a power of two, a block stops as hot; and again after as many */
+  constructor(table: CodeTable, hotEntries: number) {
     this.#table = table;
-    const writers = { enter: writeEnter, goto: writeGoto, stop: writeStop, stale: writeStale };
+    const enter = (f: FunctionWriter) => writeEnter(f, hotEntries);
+    const writers = { enter, goto: writeGoto, stop: writeStop, stale: writeStale };
     const base = this.#compile((module, core) => {
       for (const write of Object.values(writers)) {
         this.#f.begin(2);
@@ -112,7 +114,7 @@ function shapeOf(decoded: Decoded): string {
 }
 
 /** The block at the record begins, unless the budget does not suffice. */
-function writeEnter(f: FunctionWriter): void {
+function writeEnter(f: FunctionWriter, hotEntries: number): void {
   const { code } = f;
   code.get(1);
   code.get(0);
@@ -122,12 +124,22 @@ function writeEnter(f: FunctionWriter): void {
   storeRip(f, RECORD.rip);
   stopWith(f, Stop.budget);
   f.end();
+  const entries = f.local(ValueType.i32);
   code.get(0);
   code.get(0);
   code.memory(Op.i32_load, ENGINE, BLOCK_ENTRIES);
   code.i32(1);
   code.op(Op.i32_add);
+  code.tee(entries);
   code.memory(Op.i32_store, ENGINE, BLOCK_ENTRIES);
+  code.get(entries);
+  code.i32((hotEntries - 1) | 0);
+  code.op(Op.i32_and);
+  code.op(Op.i32_eqz);
+  f.if(undefined, false);
+  storeRip(f, RECORD.rip);
+  stopWith(f, Stop.hot);
+  f.end();
   code.get(0);
   code.i32(RECORD_BYTES);
   code.op(Op.i32_add);

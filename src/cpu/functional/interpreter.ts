@@ -109,6 +109,13 @@ export class Interpreter {
     return { rip, is64, units, instructions, end: at, spans, record };
   }
 
+  /** The instruction at an address, if there is one. */
+  decodeAt(rip: number, is64: boolean): Decoded | undefined {
+    const linear = this.#fetch(rip);
+    const decoded = linear < 0 ? 'fetch' : this.#decode(linear, rip, is64, []);
+    return typeof decoded === 'string' ? undefined : decoded;
+  }
+
   /** The first `count` instructions of a block, and a stop behind them; returns the first record. */
   buildPart(block: Block, count: number): number {
     const part = block.instructions.slice(0, count);

@@ -6,6 +6,7 @@
  * of a fault has changed nothing.
  */
 
+import { Vector } from '../../arch/x86/exceptions.ts';
 import { ASSISTS, type AssistName } from '../../arch/x86/isa/assists.ts';
 import {
   type Condition,
@@ -285,7 +286,11 @@ export abstract class WasmCracker extends MemoryOps implements Cracker<Value> {
   jump(target: Value): void {
     // What the target is made of may be overwritten when the instruction's effects are: CALL RSP.
     this.put(target);
-    this.control = { kind: 'jump', target: this.take(ValueType.i64) };
+    const kept = this.take(ValueType.i64);
+    // SDM vol. 2B "JMP", "RET": a target that is not canonical raises #GP, and nothing else happens.
+    const extended = this.sar(64, this.shl(64, kept, this.int(32, 16)), this.int(32, 16));
+    if (this.is64) this.faultIf(this.ne(64, kept, extended), Vector.GP);
+    this.control = { kind: 'jump', target: kept };
   }
 
   jumpTo(target: Operand): void {

@@ -80,7 +80,7 @@ export interface Cracker<V> extends Ops<V> {
 
   /** Address of the next instruction, width 64. */
   nextRip(): V;
-  /** Goes to this address of width 64: a value, or the target of a relative operand. At most one of these, at the end. */
+  /** Goes to this address of width 64: a value, or the target of a relative operand. At most one of these. */
   jump(target: V): void;
   jumpTo(target: Operand): void;
   /** To the target where the condition holds, else to the next instruction. */

@@ -24,6 +24,10 @@ export interface Effects {
   readonly updatesMemory: boolean;
   /** It goes elsewhere than to the next instruction, or may. */
   readonly endsBlock: boolean;
+  /** It may also go on to the next instruction. */
+  readonly isConditional: boolean;
+  /** It hands over to the simulator, or raises an exception in any case. */
+  readonly leaves: boolean;
 }
 
 /** A value of which nothing is known. */
@@ -35,6 +39,8 @@ class Listener {
   flagsWritten = 0;
   updatesMemory = false;
   endsBlock = false;
+  isConditional = false;
+  leaves = false;
   readonly #read = new Set<Operand>();
   /** Inside `when`: what happens there may not happen. */
   #depth = 0;
@@ -119,14 +125,18 @@ class Listener {
 
   jumpIf(): void {
     this.endsBlock = true;
+    this.isConditional = true;
   }
 
   leave(): void {
     this.endsBlock = true;
+    this.leaves = true;
   }
 
   fault(): void {
-    if (this.#depth === 0) this.endsBlock = true;
+    if (this.#depth > 0) return;
+    this.endsBlock = true;
+    this.leaves = true;
   }
 
   #writes(mask: number): void {
@@ -159,6 +169,6 @@ export function effectsOf(decoded: Decoded): Effects {
     },
   }) as unknown as Cracker<Something>;
   crackDecoded(cracker, decoded);
-  const { flagsRead, flagsWritten, updatesMemory, endsBlock } = listener;
-  return { flagsRead, flagsWritten, updatesMemory, endsBlock };
+  const { flagsRead, flagsWritten, updatesMemory, endsBlock, isConditional, leaves } = listener;
+  return { flagsRead, flagsWritten, updatesMemory, endsBlock, isConditional, leaves };
 }

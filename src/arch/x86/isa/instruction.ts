@@ -26,6 +26,8 @@ export interface InstructionDefinition {
   readonly unit?: Unit;
   /** Memory operands of 128 bits need not be aligned: those of all other instructions must, or #GP(0) (SDM vol. 2A §2.4). */
   readonly unaligned?: boolean;
+  /** It reads or writes registers behind the Cracker's back, by an assist: only the interpreter executes it. */
+  readonly interpreted?: boolean;
   /** Only at privilege level 0: elsewhere #GP. */
   readonly privileged?: boolean;
 }

@@ -140,9 +140,9 @@ export class Form {
     );
   }
 
-  /** Whether the operand size changes what the form does: 66 then is no mandatory prefix. */
+  /** Whether the prefix 66 can mean the operand size, and then is no mandatory prefix: y is at least 32 bits, whatever it says. */
   get hasOperandSize(): boolean {
-    return this.operands.some(({ bits }) => bits === 'v' || bits === 'z' || bits === 'y');
+    return this.operands.some(({ bits }) => bits === 'v' || bits === 'z');
   }
 
   /** "0F 38 F0 /r" and the like, for messages. */

@@ -5,7 +5,7 @@ import type { Operand } from '../decoded.ts';
 import { enc } from '../encoding.ts';
 import { inst } from '../instruction.ts';
 import {
-  Gy,
+  Gd,
   MaskStoreDq,
   MaskStoreQ,
   Md,
@@ -112,29 +112,25 @@ export const MOVDDUP = inst('MOVDDUP', {
 // ---- masks ----
 
 export const MOVMSKPS = inst('MOVMSKPS', {
-  forms: [enc(0x0f50, Gy, Udq).np()],
+  forms: [enc(0x0f50, Gd, Udq).np()],
   crack(u, dst, src) {
-    writeMask(u, dst, u.bitmask('i32x4', u.readVector(src)));
+    u.write(dst, u.bitmask('i32x4', u.readVector(src)));
   },
 });
 
 export const MOVMSKPD = inst('MOVMSKPD', {
-  forms: [enc(0x0f50, Gy, Udq).p66()],
+  forms: [enc(0x0f50, Gd, Udq).p66()],
   crack(u, dst, src) {
-    writeMask(u, dst, u.bitmask('i64x2', u.readVector(src)));
+    u.write(dst, u.bitmask('i64x2', u.readVector(src)));
   },
 });
 
 export const PMOVMSKB = inst('PMOVMSKB', {
-  forms: [enc(0x0fd7, Gy, Nq).np(), enc(0x0fd7, Gy, Udq).p66()],
+  forms: [enc(0x0fd7, Gd, Nq).np(), enc(0x0fd7, Gd, Udq).p66()],
   crack(u, dst, src) {
-    writeMask(u, dst, u.bitmask('i8x16', u.readVector(src)));
+    u.write(dst, u.bitmask('i8x16', u.readVector(src)));
   },
 });
-
-function writeMask<V>(u: Cracker<V>, dst: Operand, mask: V): void {
-  u.write(dst, u.zext(32, dst.bits === 64 ? 64 : 32, mask));
-}
 
 /**
  * Stores the bytes whose mask byte has its highest bit set. Where there is none, memory is not accessed; where there is one, all

@@ -8,7 +8,8 @@ import type { UnitState } from '../../arch/x86/isa/units.ts';
 import { PAGE_SHIFT } from './layout.ts';
 import type { CodePages } from './mmu.ts';
 
-const OFFSET_MASK = 2 ** PAGE_SHIFT - 1;
+const PAGE_BYTES = 2 ** PAGE_SHIFT;
+const OFFSET_MASK = PAGE_BYTES - 1;
 
 export interface BlockInstruction {
   readonly decoded: Decoded;
@@ -35,6 +36,8 @@ export interface Block {
 export class Blocks implements CodePages {
   readonly #byRip = new Map<number, Block>();
   readonly #byPage = new Map<number, Set<Block>>();
+  /** Numbers of the virtual pages in which blocks lie or have lain. */
+  readonly #virtualPages = new Set<number>();
   readonly #dropped: (block: Block) => void;
 
   constructor(dropped: (block: Block) => void) {
@@ -53,6 +56,8 @@ export class Blocks implements CodePages {
     const old = this.#byRip.get(block.rip);
     if (old !== undefined) this.drop(old);
     this.#byRip.set(block.rip, block);
+    this.#virtualPages.add(Math.floor(block.rip / PAGE_BYTES));
+    this.#virtualPages.add(Math.floor((block.end - 1) / PAGE_BYTES));
     for (const [start] of block.spans) {
       const page = start & ~OFFSET_MASK;
       const blocks = this.#byPage.get(page);
@@ -74,7 +79,16 @@ export class Blocks implements CodePages {
 
   clear(): void {
     this.#byRip.clear();
+    this.#virtualPages.clear();
     this.#byPage.clear();
+  }
+
+  /** Whether a block may lie there, by virtual address. Pages are remembered until {@link clear}. */
+  hasVirtual(start: number, sizeBytes: number): boolean {
+    const last = Math.floor((start + sizeBytes - 1) / PAGE_BYTES);
+    for (let page = Math.floor(start / PAGE_BYTES); page <= last; page++)
+      if (this.#virtualPages.has(page)) return true;
+    return false;
   }
 
   has(linearPage: number): boolean {

@@ -5,6 +5,7 @@
 
 import { FLAG_CODES, lazyFlagWord } from '../../arch/x86/isa/lazy-flags.ts';
 import { OFFSET } from '../../arch/x86/state-layout.ts';
+import { addFloatFunctions } from './core-float.ts';
 import {
   CODE_TYPE,
   CODE_TYPE_INDEX,
@@ -113,6 +114,7 @@ export function buildCoreModule(): Uint8Array {
   add('flagWord', () => writeFlagWord(f));
   const unsigned = add('mulHighU64', () => writeMulHighU64(f));
   add('mulHighS64', () => writeMulHighS64(f, unsigned));
+  addFloatFunctions(module, f, assistIndex);
   f.begin(1);
   f.code.i32(0);
   f.code.memory(Op.i64_load, ENGINE, CONTEXT_AT + OFFSET.rip);

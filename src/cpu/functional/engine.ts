@@ -7,7 +7,7 @@ import { Vector } from '../../arch/x86/exceptions.ts';
 import { ASSISTS } from '../../arch/x86/isa/assists.ts';
 import { STATUS_FLAGS } from '../../arch/x86/isa/conditions.ts';
 import { DecodeTable } from '../../arch/x86/isa/decode-table.ts';
-import { Decoder } from '../../arch/x86/isa/decoder.ts';
+import { Decoder, MAX_LENGTH_BYTES } from '../../arch/x86/isa/decoder.ts';
 import { INSTRUCTIONS } from '../../arch/x86/isa/instructions.ts';
 import { flagCode } from '../../arch/x86/isa/lazy-flags.ts';
 import { type UnitState, unitState } from '../../arch/x86/isa/units.ts';
@@ -22,10 +22,11 @@ import { buildCoreModule } from './core-module.ts';
 import { Handlers } from './handlers.ts';
 import { Interpreter } from './interpreter.ts';
 import { JumpCache } from './jump-cache.ts';
-import { CELL, CONTEXT_AT, ENGINE_MEMORY_BYTES, HOT_ENTRIES, RECORD, Stop } from './layout.ts';
-import { Mmu, NOT_CANONICAL_VECTOR, RETRY_VECTOR } from './mmu.ts';
+import { CELL, CONTEXT_AT, ENGINE_MEMORY_BYTES, HOT_ENTRIES, PAGE_SHIFT, RECORD, Stop } from './layout.ts';
+import { isCanonical, Mmu, NOT_CANONICAL_VECTOR, RETRY_VECTOR } from './mmu.ts';
 import { isStackReference } from './stack-reference.ts';
 import { Translator } from './translator.ts';
+import { X87Assist } from './x87-assist.ts';
 
 const WASM_PAGE = 65_536;
 const TWO_32 = 2 ** 32;
@@ -33,7 +34,11 @@ const TWO_32 = 2 ** 32;
 const MAX_SLICE = 2 ** 20;
 /** Counts of entries are compared modulo this: nothing ever comes so far. */
 const NEVER_HOT = 2 ** 31;
+const CODE_CACHE_BYTES = 2 ** 28;
 const RIP = OFFSET.rip >> 2;
+const PAGE_BYTES = 2 ** PAGE_SHIFT;
+/** Of more pages than these, flushing all is cheaper than flushing each. */
+const MOST_PAGES = 256;
 
 /** Why a run ended. RIP, the flags and all other state are those of an instruction boundary. */
 export type RunEnd =
@@ -56,6 +61,8 @@ export interface EngineOptions {
    * When blocks are translated: when they have been entered often, at once, or never. Results are the same; default `hot`.
    */
   readonly translate?: 'hot' | 'always' | 'never';
+  /** How much machine code translated regions may take. Default 256 MiB. */
+  readonly codeCacheBytes?: number;
   readTsc(): readonly [lo: number, hi: number];
   cpuid(leaf: number, subleaf: number): readonly [eax: number, ebx: number, ecx: number, edx: number];
 }
@@ -76,10 +83,18 @@ export class Engine {
   readonly #core: WebAssembly.Instance['exports'];
   readonly #translatesAlways: boolean;
   #checksAlignment = false;
+  /** What the budget was when generated code was entered, while it runs; else what it has left. */
+  #entered = 0;
   /** Units that are on, for which the blocks in the jump cache have been decoded. */
   #units: UnitState = 0;
 
-  constructor({ memory, features, translate = 'hot', ...machine }: EngineOptions) {
+  constructor({
+    memory,
+    features,
+    translate = 'hot',
+    codeCacheBytes = CODE_CACHE_BYTES,
+    ...machine
+  }: EngineOptions) {
     const pages = ENGINE_MEMORY_BYTES / WASM_PAGE;
     const engineMemory = new WebAssembly.Memory({ initial: pages, maximum: pages });
     const buffer = engineMemory.buffer as ArrayBuffer;
@@ -90,9 +105,11 @@ export class Engine {
     this.#jumpCache = new JumpCache(buffer);
     const mmu = new Mmu(this.tc, memory, buffer, this.#blocks);
     this.#mmu = mmu;
+    const scratch = new DataView(buffer, CELL.scratch, 512);
     const context: AssistContext = {
       tc: this.tc,
-      scratch: new DataView(buffer, CELL.scratch, 512),
+      scratch,
+      x87: new X87Assist(this.tc, scratch),
       raise: (vector, errorCode) => mmu.setFault(vector, errorCode),
       ...machine,
     };
@@ -108,17 +125,58 @@ export class Engine {
     this.#core = table.core;
     this.#translatesAlways = translate === 'always';
     this.#handlers = new Handlers(table, translate === 'never' ? NEVER_HOT : HOT_ENTRIES);
-    this.#translator = new Translator(table, this.#blocks, buffer);
+    this.#translator = new Translator(table, this.#blocks, buffer, codeCacheBytes);
     const decoder = new Decoder(new DecodeTable(INSTRUCTIONS, features));
     const ram = new Uint8Array(memory.memory.buffer);
     const fetch = (rip: number) => mmu.fetch(rip >>> 0, Math.floor(rip / TWO_32) | 0);
     this.#interpreter = new Interpreter(decoder, this.#handlers, ram, buffer, fetch);
   }
 
-  /** Translations changed: all of them, or those of some pages. */
+  /**
+   * Instructions executed before the one that asks: for assists, whose instruction is in the middle of a run. The instructions
+   * of that run that are not executed yet are those of CELL.budget.
+   */
+  get executedSoFar(): number {
+    const cells = this.#cells;
+    const left = cells.getInt32(CELL.budget, true);
+    return this.executed + this.#entered - left - cells.getUint32(CELL.unfinished, true);
+  }
+
+  /** Translations changed, any of them. */
   flushTlb(): void {
     this.#mmu.flush();
     this.#jumpCache.clear();
+  }
+
+  /** Translations of these pages changed. Addresses are those of the lower half. */
+  flushPages(start: number, sizeBytes: number): void {
+    if (sizeBytes > MOST_PAGES * PAGE_BYTES) {
+      this.flushTlb();
+      return;
+    }
+    for (let at = start - (start % PAGE_BYTES); at < start + sizeBytes; at += PAGE_BYTES)
+      this.#mmu.flushPage(at >>> 0, Math.floor(at / TWO_32));
+    if (this.#blocks.hasVirtual(start, sizeBytes)) this.#jumpCache.clear();
+  }
+
+  /** RAM may have been changed by somebody who does not mark what he writes: another processor, a checkpoint. */
+  forgetCode(): void {
+    this.flushTlb();
+    this.#forgetAll();
+  }
+
+  /** The bytes at RIP, as far as they can be fetched: at most those of the longest instruction. */
+  codeAtRip(): Uint8Array {
+    const bytes: number[] = [];
+    const ram = new Uint8Array(this.#memory.memory.buffer);
+    const rip = this.#rip;
+    for (let at = rip; at < rip + MAX_LENGTH_BYTES && isCanonical(Math.floor(at / TWO_32) | 0); at++) {
+      const linear = this.#mmu.fetch(at >>> 0, Math.floor(at / TWO_32) | 0);
+      if (linear < 0) break;
+      bytes.push(ram[linear]!);
+    }
+    this.#cells.setInt32(CELL.faultVector, -1, true);
+    return Uint8Array.from(bytes);
   }
 
   /** Executes up to `budget` instructions, a number below 2^31. */
@@ -167,6 +225,7 @@ export class Engine {
       cells.setUint32(CELL.unfinished, 0, true);
       cells.setUint32(CELL.stopRegion, 0, true);
       const slice = Math.min(left, MAX_SLICE);
+      this.#entered = slice;
       const stop = this.#core.run!(slice);
       const used = slice - cells.getInt32(CELL.budget, true);
       this.executed += used - cells.getUint32(CELL.unfinished, true);
@@ -202,6 +261,10 @@ export class Engine {
 
   /** Enters the block at RIP into the jump cache, decoding it if it is new. */
   #lookUp(): RunEnd | undefined {
+    if (this.tc.in64BitMode && !isCanonical(this.tc.u32[RIP + 1]! | 0)) {
+      this.#mmu.setFault(Vector.GP, 0);
+      return this.#exception();
+    }
     const rip = this.#rip;
     const block = this.#blockAt(rip);
     if (typeof block !== 'string') {
@@ -265,6 +328,10 @@ export class Engine {
   #hot(): void {
     const block = this.#blocks.at(this.#rip);
     if (block === undefined) return;
+    if (this.#translator.isFull) {
+      this.#translator.clear();
+      this.#jumpCache.clear();
+    }
     for (const { entries } of this.#translator.hot(block))
       for (const entry of entries) this.#enterIntoJumpCache(entry);
   }
@@ -278,6 +345,7 @@ export class Engine {
     const record = this.#interpreter.buildPart(block, part);
     this.#cells.setUint32(CELL.unfinished, 0, true);
     this.#cells.setUint32(CELL.stopRegion, 0, true);
+    this.#entered = part;
     const stop = this.#core.start!(this.#interpreter.handlerOf(record), record, 0);
     const rest = this.#cells.getInt32(CELL.budget, true);
     this.executed += part - rest - this.#cells.getUint32(CELL.unfinished, true);

@@ -155,6 +155,17 @@ export class HandlerCracker extends WasmCracker {
     code.op(Op.return);
   }
 
+  /** The rest of the block has been paid for. */
+  protected override beforeClock(): void {
+    const { code } = this.f;
+    code.i32(0);
+    code.get(BUDGET_LOCAL);
+    code.get(RECORD_LOCAL);
+    code.memory(Op.i32_load, ENGINE, RECORD.remaining);
+    code.op(Op.i32_add);
+    code.memory(Op.i32_store, ENGINE, CELL.budget);
+  }
+
   #setRip(rip: Value): void {
     this.f.code.i32(0);
     this.put(rip);
@@ -219,6 +230,10 @@ export class HandlerCracker extends WasmCracker {
   protected override immediate(operand: Operand, z: Width): Value {
     if (this.instruction.form.instruction.literal) return this.int(z, operand.value);
     return this.zext(64, z, this.#recordField(RECORD.immediate));
+  }
+
+  override rip(): Value {
+    return this.#recordField(RECORD.rip);
   }
 
   override nextRip(): Value {

@@ -44,6 +44,21 @@ export abstract class MemoryOps extends WasmOps {
     return this.take(type);
   }
 
+  /** A scalar float. */
+  loadFloat(bits: 32 | 64, linear: Value): Value {
+    const { f } = this;
+    const type = bits === 64 ? ValueType.f64 : ValueType.f32;
+    const slot = this.#lookUp(bits, linear, TLB_READ_AT, false);
+    f.if(type, true);
+    this.#putRamAddress(linear, slot, TLB_READ_AT);
+    f.code.memory(bits === 64 ? Op.f64_load : Op.f32_load, RAM, 0);
+    f.else();
+    this.#slowLoad(bits, linear, false);
+    f.code.op(bits === 64 ? Op.f64_reinterpret_i64 : Op.f32_reinterpret_i32);
+    f.end();
+    return this.take(type);
+  }
+
   store(bits: Bits, linear: Value, value: Value, isAligned = false): void {
     const { f } = this;
     const slot = this.#lookUp(bits, linear, TLB_WRITE_AT, isAligned);

@@ -25,11 +25,14 @@ import type { BlockInstruction } from './blocks.ts';
 import { ENGINE } from './core-functions.ts';
 import { emitLoad, emitStore } from './core-module.ts';
 import { gprAt, registerAt, segmentBaseAt, sourceOf } from './handler-cracker.ts';
+import { CELL } from './layout.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
+import { FloatVectorOp } from './wasm/vector-opcodes.ts';
 import { type Control, type PendingFlags, WasmCracker } from './wasm-cracker.ts';
 import type { Value } from './wasm-ops.ts';
 
 const { i32, i64, v128 } = ValueType;
+const BUDGET_LOCAL = 1;
 
 /** What is known of the status flags at a place in the code: their kind, or nothing (then their code is in a local). */
 export type KnownFlags = Pick<LazyFlags<Value>, 'kind' | 'z' | 'bIsZero'> | undefined;
@@ -163,6 +166,25 @@ export class RegionCracker extends WasmCracker {
     else this.#writeToContext(operand);
   }
 
+  protected override readFloatRegister(operand: Operand): Value {
+    const { bits } = operand;
+    this.f.code.get(this.#register(registerAt(operand), v128, 16).local);
+    this.f.code.vector(FloatVectorOp[bits === 64 ? 'f64x2_extract_lane' : 'f32x4_extract_lane']);
+    this.f.code.byte(0);
+    return this.take(bits === 64 ? ValueType.f64 : ValueType.f32);
+  }
+
+  protected override writeFloatRegister(operand: Operand): void {
+    const register = this.#register(registerAt(operand), v128, 16);
+    register.isDirty = true;
+    const value = this.take(operand.bits === 64 ? ValueType.f64 : ValueType.f32);
+    this.f.code.get(register.local);
+    this.put(value);
+    this.f.code.vector(FloatVectorOp[operand.bits === 64 ? 'f64x2_replace_lane' : 'f32x4_replace_lane']);
+    this.f.code.byte(0);
+    this.f.code.set(register.local);
+  }
+
   #writeGprPart(kind: OperandKind, index: number, z: Width): void {
     if (z === 32) this.f.code.op(Op.i64_extend_i32_u);
     if (z >= 32) {
@@ -208,6 +230,10 @@ export class RegionCracker extends WasmCracker {
 
   override constant(operand: Operand): number | undefined {
     return operand.kind === OperandKind.immediate ? Number(operand.value) : undefined;
+  }
+
+  override rip(): Value {
+    return this.int(64, this.#at.rip);
   }
 
   override nextRip(): Value {
@@ -302,6 +328,16 @@ export class RegionCracker extends WasmCracker {
     this.f.code.i32(this.#point);
     this.f.code.set(this.#pointLocal);
     return this.#faultLabel;
+  }
+
+  /** The rest of the block has been paid for. */
+  protected override beforeClock(): void {
+    const { code } = this.f;
+    code.i32(0);
+    code.get(BUDGET_LOCAL);
+    code.i32(this.#refund);
+    code.op(Op.i32_add);
+    code.memory(Op.i32_store, ENGINE, CELL.budget);
   }
 
   protected override beforeWhen(): void {

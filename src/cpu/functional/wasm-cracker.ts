@@ -7,7 +7,6 @@
  */
 
 import { Vector } from '../../arch/x86/exceptions.ts';
-import { ASSISTS, type AssistName } from '../../arch/x86/isa/assists.ts';
 import {
   type Condition,
   FLAG_BITS,
@@ -30,9 +29,10 @@ import { Gpr } from '../../arch/x86/registers.ts';
 import { OFFSET } from '../../arch/x86/state-layout.ts';
 import { panic } from '../../sim/trouble.ts';
 import { ENGINE } from './core-functions.ts';
-import { emitLoad, emitStore } from './core-module.ts';
-import { CELL, CONTEXT_AT } from './layout.ts';
-import { MemoryOps, typeOf } from './memory-ops.ts';
+import { emitStore } from './core-module.ts';
+import { DOUBLE, SINGLE } from './float-checks.ts';
+import { FloatVectors } from './float-vectors.ts';
+import { CONTEXT_AT } from './layout.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
 import type { Value } from './wasm-ops.ts';
 
@@ -54,7 +54,7 @@ export interface PendingFlags {
 
 const NEXT: Control = { kind: 'next' };
 
-export abstract class WasmCracker extends MemoryOps implements Cracker<Value> {
+export abstract class WasmCracker extends FloatVectors implements Cracker<Value> {
   protected instruction!: Decoded;
   protected control: Control = NEXT;
   #writes: (() => void)[] = [];
@@ -77,6 +77,7 @@ export abstract class WasmCracker extends MemoryOps implements Cracker<Value> {
   protected abstract writeGpr(index: number): void;
   protected abstract writeFlags(flags: PendingFlags): void;
   abstract gpr(index: number): Value;
+  abstract rip(): Value;
   abstract nextRip(): Value;
   abstract flag(name: FlagName): Value;
   abstract condition(condition: Condition): Value;
@@ -152,6 +153,36 @@ export abstract class WasmCracker extends MemoryOps implements Cracker<Value> {
     if (operand.bits === 128) this.write(operand, value);
     else if (operand.bits === 64) this.write(operand, this.lane('i64x2', value, 0));
     else this.write(operand, this.lane('i32x4', value, 0));
+  }
+
+  readFloat(operand: Operand): Value {
+    const { bits } = operand;
+    if (bits === 128) return this.read(operand);
+    if (operand.kind !== OperandKind.memory) return this.readFloatRegister(operand);
+    return this.loadFloat(bits as 32 | 64, this.linearAddress(operand));
+  }
+
+  writeFloat(operand: Operand, value: Value): void {
+    if (operand.bits === 128) this.write(operand, value);
+    else this.#pend(value, () => this.writeFloatRegister(operand));
+  }
+
+  /** A scalar float in an SSE register; and the write of the one that is on the stack. */
+  protected readFloatRegister(operand: Operand): Value {
+    return this.checks.ofBits(operand.bits === 64 ? DOUBLE : SINGLE, this.readRegister(operand));
+  }
+
+  protected writeFloatRegister(operand: Operand): void {
+    this.f.code.op(operand.bits === 64 ? Op.i64_reinterpret_f64 : Op.i32_reinterpret_f32);
+    this.writeRegister(operand);
+  }
+
+  protected mxcsr(): Value {
+    return this.field(OFFSET.mxcsr, 32);
+  }
+
+  protected mxcsrChanged(): void {
+    // It is read anew whenever it is needed.
   }
 
   constant(operand: Operand): number | undefined {
@@ -320,40 +351,7 @@ export abstract class WasmCracker extends MemoryOps implements Cracker<Value> {
   protected abstract beforeWhen(): void;
   protected abstract afterWhenBody(): void;
 
-  fault(vector: number, errorCode = 0): void {
-    this.setFault(vector, errorCode);
-    this.f.branch(this.faultLabel());
-  }
-
-  faultIf(condition: Value, vector: number, errorCode = 0): void {
-    this.put(condition);
-    this.f.if(undefined, false);
-    this.fault(vector, errorCode);
-    this.f.end();
-  }
-
-  protected setFault(vector: number, errorCode: number): void {
-    const { code } = this.f;
-    for (const [cell, value] of [
-      [CELL.faultVector, vector],
-      [CELL.faultCode, errorCode],
-    ] as const) {
-      code.i32(0);
-      code.i32(value);
-      code.memory(Op.i32_store, ENGINE, cell);
-    }
-    code.i32(0);
-    code.i64(0);
-    code.memory(Op.i64_store, ENGINE, CELL.faultAddress);
-  }
-
   // ---- state ----
-
-  field(offset: number, z: Width): Value {
-    this.f.code.i32(0);
-    emitLoad(this.f, z / 8, ENGINE, CONTEXT_AT + offset);
-    return this.take(z === 64 ? ValueType.i64 : ValueType.i32);
-  }
 
   /** The address goes below the value: behind all other effects, from a temporary. */
   setField(offset: number, z: Width, value: Value): void {
@@ -363,28 +361,6 @@ export abstract class WasmCracker extends MemoryOps implements Cracker<Value> {
       this.put(kept);
       emitStore(this.f, z / 8, ENGINE, CONTEXT_AT + offset);
     });
-  }
-
-  assist(name: AssistName, ...values: Value[]): Value {
-    const { code } = this.f;
-    code.i32(ASSISTS.indexOf(name));
-    for (let i = 0; i < 3; i++) this.put(values[i] ?? this.int(32, 0));
-    code.opIndex(Op.call, this.core.assist);
-    const answer = this.take(ValueType.i32);
-    this.branchIfFaulted();
-    return answer;
-  }
-
-  setArgument(offset: number, bits: Bits, value: Value): void {
-    this.f.code.i32(0);
-    this.put(value);
-    emitStore(this.f, bits / 8, ENGINE, CELL.scratch + offset);
-  }
-
-  assistResult(offset: number, bits: Bits): Value {
-    this.f.code.i32(0);
-    emitLoad(this.f, bits / 8, ENGINE, CELL.scratch + offset);
-    return this.take(typeOf(bits));
   }
 
   // ---- parts ----

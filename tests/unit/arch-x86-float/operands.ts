@@ -25,7 +25,7 @@ export class Operands extends Random {
       case 4:
         return (fmt.bias >> 1) + this.below(fmt.precision + 4);
       default:
-        return fmt.bias - 3 - (fmt.precision >> 1) + this.below(fmt.precision + 70);
+        return Math.min(top, fmt.bias - 3 - (fmt.precision >> 1) + this.below(fmt.precision + 70));
     }
   }
 

@@ -43,6 +43,13 @@ export class SiliconCase {
   get signal(): number {
     return this.view.getUint32(AT.signal, true);
   }
+  set signal(value: number) {
+    this.view.setUint32(AT.signal, value, true);
+  }
+  /** The instruction. */
+  get code(): Uint8Array {
+    return this.bytes.subarray(AT.code, AT.code + this.bytes[AT.length]!);
+  }
   get mxcsr(): number {
     return this.view.getUint32(AT.fxsave + 24, true);
   }
@@ -54,6 +61,12 @@ export class SiliconCase {
   }
   set rax(value: bigint) {
     this.view.setBigUint64(AT.rax, value, true);
+  }
+  get rbx(): bigint {
+    return this.view.getBigUint64(AT.rbx, true);
+  }
+  set rbx(value: bigint) {
+    this.view.setBigUint64(AT.rbx, value, true);
   }
   get rflags(): number {
     return this.view.getUint32(AT.rflags, true);
@@ -70,6 +83,11 @@ export class SiliconCase {
   /** XMM0 to XMM15, the bytes of one. */
   xmm(index: number): Uint8Array {
     return this.bytes.subarray(AT.fxsave + 160 + 16 * index, AT.fxsave + 176 + 16 * index);
+  }
+
+  /** The bytes of MM0 to MM7, directly after FNINIT. */
+  mmx(index: number): Uint8Array {
+    return this.bytes.subarray(AT.fxsave + 32 + 16 * index, AT.fxsave + 40 + 16 * index);
   }
 }
 

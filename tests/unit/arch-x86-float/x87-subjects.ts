@@ -3,7 +3,8 @@
 
 import { BINARY32, BINARY64, EXTENDED80 } from '../../../src/arch/x86/float/format.ts';
 import { FXSAVE, readX87, writeX87 } from '../../../src/arch/x86/fxsave.ts';
-import { Gpr } from '../../../src/arch/x86/registers.ts';
+import { Cr0, Gpr } from '../../../src/arch/x86/registers.ts';
+import { OFFSET } from '../../../src/arch/x86/state-layout.ts';
 import { X86ThreadContext } from '../../../src/arch/x86/thread-context.ts';
 import { readBytes, writeBytes } from '../../../src/arch/x86/x87/memory.ts';
 import { type X87Instruction, type X87Operand, X87Unit } from '../../../src/arch/x86/x87/unit.ts';
@@ -102,6 +103,7 @@ export function modelledX87(instruction: X87Instruction, it: SiliconCase): Silic
   const copy = new SiliconCase(it.bytes.slice());
   const tc = new X86ThreadContext();
   readX87(copy.fxsave, tc);
+  tc.set(OFFSET.cr0, BigInt(Cr0.PE));
   tc.rflags = copy.rflags;
   tc.setGpr(Gpr.RAX, copy.rax);
   const memory = copy.memory.slice();

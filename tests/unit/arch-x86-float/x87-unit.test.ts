@@ -4,7 +4,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { FXSAVE, physicalRegister } from '../../../src/arch/x86/fxsave.ts';
-import { Seg } from '../../../src/arch/x86/registers.ts';
+import { Cr0, Seg } from '../../../src/arch/x86/registers.ts';
+import { SegmentPreset } from '../../../src/arch/x86/segments.ts';
 import { OFFSET } from '../../../src/arch/x86/state-layout.ts';
 import { X86ThreadContext } from '../../../src/arch/x86/thread-context.ts';
 import { emms, enterMmx } from '../../../src/arch/x86/x87/control.ts';
@@ -94,6 +95,7 @@ describe('x87 unit', () => {
 
   test('an environment image carries the pointers and the selectors of the moment', () => {
     const bench = new Bench();
+    bench.tc.set(OFFSET.cr0, bench.tc.get(OFFSET.cr0) | BigInt(Cr0.PE));
     const flat = { base: 0n, limit: 0xffff_ffff, attributes: 0xa09b };
     bench.tc.setSegment(Seg.CS, { ...flat, selector: 0x33 });
     bench.tc.setSegment(Seg.DS, { ...flat, selector: 0x2b });
@@ -101,6 +103,31 @@ describe('x87 unit', () => {
     bench.run('FNSTENV m14/28byte');
     const words = [12, 16, 20, 24].map((at) => readBytes(bench.operand.memory, at, 4));
     assert.deepEqual(words, [0x1234n, 0x0107_0033n, 0x5678n, 0xffff_002bn]);
+  });
+
+  // Vol. 1 figures 8-10 and 8-12.
+  test('in real-address mode an environment image carries linear addresses, which it restores', () => {
+    for (const [operandSize16, expected] of [
+      [false, [0xffff_2345n, 0x1107n, 0xffff_0060n, 0x2000n]],
+      [true, [0x2345n, 0x1107n, 0x0060n, 0x2000n]],
+    ] as const) {
+      const bench = new Bench();
+      bench.tc.setSegment(Seg.CS, { ...SegmentPreset.realModeCode, selector: 0x1200, base: 0x1_2000n });
+      bench.tc.setSegment(Seg.DS, { ...SegmentPreset.realMode, selector: 0x2000, base: 0x2_0000n });
+      bench.run('FLD m32fp', { opcode: 0x107, fip: 0x345n, fdp: 0x60n });
+      const pointers = [OFFSET.fip, OFFSET.fdp].map((at) => bench.tc.get(at));
+      bench.run('FNSTENV m14/28byte', { operandSize16 });
+      const step = operandSize16 ? 2 : 4;
+      const words = [3, 4, 5, 6].map((i) => readBytes(bench.operand.memory, i * step, step));
+      assert.deepEqual(words, expected);
+      bench.run('FNINIT');
+      bench.run('FLDENV m14/28byte');
+      assert.deepEqual(
+        [OFFSET.fip, OFFSET.fdp].map((at) => bench.tc.get(at)),
+        pointers,
+      );
+      assert.equal(bench.tc.u16[OFFSET.fop >> 1], 0x107);
+    }
   });
 
   // Vol. 2D tables.

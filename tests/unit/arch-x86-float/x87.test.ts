@@ -4,6 +4,7 @@
 
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
+import { IMAGES } from '../../../src/arch/x86/x87/images.ts';
 import { X87_INSTRUCTIONS } from '../../../src/arch/x86/x87/instructions.ts';
 import { LOGARITHMS } from '../../../src/arch/x86/x87/logarithm.ts';
 import { TRIGONOMETRY } from '../../../src/arch/x86/x87/trigonometry.ts';
@@ -14,7 +15,6 @@ import { modelledX87, shownX87, type X87CaseOptions, x87Case, x87Outcome } from 
 
 const CASES = 60;
 const TRANSCENDENTALS: readonly X87Instruction[] = [...LOGARITHMS, ...TRIGONOMETRY];
-const IMAGES = ['FLDENV m14/28byte', 'FNSTENV m14/28byte', 'FRSTOR m94/108byte', 'FNSAVE m94/108byte'];
 
 /** Cases of one instruction with what the simulator makes of them; run on the processor before the tests. */
 class Comparison {
@@ -69,7 +69,7 @@ describe('x87 instructions', { skip: otherVendor() }, () => {
     test(`${instruction.name} leaves the state that the processor leaves`, () => comparison.assertSame());
   }
 
-  for (const instruction of instructions.filter(({ name }) => IMAGES.includes(name))) {
+  for (const instruction of instructions.filter((one) => IMAGES.includes(one))) {
     const comparison = planned(instruction, { operandSize16: true });
     test(`${instruction.name} has the shorter format with 16-bit operand size`, () =>
       comparison.assertSame());

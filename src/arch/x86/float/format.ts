@@ -153,6 +153,15 @@ export function pack(fmt: FloatFormat, sign: number, significand: bigint, expone
 /** Bits up to the highest one that is set; 0 for zero. */
 export function bitLength(n: bigint): number {
   if (n <= 0xffff_ffffn) return 32 - Math.clz32(Number(n));
+  // As a Number the logarithm may round across a power of two: one shift settles it.
+  const estimate = Math.floor(Math.log2(Number(n)));
+  if (estimate < MAX_NUMBER_EXPONENT) {
+    const top = n >> BigInt(estimate);
+    return estimate + (top === 0n ? 0 : top === 1n ? 1 : 2);
+  }
   const digits = n.toString(16);
   return digits.length * 4 - (Math.clz32(Number.parseInt(digits[0]!, 16)) - 28);
 }
+
+/** Bigints below two to this power are finite Numbers. */
+const MAX_NUMBER_EXPONENT = 1023;

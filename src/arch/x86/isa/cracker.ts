@@ -10,6 +10,7 @@
 import type { AssistName } from './assists.ts';
 import type { Condition, FlagName } from './conditions.ts';
 import type { Bits, Operand } from './decoded.ts';
+import type { FloatOps } from './float-ops.ts';
 import type { Ops, Width } from './ops.ts';
 
 /** New values of the status flags. What is left out stays as it is. Conditions are of width 32 and 0 or 1. */
@@ -24,7 +25,7 @@ export interface FlagValues<V> {
   readonly of?: V;
 }
 
-export interface Cracker<V> extends Ops<V> {
+export interface Cracker<V> extends Ops<V>, FloatOps<V> {
   /** Operand and address size of the instruction. */
   readonly operandBits: 16 | 32 | 64;
   readonly addressBits: 16 | 32 | 64;
@@ -78,7 +79,8 @@ export interface Cracker<V> extends Ops<V> {
 
   // ---- control ----
 
-  /** Address of the next instruction, width 64. */
+  /** Address of this instruction, and of the next one, width 64. */
+  rip(): V;
   nextRip(): V;
   /** Goes to this address of width 64: a value, or the target of a relative operand. At most one of these. */
   jump(target: V): void;

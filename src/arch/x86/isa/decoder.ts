@@ -251,6 +251,8 @@ export class Decoder {
         return immediate(bits, this.#number(this.#bits(spec.encodedBits ?? spec.bits)));
       case 'relative':
         return { ...NOTHING, kind: OperandKind.relative, bits, value: this.#number(bits) };
+      case 'opcodeAndModrm':
+        return immediate(bits, ((opcode & 7) << 8) | (this.#mod << 6) | (this.#reg << 3) | this.#rm);
       case 'farPointer': {
         const value = this.#number(bits);
         return {

@@ -140,7 +140,7 @@ export class Form {
     );
   }
 
-  /** Whether the prefix 66 can mean the operand size, and then is no mandatory prefix: y is at least 32 bits, whatever it says. */
+  /** Whether the prefix 66 can mean the operand size, and then is no mandatory prefix. It does not change y. */
   get hasOperandSize(): boolean {
     return this.operands.some(({ bits }) => bits === 'v' || bits === 'z');
   }

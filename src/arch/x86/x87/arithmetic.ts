@@ -250,7 +250,13 @@ function remainder(nearest: boolean): X87Instruction['run'] {
       if (x.class === FloatClass.infinity || y.class === FloatClass.zero) return invalid(env, EXTENDED80);
       noteDenormals(env, x, y);
       conditions = 0;
-      if (x.class === FloatClass.zero || y.class === FloatClass.infinity) return exact(env, unit.st(0));
+      if (x.class === FloatClass.zero) return exact(env, unit.st(0));
+      if (y.class === FloatClass.infinity) {
+        // The operand itself, but as a result: a denormal one is tiny.
+        return atFullPrecision(env, (own) =>
+          roundToFormat(own, EXTENDED80, x.sign, x.significand, x.exponent),
+        );
+      }
       const result = reduce(env, x, y, nearest);
       conditions = result.conditions;
       return result.value;

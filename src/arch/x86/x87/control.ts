@@ -1,13 +1,11 @@
 /**
- * x87 control: constants, stack management, control and status words, environment and state images, MMX
- * entry and EMMS. Intel SDM vol. 1 §8.1.8 to §8.1.10 (image layouts, figures 8-9 to 8-12), §8.3.4, §9.5;
- * vol. 2A under each name.
+ * x87 control: constants, stack management, control and status words, MMX entry and EMMS. Intel SDM vol. 1
+ * §8.1.3 to §8.1.5, §8.3.4, §8.3.12, §9.5; vol. 2A under each name.
  */
 
 import { FloatFlag, Rounding } from '../float/environment.ts';
 import { EXTENDED80 } from '../float/format.ts';
-import { abridgeTagWord, fullTagWord } from '../fxsave.ts';
-import { FCW_INIT, Gpr, Seg } from '../registers.ts';
+import { FCW_INIT, Gpr } from '../registers.ts';
 import { OFFSET } from '../state-layout.ts';
 import type { X86ThreadContext } from '../thread-context.ts';
 import { readBytes, writeBytes } from './memory.ts';
@@ -65,7 +63,8 @@ function rotate(by: number): X87Instruction['run'] {
   };
 }
 
-function fninit(unit: X87Unit): void {
+/** FNINIT: the registers keep their contents but are empty. */
+export function fninit(unit: X87Unit): void {
   unit.fcw = FCW_INIT;
   unit.fsw = 0;
   unit.ftw = 0;
@@ -94,73 +93,6 @@ function fnstswAx(unit: X87Unit): void {
   unit.tc.u16[(Gpr.RAX * 8) >> 1] = unit.fsw;
 }
 
-const ENVIRONMENT_BYTES = 28;
-const ENVIRONMENT_BYTES_16 = 14;
-const STATE_BYTES = 108;
-const STATE_BYTES_16 = 94;
-
-/**
- * The environment in protected-mode format. The thread context keeps 64-bit pointers and no selectors, so the
- * present ones stand in, as long as some instruction has left its pointers.
- */
-function storeEnvironment(unit: X87Unit, { memory, operandSize16 }: X87Operand): number {
-  const { tc } = unit;
-  const words = [unit.fcw, unit.fsw, fullTagWord(tc)];
-  const fip = tc.get(OFFSET.fip);
-  const fdp = tc.get(OFFSET.fdp);
-  const fop = tc.u16[OFFSET.fop >> 1]!;
-  const selector = (segment: number): bigint =>
-    fop === 0 && fip === 0n ? 0n : BigInt(tc.segment(segment).selector & 0xffff);
-  const fcs = selector(Seg.CS);
-  const fds = selector(Seg.DS);
-  if (operandSize16) {
-    for (const [i, word] of words.entries()) writeBytes(memory, 2 * i, 2, BigInt(word));
-    for (const [i, word] of [fip, fcs, fdp, fds].entries()) writeBytes(memory, 6 + 2 * i, 2, word);
-    return ENVIRONMENT_BYTES_16;
-  }
-  for (const [i, word] of words.entries()) writeBytes(memory, 4 * i, 4, BigInt(word) | 0xffff_0000n);
-  const opcode = BigInt(fop) << 16n;
-  for (const [i, word] of [fip, fcs | opcode, fdp, 0xffff_0000n | fds].entries())
-    writeBytes(memory, 12 + 4 * i, 4, word);
-  return ENVIRONMENT_BYTES;
-}
-
-function loadEnvironment(unit: X87Unit, { memory, operandSize16 }: X87Operand): number {
-  const { tc } = unit;
-  const step = operandSize16 ? 2 : 4;
-  const word = (i: number): number => Number(readBytes(memory, i * step, 2));
-  unit.fcw = word(0);
-  unit.fsw = word(1);
-  unit.ftw = abridgeTagWord(word(2));
-  unit.updateSummary();
-  tc.set(OFFSET.fip, readBytes(memory, 3 * step, step));
-  tc.set(OFFSET.fdp, readBytes(memory, 5 * step, step));
-  tc.u16[OFFSET.fop >> 1] = operandSize16 ? 0 : Number(readBytes(memory, 18, 2)) & 0x7ff;
-  return operandSize16 ? ENVIRONMENT_BYTES_16 : ENVIRONMENT_BYTES;
-}
-
-/** Stores the environment and then masks every exception. */
-function fnstenv(unit: X87Unit, operand: X87Operand): void {
-  storeEnvironment(unit, operand);
-  operand.stored = true;
-  unit.fcw |= FloatFlag.all;
-  unit.updateSummary();
-}
-
-function fnsave(unit: X87Unit, operand: X87Operand): void {
-  const at = storeEnvironment(unit, operand);
-  for (let i = 0; i < 8; i++) writeBytes(operand.memory, at + 10 * i, 10, unit.st(i));
-  operand.stored = true;
-  fninit(unit);
-}
-
-function frstor(unit: X87Unit, operand: X87Operand): void {
-  const at = loadEnvironment(unit, operand);
-  const { ftw } = unit;
-  for (let i = 0; i < 8; i++) unit.setSt(i, readBytes(operand.memory, at + 10 * i, 10));
-  unit.ftw = ftw;
-}
-
 function ffree(unit: X87Unit, { i }: X87Operand): void {
   unit.free(i);
   unit.setConditions(Fsw.C1, 0);
@@ -177,8 +109,6 @@ const nothing = (): void => undefined;
 /** Neither waits nor leaves a trace in FOP, FIP and FDP. */
 const QUIET = { waits: false, pointers: false } as const;
 const CONTROL_LOAD = { pointers: false } as const;
-const ENVIRONMENT = { sizeBytes: ENVIRONMENT_BYTES, sizeBytes16: ENVIRONMENT_BYTES_16 } as const;
-const STATE = { sizeBytes: STATE_BYTES, sizeBytes16: STATE_BYTES_16 } as const;
 
 export const CONTROL: readonly X87Instruction[] = [
   ...constantRows(),
@@ -211,10 +141,6 @@ export const CONTROL: readonly X87Instruction[] = [
     { sizeBytes: 2, stores: true, ...QUIET },
   ),
   row('FNSTSW AX', 0xdf, 0xe0, fnstswAx, QUIET),
-  row('FLDENV m14/28byte', 0xd9, 4, loadEnvironment, { ...ENVIRONMENT, ...CONTROL_LOAD }),
-  row('FNSTENV m14/28byte', 0xd9, 6, fnstenv, { ...ENVIRONMENT, stores: true, ...QUIET }),
-  row('FRSTOR m94/108byte', 0xdd, 4, frstor, { ...STATE, ...CONTROL_LOAD }),
-  row('FNSAVE m94/108byte', 0xdd, 6, fnsave, { ...STATE, stores: true, ...QUIET }),
 ];
 
 /**

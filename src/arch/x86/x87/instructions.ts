@@ -6,6 +6,7 @@
 import { ARITHMETIC } from './arithmetic.ts';
 import { COMPARISONS } from './compare.ts';
 import { CONTROL } from './control.ts';
+import { IMAGES } from './images.ts';
 import { LOGARITHMS } from './logarithm.ts';
 import { LOADS_AND_STORES } from './memory.ts';
 import { TRIGONOMETRY } from './trigonometry.ts';
@@ -17,6 +18,7 @@ export const X87_INSTRUCTIONS: readonly X87Instruction[] = [
   ...ARITHMETIC,
   ...COMPARISONS,
   ...CONTROL,
+  ...IMAGES,
   ...LOGARITHMS,
   ...TRIGONOMETRY,
 ];

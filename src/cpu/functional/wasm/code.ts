@@ -144,6 +144,15 @@ export class CodeWriter {
     this.s64(value);
   }
 
+  /** A constant of f32 or f64. */
+  float(bits: 32 | 64, value: number): void {
+    this.byte(bits === 32 ? Op.f32_const : Op.f64_const);
+    const view = new DataView(new ArrayBuffer(8));
+    if (bits === 32) view.setFloat32(0, value, true);
+    else view.setFloat64(0, value, true);
+    this.raw(new Uint8Array(view.buffer, 0, bits / 8));
+  }
+
   /**
    * A load or store of memory `memory` at the address on the stack plus `offset`. The alignment is given as 1: nothing is
    * promised (§5.4.6, bit 6 says that a memory index follows).

@@ -11,7 +11,8 @@ import { DecodeTable } from '../../../src/arch/x86/isa/decode-table.ts';
 import { type Decoded, type Operand, OperandKind } from '../../../src/arch/x86/isa/decoded.ts';
 import { Decoder } from '../../../src/arch/x86/isa/decoder.ts';
 import type { Form } from '../../../src/arch/x86/isa/encoding.ts';
-import { INSTRUCTIONS, SIMD } from '../../../src/arch/x86/isa/instructions.ts';
+import { INSTRUCTIONS } from '../../../src/arch/x86/isa/instructions.ts';
+import { SIMD } from '../../../src/arch/x86/isa/simd/index.ts';
 import { encodeForm } from '../../support/encode-form.ts';
 import { hasWide, placesOf } from './cases.ts';
 

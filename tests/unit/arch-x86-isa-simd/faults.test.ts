@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { Vector } from '../../../src/arch/x86/exceptions.ts';
 import type { Form } from '../../../src/arch/x86/isa/encoding.ts';
-import { SIMD } from '../../../src/arch/x86/isa/instructions.ts';
+import { SIMD } from '../../../src/arch/x86/isa/simd/index.ts';
 import { Cr0, Cr4 } from '../../../src/arch/x86/registers.ts';
 import { OFFSET } from '../../../src/arch/x86/state-layout.ts';
 import { encodeForm } from '../../support/encode-form.ts';

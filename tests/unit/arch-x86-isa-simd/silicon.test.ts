@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Form } from '../../../src/arch/x86/isa/encoding.ts';
 import type { Instruction } from '../../../src/arch/x86/isa/instruction.ts';
-import { SIMD } from '../../../src/arch/x86/isa/instructions.ts';
+import { SIMD } from '../../../src/arch/x86/isa/simd/index.ts';
 import { type Choice, encodeForm } from '../../support/encode-form.ts';
 import { Random } from '../../support/random.ts';
 import {

@@ -15,6 +15,9 @@
 #define DATA ((uint8_t *)0x600000)
 #define AREA_BYTES 0x4000
 #define MEMORY_BYTES 640
+#define PAGE_FAULT 14
+// Where the address is to which the jump behind an instruction leads: aligned, since RFLAGS.AC may be set.
+#define BACK_AT 64
 
 struct state {
   uint64_t gpr[16], rflags, memory_at;
@@ -27,6 +30,7 @@ struct input {
 };
 struct output {
   int64_t vector;
+  uint64_t address;
   struct state state;
 };
 
@@ -35,6 +39,7 @@ uint64_t code_entry = (uint64_t)CODE;
 uint8_t fx[512] __attribute__((aligned(64)));
 static sigjmp_buf recovery;
 static volatile int64_t vector;
+static volatile uint64_t address;
 
 extern void run_case(void), after_case(void);
 __asm__(
@@ -51,6 +56,7 @@ __asm__(
     SAVE(rax, 0) SAVE(rcx, 1) SAVE(rdx, 2) SAVE(rbx, 3) SAVE(rbp, 5) SAVE(rsi, 6) SAVE(rdi, 7)
     SAVE(r8, 8) SAVE(r9, 9) SAVE(r10, 10) SAVE(r11, 11) SAVE(r12, 12) SAVE(r13, 13) SAVE(r14, 14) SAVE(r15, 15)
     "pushfq; popq out_flags(%rip)\n"
+    "pushq $2; popfq\n"
     "fxsave64 fx(%rip)\n"
     "fninit; ldmxcsr default_mxcsr(%rip); cld\n"
     "pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
@@ -58,9 +64,12 @@ __asm__(
 uint32_t default_mxcsr = 0x1f80;
 
 static void on_signal(int number, siginfo_t *info, void *context) {
+  // RFLAGS.AC may be set, and the C library's accesses need not be aligned.
+  __asm__ volatile("pushq $2; popfq" ::: "memory", "cc");
   (void)number;
   (void)info;
   vector = ((ucontext_t *)context)->uc_mcontext.gregs[REG_TRAPNO];
+  address = vector == PAGE_FAULT ? ((ucontext_t *)context)->uc_mcontext.gregs[REG_CR2] : 0;
   siglongjmp(recovery, 1);
 }
 
@@ -73,17 +82,19 @@ static void execute(const struct input *in, struct output *out) {
   memset(out, 0, sizeof *out);
   memcpy((void *)in->state.memory_at, in->state.memory, MEMORY_BYTES);
   memcpy(CODE, in->code, in->length);
-  static const uint8_t jump[] = {0xff, 0x25, 0, 0, 0, 0};
+  const uint8_t jump[] = {0xff, 0x25, BACK_AT - in->length - 6, 0, 0, 0};
   void (*back)(void) = after_case;
   memcpy(CODE + in->length, jump, sizeof jump);
-  memcpy(CODE + in->length + sizeof jump, &back, sizeof back);
+  memcpy(CODE + BACK_AT, &back, sizeof back);
   memcpy(in_gpr, in->state.gpr, sizeof in_gpr);
   memcpy(fx, in->state.fx, sizeof fx);
   in_flags = in->state.rflags;
   vector = -1;
+  address = 0;
   if (sigsetjmp(recovery, 1) == 0) run_case();
   else __asm__ volatile("fninit; ldmxcsr default_mxcsr(%rip); cld");
   out->vector = vector;
+  out->address = address;
   memcpy(out->state.gpr, out_gpr, sizeof out_gpr);
   out->state.rflags = out_flags;
   out->state.memory_at = in->state.memory_at;

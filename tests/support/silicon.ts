@@ -13,7 +13,7 @@ export const MEMORY_BYTES = 640;
 const AT = { rflags: 128, memoryAt: 136, fx: 144, memory: 656 } as const;
 const STATE_BYTES = AT.memory + MEMORY_BYTES;
 const INPUT_HEAD = 24;
-const OUTPUT_HEAD = 8;
+const OUTPUT_HEAD = 16;
 const NO_VECTOR = -1;
 
 /** Registers and some memory. RSP is not set on silicon. */
@@ -68,6 +68,8 @@ export interface InstructionCase {
 /** What came of a case: the vector of an exception (−1: none) and the state behind it, which silicon tells only without one. */
 export interface Outcome {
   readonly vector: number;
+  /** Of a page fault; else 0. */
+  readonly address: bigint;
   readonly state: MachineState;
 }
 
@@ -119,6 +121,7 @@ export class Silicon {
       const bytes = stdout.subarray(i * (OUTPUT_HEAD + STATE_BYTES), (i + 1) * (OUTPUT_HEAD + STATE_BYTES));
       return {
         vector: Number(bytes.readBigInt64LE(0)),
+        address: bytes.readBigUInt64LE(8),
         state: new MachineState(Uint8Array.prototype.slice.call(bytes, OUTPUT_HEAD)),
       };
     });
@@ -185,7 +188,8 @@ export class EngineProcessor {
     after.memoryAt = before.memoryAt;
     writeFxsave(tc, after.fx);
     after.memory.set(this.machine.read(before.memoryAt, MEMORY_BYTES));
-    return { vector: end.kind === 'exception' ? end.vector : NO_VECTOR, state: after };
+    if (end.kind !== 'exception') return { vector: NO_VECTOR, address: 0n, state: after };
+    return { vector: end.vector, address: end.address, state: after };
   }
 }
 

@@ -6,8 +6,10 @@ import { FLOAT_ROUTINE_TABLE } from '../../arch/x86/float/sse-routines.ts';
 import { FXSAVE, readMxcsr, readX87, writeMxcsr, writeX87 } from '../../arch/x86/fxsave.ts';
 import type { AssistName } from '../../arch/x86/isa/assists.ts';
 import { Cr4 } from '../../arch/x86/registers.ts';
+import type { Segment } from '../../arch/x86/segments.ts';
 import { OFFSET } from '../../arch/x86/state-layout.ts';
 import type { X86ThreadContext } from '../../arch/x86/thread-context.ts';
+import { describeSegment, loadSegment } from './segment-assists.ts';
 import type { X87Assist } from './x87-assist.ts';
 
 /** What an assist may use. */
@@ -21,6 +23,10 @@ export interface AssistContext {
   /** The time-stamp counter as two halves, and CPUID's answer to EAX, ECX. */
   readTsc(): readonly [lo: number, hi: number];
   cpuid(leaf: number, subleaf: number): readonly [eax: number, ebx: number, ecx: number, edx: number];
+  /** 32 random bits, the same in every run. */
+  random(): number;
+  /** What a selector other than null stands for; undefined: nothing that there is. */
+  descriptor(selector: number): Segment | undefined;
 }
 
 export type Assist = (context: AssistContext, a: number, b: number, c: number) => number;
@@ -101,6 +107,25 @@ function x87({ x87: unit }: AssistContext, fop: number, flags: number, operandBi
   return unit.run(fop, flags, operandBits);
 }
 
+function random({ random: next }: AssistContext): number {
+  return next() | 0;
+}
+
+/** The polynomial 11EDC6F41 (SDM vol. 2A "CRC32"), reflected. */
+const CRC32_POLYNOMIAL = 0x82f6_3b78;
+const CRC32_OF_BYTE = Int32Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte;
+  for (let i = 0; i < 8; i++) crc = (crc >>> 1) ^ (crc & 1 ? CRC32_POLYNOMIAL : 0);
+  return crc;
+});
+
+/** The checksum with the low `bits` of the data behind it. */
+function crc32(_context: AssistContext, crc: number, data: number, bits: number): number {
+  let rest = crc ^ data;
+  for (let i = 0; i < bits; i += 8) rest = CRC32_OF_BYTE[rest & 0xff]! ^ (rest >>> 8);
+  return rest;
+}
+
 export const ASSIST_ROUTINES: Readonly<Record<AssistName, Assist>> = {
   cpuid,
   rdtsc,
@@ -109,4 +134,8 @@ export const ASSIST_ROUTINES: Readonly<Record<AssistName, Assist>> = {
   fxsave,
   fxrstor,
   x87,
+  random,
+  crc32,
+  loadSegment,
+  describeSegment,
 };

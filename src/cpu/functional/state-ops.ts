@@ -27,13 +27,17 @@ export abstract class StateOps extends MemoryOps {
   }
 
   protected setFault(vector: number, errorCode: number): void {
+    this.setFaultCells(this.int(32, vector), this.int(32, errorCode));
+  }
+
+  protected setFaultCells(vector: Value, errorCode: Value): void {
     const { code } = this.f;
     for (const [cell, value] of [
       [CELL.faultVector, vector],
       [CELL.faultCode, errorCode],
     ] as const) {
       code.i32(0);
-      code.i32(value);
+      this.put(value);
       code.memory(Op.i32_store, ENGINE, cell);
     }
     code.i32(0);

@@ -7,15 +7,10 @@
  */
 
 import { Vector } from '../../arch/x86/exceptions.ts';
-import {
-  type Condition,
-  FLAG_BITS,
-  FLAG_NAMES,
-  type FlagName,
-  STATUS_FLAGS,
-} from '../../arch/x86/isa/conditions.ts';
+import type { Condition } from '../../arch/x86/isa/conditions.ts';
+import { STATUS_FLAGS } from '../../arch/x86/isa/conditions.ts';
 import { crackDecoded } from '../../arch/x86/isa/crack.ts';
-import type { Cracker, FlagValues, LeaveReason } from '../../arch/x86/isa/cracker.ts';
+import type { Cracker, LeaveReason, TrapKind } from '../../arch/x86/isa/cracker.ts';
 import {
   type Bits,
   type Decoded,
@@ -23,15 +18,14 @@ import {
   type Operand,
   OperandKind,
 } from '../../arch/x86/isa/decoded.ts';
-import type { FlagKind } from '../../arch/x86/isa/lazy-flags.ts';
 import type { Width } from '../../arch/x86/isa/ops.ts';
-import { Gpr } from '../../arch/x86/registers.ts';
-import { OFFSET } from '../../arch/x86/state-layout.ts';
+import { Gpr, Seg } from '../../arch/x86/registers.ts';
+import { OFFSET, SEGMENT, segmentOffset } from '../../arch/x86/state-layout.ts';
 import { panic } from '../../sim/trouble.ts';
 import { ENGINE } from './core-functions.ts';
 import { emitStore } from './core-module.ts';
+import { FlagOps } from './flag-ops.ts';
 import { DOUBLE, SINGLE } from './float-checks.ts';
-import { FloatVectors } from './float-vectors.ts';
 import { CONTEXT_AT } from './layout.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
 import type { Value } from './wasm-ops.ts';
@@ -42,24 +36,22 @@ export type Control =
   | { readonly kind: 'jump'; readonly target: Value }
   | { readonly kind: 'jumpTo'; readonly target: Operand }
   | { readonly kind: 'jumpIf'; readonly condition: Value; readonly target: Operand }
-  | { readonly kind: 'leave'; readonly reason: LeaveReason };
-
-/** Flags as they will be: lazily, from two values. */
-export interface PendingFlags {
-  readonly kind: FlagKind;
-  readonly z: Width;
-  readonly a: Value;
-  readonly b: Value | undefined;
-}
+  | { readonly kind: 'leave'; readonly reason: LeaveReason }
+  | {
+      readonly kind: 'trap';
+      readonly trap: TrapKind;
+      readonly vector: Value;
+      /** Undefined: always. Where it does not hold, execution goes on. */
+      readonly condition: Value | undefined;
+    };
 
 const NEXT: Control = { kind: 'next' };
 
-export abstract class WasmCracker extends FloatVectors implements Cracker<Value> {
+export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
   protected instruction!: Decoded;
   protected control: Control = NEXT;
   #writes: (() => void)[] = [];
   #values: Value[] = [];
-  #flags: PendingFlags | undefined;
   /** The linear address of each memory operand, computed once. */
   readonly #addresses = new Map<Operand, Value>();
   /** Memory operands that are read and then written: where they are, once they have been read. */
@@ -75,16 +67,10 @@ export abstract class WasmCracker extends FloatVectors implements Cracker<Value>
   protected abstract offsetOf(operand: Operand): Value;
   protected abstract segmentBase(operand: Operand): Value | undefined;
   protected abstract writeGpr(index: number): void;
-  protected abstract writeFlags(flags: PendingFlags): void;
   abstract gpr(index: number): Value;
   abstract rip(): Value;
   abstract nextRip(): Value;
-  abstract flag(name: FlagName): Value;
   abstract condition(condition: Condition): Value;
-  /** All status flags as in RFLAGS. */
-  protected abstract statusFlags(): Value;
-  /** Status flags that somebody may still read behind the instruction: a mask of RFLAGS. */
-  protected abstract readonly liveFlags: number;
 
   // ---- life of an instruction ----
 
@@ -94,6 +80,8 @@ export abstract class WasmCracker extends FloatVectors implements Cracker<Value>
     this.control = NEXT;
     this.#addresses.clear();
     this.#places.clear();
+    if (instruction.form.instruction.privileged)
+      this.faultIf(this.ne(32, this.#privilegeLevel(), this.int(32, 0)), Vector.GP);
     crackDecoded<Value>(this, instruction);
     this.commit();
     return this.control;
@@ -101,13 +89,19 @@ export abstract class WasmCracker extends FloatVectors implements Cracker<Value>
 
   /** Writes what has been collected: flags first, since they may be made of registers as they were. */
   protected commit(): void {
-    if (this.#flags !== undefined) this.writeFlags(this.#flags);
-    this.#flags = undefined;
-    // All values go on the stack before the first is taken off: XCHG needs no temporary.
-    for (const value of this.#values) this.put(value);
-    for (let i = this.#writes.length - 1; i >= 0; i--) this.#writes[i]!();
+    this.commitFlags();
+    // All values go on the stack before the first is taken off: XCHG needs no temporary. The last write is put first, and
+    // taken off last: it holds.
+    for (let i = this.#values.length - 1; i >= 0; i--) this.put(this.#values[i]!);
+    for (const write of this.#writes) write();
     this.#writes = [];
     this.#values = [];
+  }
+
+  /** CPL is the DPL of SS (SDM vol. 3 §24.4.1). */
+  #privilegeLevel(): Value {
+    const attributes = this.field(segmentOffset(Seg.SS) + SEGMENT.attributes, 32);
+    return this.and(32, this.shr(32, attributes, this.int(32, 5)), this.int(32, 3));
   }
 
   get operandBits(): 16 | 32 | 64 {
@@ -186,8 +180,10 @@ export abstract class WasmCracker extends FloatVectors implements Cracker<Value>
   }
 
   constant(operand: Operand): number | undefined {
-    const { instruction } = this.instruction.form;
-    return operand.kind === OperandKind.immediate && instruction.literal ? Number(operand.value) : undefined;
+    if (operand.kind !== OperandKind.immediate) return undefined;
+    const { form, operands } = this.instruction;
+    const isKnown = form.instruction.literal || form.operands[operands.indexOf(operand)]!.source === 'fixed';
+    return isKnown ? Number(operand.value) : undefined;
   }
 
   setGpr(index: number, value: Value): void {
@@ -201,8 +197,15 @@ export abstract class WasmCracker extends FloatVectors implements Cracker<Value>
   linearAddress(operand: Operand): Value {
     const known = this.#addresses.get(operand);
     if (known !== undefined) return known;
+    return this.#setAddress(operand, this.offsetOf(operand));
+  }
+
+  displace(operand: Operand, bytes: Value): void {
+    this.#setAddress(operand, this.add(64, this.offsetOf(operand), bytes));
+  }
+
+  #setAddress(operand: Operand, offset: Value): Value {
     const { addressBits } = this;
-    const offset = this.offsetOf(operand);
     const effective =
       addressBits === 64 ? offset : this.zext(addressBits, 64, this.zext(64, addressBits, offset));
     const base = this.segmentBase(operand);
@@ -234,82 +237,17 @@ export abstract class WasmCracker extends FloatVectors implements Cracker<Value>
 
   // ---- flags ----
 
-  flagsAdd(z: Width, a: Value, b: Value, _r: Value): void {
-    this.#flags = { kind: 'add', z, a, b };
-  }
-
-  flagsSub(z: Width, a: Value, b: Value, _r: Value): void {
-    this.#flags = { kind: 'sub', z, a, b };
-  }
-
-  flagsLogic(z: Width, r: Value): void {
-    this.#flags = { kind: 'result', z, a: r, b: undefined };
-  }
-
-  setFlags(values: FlagValues<Value>): void {
-    const { result, cf, af, of } = values;
-    if (this.liveFlags === 0) return;
-    if (result !== undefined) {
-      const others = [
-        ['cf', cf],
-        ['af', af],
-        ['of', of],
-      ] as const;
-      const b = this.#flagBits(others.map(([name, value]) => [name, value ?? this.#kept(name)]));
-      this.#flags = { kind: 'result', z: result.z, a: result.value, b };
-      return;
-    }
-    const given = FLAG_NAMES.filter((name) => values[name] !== undefined);
-    const mask = given.reduce((bits, name) => bits | FLAG_BITS[name], 0);
-    const fresh = this.#flagBits(given.map((name) => [name, values[name]!]));
-    const keeps = (this.liveFlags & STATUS_FLAGS & ~mask) !== 0;
-    const kept = keeps ? this.and(32, this.statusFlags(), this.int(32, STATUS_FLAGS & ~mask)) : undefined;
-    this.#flags = {
-      kind: 'bits',
-      z: 32,
-      a: kept === undefined ? fresh : this.or(32, fresh, kept),
-      b: undefined,
-    };
-  }
-
   rflags(): Value {
     const others = this.and(32, this.field(OFFSET.rflags, 32), this.int(32, ~STATUS_FLAGS));
     return this.or(32, others, this.statusFlags());
   }
 
   setRflags(mask: number, value: Value): void {
-    if ((mask & STATUS_FLAGS) !== 0) {
-      const fresh = this.and(32, value, this.int(32, mask & STATUS_FLAGS));
-      const kept =
-        (mask & STATUS_FLAGS) === STATUS_FLAGS
-          ? undefined
-          : this.and(32, this.statusFlags(), this.int(32, STATUS_FLAGS & ~mask));
-      this.#flags = {
-        kind: 'bits',
-        z: 32,
-        a: kept === undefined ? fresh : this.or(32, fresh, kept),
-        b: undefined,
-      };
-    }
+    if ((mask & STATUS_FLAGS) !== 0) this.setStatusFlags(mask & STATUS_FLAGS, value);
     const rest = mask & ~STATUS_FLAGS;
     if (rest === 0) return;
     const old = this.and(32, this.field(OFFSET.rflags, 32), this.int(32, ~rest));
     this.setField(OFFSET.rflags, 32, this.or(32, old, this.and(32, value, this.int(32, rest))));
-  }
-
-  /** What `name` was, if anybody wants to know. */
-  #kept(name: FlagName): Value {
-    return (this.liveFlags & FLAG_BITS[name]) === 0 ? this.int(32, 0) : this.flag(name);
-  }
-
-  #flagBits(flags: readonly (readonly [FlagName, Value])[]): Value {
-    let word: Value | undefined;
-    for (const [name, value] of flags) {
-      if (value.constant === 0 || (this.liveFlags & FLAG_BITS[name]) === 0) continue;
-      const bit = name === 'cf' ? value : this.shl(32, value, this.int(32, 31 - Math.clz32(FLAG_BITS[name])));
-      word = word === undefined ? bit : this.or(32, word, bit);
-    }
-    return word ?? this.int(32, 0);
   }
 
   // ---- control ----
@@ -336,6 +274,14 @@ export abstract class WasmCracker extends FloatVectors implements Cracker<Value>
     this.control = { kind: 'leave', reason };
   }
 
+  trap(trap: TrapKind, vector: Value): void {
+    this.control = { kind: 'trap', trap, vector, condition: undefined };
+  }
+
+  trapIf(condition: Value, trap: TrapKind, vector: Value): void {
+    this.control = { kind: 'trap', trap, vector, condition };
+  }
+
   when(condition: Value, body: () => void): void {
     this.commit();
     this.beforeWhen();
@@ -346,10 +292,6 @@ export abstract class WasmCracker extends FloatVectors implements Cracker<Value>
     this.afterWhenBody();
     this.f.end();
   }
-
-  /** Flags that are known only here must be known behind the body, too. */
-  protected abstract beforeWhen(): void;
-  protected abstract afterWhenBody(): void;
 
   // ---- state ----
 

@@ -17,6 +17,8 @@ export type OperandSource =
   | 'rm'
   /** ModRM.reg. */
   | 'reg'
+  /** VEX.vvvv: a register. */
+  | 'vvvv'
   /** The low three bits of the opcode. */
   | 'opcode'
   /** An immediate behind the instruction, sign-extended where it is narrower than what it is for. */
@@ -90,6 +92,8 @@ export const Gq = spec('Gq', 'reg', 'gpr', 64);
 export const Gv = spec('Gv', 'reg', 'gpr', 'v');
 export const Gz = spec('Gz', 'reg', 'gpr', 'z');
 export const Gy = spec('Gy', 'reg', 'gpr', 'y');
+/** The register in VEX.vvvv. */
+export const By = spec('By', 'vvvv', 'gpr', 'y');
 export const Zb = spec('Zb', 'opcode', 'gpr', 8);
 export const Zv = spec('Zv', 'opcode', 'gpr', 'v');
 export const Sw = spec('Sw', 'reg', 'segment', 16);

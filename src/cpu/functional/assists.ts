@@ -3,6 +3,7 @@
 import { Vector } from '../../arch/x86/exceptions.ts';
 import { environmentFromMxcsr } from '../../arch/x86/float/environment.ts';
 import { FLOAT_ROUTINE_TABLE } from '../../arch/x86/float/sse-routines.ts';
+import { FXSAVE, readMxcsr, readX87, writeMxcsr, writeX87 } from '../../arch/x86/fxsave.ts';
 import type { AssistName } from '../../arch/x86/isa/assists.ts';
 import { Cr4 } from '../../arch/x86/registers.ts';
 import { OFFSET } from '../../arch/x86/state-layout.ts';
@@ -67,4 +68,37 @@ function float({ tc, scratch, raise }: AssistContext, code: number): number {
   return 0;
 }
 
-export const ASSIST_ROUTINES: Readonly<Record<AssistName, Assist>> = { cpuid, rdtsc, divide128, float };
+/** The area of FXSAVE in front of the SSE registers, at 0: instruction and data pointers in the form of 64 or 32 bits. */
+function fxsave({ tc, scratch }: AssistContext, pointerBits: number): number {
+  const area = areaOf(scratch);
+  writeX87(tc, area);
+  writeMxcsr(tc, area);
+  if (pointerBits === 32) clearSelectors(area);
+  return 0;
+}
+
+function fxrstor({ tc, scratch }: AssistContext, pointerBits: number): number {
+  const area = areaOf(scratch);
+  if (pointerBits === 32) clearSelectors(area);
+  readX87(area, tc);
+  readMxcsr(area, tc);
+  return 0;
+}
+
+function areaOf({ buffer, byteOffset }: DataView): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, FXSAVE.xmm);
+}
+
+/** Where a pointer's upper half would be, its selector is: zero, where the processor does not keep it (CPUID.7.0:EBX[13]). */
+function clearSelectors(area: Uint8Array): void {
+  for (const at of [FXSAVE.fip, FXSAVE.fdp]) area.fill(0, at + 4, at + 8);
+}
+
+export const ASSIST_ROUTINES: Readonly<Record<AssistName, Assist>> = {
+  cpuid,
+  rdtsc,
+  divide128,
+  fxsave,
+  fxrstor,
+  float,
+};

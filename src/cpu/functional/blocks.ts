@@ -4,6 +4,7 @@
 
 import type { Decoded } from '../../arch/x86/isa/decoded.ts';
 import type { Effects } from '../../arch/x86/isa/effects.ts';
+import type { UnitState } from '../../arch/x86/isa/units.ts';
 import { PAGE_SHIFT } from './layout.ts';
 import type { CodePages } from './mmu.ts';
 
@@ -21,6 +22,7 @@ export interface Block {
   /** Virtual address; negative in the upper half. */
   readonly rip: number;
   readonly is64: boolean;
+  readonly units: UnitState;
   readonly instructions: readonly BlockInstruction[];
   /** Address behind the last instruction. */
   readonly end: number;

@@ -10,6 +10,7 @@ import { DecodeTable } from '../../arch/x86/isa/decode-table.ts';
 import { Decoder, MAX_LENGTH_BYTES } from '../../arch/x86/isa/decoder.ts';
 import { INSTRUCTIONS } from '../../arch/x86/isa/instructions.ts';
 import { flagCode } from '../../arch/x86/isa/lazy-flags.ts';
+import { type UnitState, unitState } from '../../arch/x86/isa/units.ts';
 import { Rflags } from '../../arch/x86/registers.ts';
 import { OFFSET, X86ThreadContext } from '../../arch/x86/thread-context.ts';
 import type { PhysicalMemory } from '../../mem/physical-memory.ts';
@@ -80,6 +81,8 @@ export class Engine {
   #checksAlignment = false;
   /** What the budget was when generated code was entered, while it runs; else what it has left. */
   #entered = 0;
+  /** Units that are on, for which the blocks in the jump cache have been decoded. */
+  #units: UnitState = 0;
 
   constructor({ memory, features, translate = 'hot', ...machine }: EngineOptions) {
     const pages = ENGINE_MEMORY_BYTES / WASM_PAGE;
@@ -190,6 +193,9 @@ export class Engine {
     cells.setInt32(CELL.faultVector, -1, true);
     this.#mmu.beforeRun();
     this.#noticeWrites();
+    const units = unitState(tc.u32[OFFSET.cr0 >> 2]!, tc.u32[OFFSET.cr4 >> 2]!);
+    if (units !== this.#units) this.#jumpCache.clear();
+    this.#units = units;
     const checksAlignment = this.#mmu.checksAlignment;
     if (checksAlignment !== this.#checksAlignment) this.#mmu.flush();
     this.#checksAlignment = checksAlignment;
@@ -262,9 +268,15 @@ export class Engine {
   #blockAt(rip: number): Block | ReturnType<Interpreter['build']> {
     const { in64BitMode: is64 } = this.tc;
     const known = this.#blocks.at(rip);
-    if (known !== undefined && known.is64 === is64 && this.#isWhereItWas(known)) return known;
+    if (
+      known !== undefined &&
+      known.is64 === is64 &&
+      known.units === this.#units &&
+      this.#isWhereItWas(known)
+    )
+      return known;
     if (!this.#interpreter.hasRoom) this.#forgetAll();
-    const block = this.#interpreter.build(rip, is64);
+    const block = this.#interpreter.build(rip, is64, this.#units);
     if (typeof block !== 'string') {
       this.#blocks.add(block);
       for (const [start] of block.spans) this.#memory.versions.watch(start);

@@ -216,6 +216,11 @@ export class HandlerCracker extends WasmCracker {
 
   #putRegisterAddress(operand: Operand): void {
     const ordinal = registerOperands(this.instruction).indexOf(operand);
+    // An operand of which the row knows nothing: the definition has named the register itself.
+    if (ordinal === -1) {
+      this.f.code.i32(registerAt(operand));
+      return;
+    }
     this.f.code.get(RECORD_LOCAL);
     this.f.code.memory(Op.i32_load16_u, ENGINE, RECORD.registers + 2 * ordinal);
   }

@@ -15,8 +15,15 @@ import {
   type FlagName,
   STATUS_FLAGS,
 } from '../../arch/x86/isa/conditions.ts';
+import { crackDecoded } from '../../arch/x86/isa/crack.ts';
 import type { Cracker, FlagValues, LeaveReason } from '../../arch/x86/isa/cracker.ts';
-import { type Bits, type Decoded, type Operand, OperandKind } from '../../arch/x86/isa/decoded.ts';
+import {
+  type Bits,
+  type Decoded,
+  mustBeAligned,
+  type Operand,
+  OperandKind,
+} from '../../arch/x86/isa/decoded.ts';
 import type { FlagKind } from '../../arch/x86/isa/lazy-flags.ts';
 import type { Width } from '../../arch/x86/isa/ops.ts';
 import { Gpr } from '../../arch/x86/registers.ts';
@@ -88,7 +95,7 @@ export abstract class WasmCracker extends FloatVectors implements Cracker<Value>
     this.control = NEXT;
     this.#addresses.clear();
     this.#places.clear();
-    instruction.form.instruction.crack<Value>(this, ...instruction.operands);
+    crackDecoded<Value>(this, instruction);
     this.commit();
     return this.control;
   }
@@ -425,8 +432,9 @@ export abstract class WasmCracker extends FloatVectors implements Cracker<Value>
 
   #readMemory(operand: Operand): Value {
     const linear = this.linearAddress(operand);
-    if (!this.isUpdated(operand)) return this.load(operand.bits, linear);
-    const place = this.findForUpdate(operand.bits, linear);
+    const isAligned = mustBeAligned(this.instruction, operand);
+    if (!this.isUpdated(operand)) return this.load(operand.bits, linear, isAligned);
+    const place = this.findForUpdate(operand.bits, linear, isAligned);
     this.#places.set(operand, place);
     return this.loadAt(operand.bits, linear, place);
   }
@@ -434,7 +442,8 @@ export abstract class WasmCracker extends FloatVectors implements Cracker<Value>
   #writeMemory(operand: Operand, value: Value): void {
     const linear = this.linearAddress(operand);
     const place = this.#places.get(operand);
-    if (place === undefined) this.store(operand.bits, linear, value);
+    if (place === undefined)
+      this.store(operand.bits, linear, value, mustBeAligned(this.instruction, operand));
     else this.storeAt(operand.bits, linear, place, value);
   }
 
@@ -446,6 +455,7 @@ export abstract class WasmCracker extends FloatVectors implements Cracker<Value>
     const zero = this.vector(ZEROS);
     if (bits === 64) return this.withLane('i64x2', zero, 0, value);
     if (bits === 32) return this.withLane('i32x4', zero, 0, value);
+    if (bits === 16) return this.withLane('i16x8', zero, 0, value);
     return panic('functional CPU', `a vector operand of ${bits} bits`);
   }
 }

@@ -58,7 +58,8 @@ export interface Cracker<V> extends Ops<V>, FloatOps<V> {
 
   load(bits: Bits, linear: V): V;
   store(bits: Bits, linear: V, value: V): void;
-  /** Faults as a store would, and stores nothing: in front of a register effect that must not precede a fault. */
+  /** Faults as a store would, and stores nothing: in front of several stores of which all or none are to take place. */
+  probeStore(bits: Bits, linear: V): void;
   push(z: Width, value: V): void;
   pop(z: Width): V;
 

@@ -6,6 +6,7 @@
 
 import type { Form } from './encoding.ts';
 import type { Instruction } from './instruction.ts';
+import { RAISING } from './units.ts';
 
 const MAPS = 4;
 const OPCODES = 256;
@@ -21,7 +22,7 @@ export interface OpcodeEntry {
 export class DecodeTable {
   readonly #entries: (OpcodeEntry | undefined)[] = [];
   /** All forms, by their `id`. */
-  readonly forms: readonly Form[];
+  readonly forms: Form[];
 
   /**
    * @param instructions the whole instruction set; forms are numbered in its order
@@ -40,6 +41,7 @@ export class DecodeTable {
         byOpcode.set(key, [...(byOpcode.get(key) ?? []), form]);
       }
     }
+    for (const form of RAISING.values()) form.id = this.forms.push(form) - 1;
     for (let key = 0; key < MAPS * OPCODES; key++) {
       const forms = byOpcode.get(key);
       this.#entries.push(forms === undefined ? undefined : entryOf(forms));

@@ -17,6 +17,7 @@ import {
 } from './decoded.ts';
 import type { Form } from './encoding.ts';
 import type { OperandBits, OperandSpec } from './operands.ts';
+import { ALL_UNITS, RAISING, type UnitState, unavailable, unitOf } from './units.ts';
 
 /** SDM vol. 2A §2.3.11: a longer instruction raises #GP. */
 export const MAX_LENGTH_BYTES = 15;
@@ -71,15 +72,22 @@ export class Decoder {
    * Decodes one instruction.
    * @param at where it begins in `bytes`, and `end` where the bytes end that may be looked at
    * @param is64 64-bit mode, or compatibility mode with a default size of 32 bits
+   * @param units an instruction of a unit that is off becomes one that raises the exception
    */
-  decode(bytes: Uint8Array, at: number, end: number, is64: boolean): Decoded | DecodeFailure {
+  decode(
+    bytes: Uint8Array,
+    at: number,
+    end: number,
+    is64: boolean,
+    units: UnitState = ALL_UNITS,
+  ): Decoded | DecodeFailure {
     this.#bytes = bytes;
     this.#start = at;
     this.#at = at;
     this.#end = end;
     this.#is64 = is64;
     try {
-      return this.#decode();
+      return raisingIfOff(this.#decode(), units);
     } catch (failure) {
       if (failure instanceof Failure) return failure.reason;
       throw failure;
@@ -374,6 +382,15 @@ const ADDRESSES_16: readonly (readonly [base: number, index: number])[] = [
   [5, NO_REGISTER],
   [3, NO_REGISTER],
 ];
+
+/** Another exception of the decoder comes first: it is known that there is such an instruction. */
+function raisingIfOff(decoded: Decoded, units: UnitState): Decoded {
+  if (units === ALL_UNITS) return decoded;
+  const { form } = decoded;
+  const unit = form.instruction.unit ?? unitOf(form.operands);
+  const vector = unit === undefined ? undefined : unavailable(unit, units);
+  return vector === undefined ? decoded : { ...decoded, form: RAISING.get(vector)!, operands: [] };
+}
 
 const NOTHING = { index: 0, value: 0, selector: 0, memory: undefined } as const;
 

@@ -12,6 +12,7 @@ import {
   type FlagName,
   STATUS_FLAGS,
 } from './conditions.ts';
+import { crackDecoded } from './crack.ts';
 import type { Cracker, FlagValues } from './cracker.ts';
 import { type Decoded, type Operand, OperandKind } from './decoded.ts';
 
@@ -167,8 +168,7 @@ export function effectsOf(decoded: Decoded): Effects {
       return typeof name === 'string' ? () => SOMETHING : panic('effects', 'asked for a symbol');
     },
   }) as unknown as Cracker<Something>;
-  const { form, operands } = decoded;
-  form.instruction.crack(cracker, ...operands);
+  crackDecoded(cracker, decoded);
   const { flagsRead, flagsWritten, updatesMemory, endsBlock, isConditional, leaves } = listener;
   return { flagsRead, flagsWritten, updatesMemory, endsBlock, isConditional, leaves };
 }

@@ -75,6 +75,7 @@ export const RvMw = spec('Rv/Mw', 'rm', 'gpr', 'v', { memoryBits: 16 });
 /** A register of 32 or 64 bits, or fewer bits of memory: PEXTRB and the like. */
 export const RyMb = spec('Ry/Mb', 'rm', 'gpr', 'y', { memoryBits: 8 });
 export const RyMw = spec('Ry/Mw', 'rm', 'gpr', 'y', { memoryBits: 16 });
+export const RyMd = spec('Ry/Md', 'rm', 'gpr', 'y', { memoryBits: 32 });
 export const RdMb = spec('Rd/Mb', 'rm', 'gpr', 32, { memoryBits: 8 });
 export const RdMw = spec('Rd/Mw', 'rm', 'gpr', 32, { memoryBits: 16 });
 export const Rd = spec('Rd', 'rm', 'gpr', 32, { only: 'register' });
@@ -131,6 +132,11 @@ export const Wss = spec('Wss', 'rm', 'xmm', 32);
 export const Wsd = spec('Wsd', 'rm', 'xmm', 64);
 export const Udq = spec('Udq', 'rm', 'xmm', 128, { only: 'register' });
 export const Uq = spec('Uq', 'rm', 'xmm', 64, { only: 'register' });
+/** The low part of a register, never memory. */
+export const Uss = spec('Uss', 'rm', 'xmm', 32, { only: 'register' });
+export const Usd = spec('Usd', 'rm', 'xmm', 64, { only: 'register' });
+/** A whole register, or 32 bits of memory: INSERTPS. */
+export const UdqMd = spec('Udq/Md', 'rm', 'xmm', 128, { memoryBits: 32 });
 /** The implied first register of BLENDVPS, PBLENDVB, SHA256RNDS2. */
 export const XMM0 = spec('XMM0', 'fixed', 'xmm', 128, { index: 0 });
 export const Pq = spec('Pq', 'reg', 'mmx', 64);

@@ -13,12 +13,17 @@ const VECTOR_PREFIX = 0xfd;
 const MISC_PREFIX = 0xfc;
 
 export class CodeWriter {
-  #bytes = new Uint8Array(FIRST_SIZE_BYTES);
+  #bytes: Uint8Array;
   #length = 0;
   /** Where the last `local.set` begins and ends, and what it sets. */
   #lastSet = -1;
   #behindLastSet = -1;
   #lastSetLocal = -1;
+
+  /** @param sizeBytes room at first; it grows */
+  constructor(sizeBytes = FIRST_SIZE_BYTES) {
+    this.#bytes = new Uint8Array(sizeBytes);
+  }
 
   get length(): number {
     return this.#length;

@@ -7,6 +7,8 @@ import { CodeWriter } from './code.ts';
 import type { BranchHint } from './module.ts';
 import { EMPTY_BLOCK, Op, type ValueType } from './opcodes.ts';
 
+/** Room for the declarations of locals: they are few runs. */
+const HEAD_BYTES = 128;
 const NOTHING = new Uint8Array(0);
 
 export class FunctionWriter {
@@ -112,7 +114,7 @@ export class FunctionWriter {
     readonly hints: readonly BranchHint[];
   } {
     this.code.op(Op.end);
-    const head = new CodeWriter();
+    const head = new CodeWriter(HEAD_BYTES);
     const runs = runsOf(this.#types);
     head.u32(runs.length);
     for (const { type, count } of runs) {

@@ -11,7 +11,7 @@
  *   mul, div    The result is ordinary: no operand is zero, infinity or NaN. Denormal operands need a look of their own.
  *   sqrt        The operand is positive and normal: so is the result.
  *   min, max, compare: exact, no MXCSR. Operands are neither NaN (IE, or x86's choice) nor denormal (DE).
- *   round       The operand is neither NaN nor denormal (DAZ). Exact in itself; unless PE is kept quiet a changed value raises it.
+ *   round       The operand is neither NaN nor denormal (DAZ). A changed value raises PE unless that is kept quiet.
  *   to integer  The operand is in range (a NaN is not); DE does not exist. Inexact unless it is an integer.
  *   from int    From 32 bits to double: always exact. Otherwise inexact.
  *   sd to ss    The result is ordinary: then the operand is not denormal.

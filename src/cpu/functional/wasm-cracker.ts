@@ -31,8 +31,7 @@ import { OFFSET } from '../../arch/x86/state-layout.ts';
 import { panic } from '../../sim/trouble.ts';
 import { ENGINE } from './core-functions.ts';
 import { emitLoad, emitStore } from './core-module.ts';
-import { DOUBLE, SINGLE } from './float-checks.ts';
-import { FloatVectors } from './float-vectors.ts';
+import { FloatOperands } from './float-operands.ts';
 import { CELL, CONTEXT_AT } from './layout.ts';
 import { typeOf } from './memory-ops.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
@@ -56,7 +55,7 @@ export interface PendingFlags {
 
 const NEXT: Control = { kind: 'next' };
 
-export abstract class WasmCracker extends FloatVectors implements Cracker<Value> {
+export abstract class WasmCracker extends FloatOperands implements Cracker<Value> {
   protected instruction!: Decoded;
   protected control: Control = NEXT;
   #writes: (() => void)[] = [];
@@ -142,7 +141,7 @@ export abstract class WasmCracker extends FloatVectors implements Cracker<Value>
 
   write(operand: Operand, value: Value): void {
     if (operand.kind === OperandKind.memory) this.#writeMemory(operand, value);
-    else this.#pend(value, () => this.writeRegister(operand));
+    else this.pend(value, () => this.writeRegister(operand));
   }
 
   readVector(operand: Operand): Value {
@@ -156,43 +155,13 @@ export abstract class WasmCracker extends FloatVectors implements Cracker<Value>
     else this.write(operand, this.lane('i32x4', value, 0));
   }
 
-  readFloat(operand: Operand): Value {
-    const { bits } = operand;
-    if (bits === 128) return this.read(operand);
-    if (operand.kind !== OperandKind.memory) return this.readFloatRegister(operand);
-    return this.loadFloat(bits as 32 | 64, this.linearAddress(operand));
-  }
-
-  writeFloat(operand: Operand, value: Value): void {
-    if (operand.bits === 128) this.write(operand, value);
-    else this.#pend(value, () => this.writeFloatRegister(operand));
-  }
-
-  /** A scalar float in an SSE register; and the write of the one that is on the stack. */
-  protected readFloatRegister(operand: Operand): Value {
-    return this.checks.ofBits(operand.bits === 64 ? DOUBLE : SINGLE, this.readRegister(operand));
-  }
-
-  protected writeFloatRegister(operand: Operand): void {
-    this.f.code.op(operand.bits === 64 ? Op.i64_reinterpret_f64 : Op.i32_reinterpret_f32);
-    this.writeRegister(operand);
-  }
-
-  protected mxcsr(): Value {
-    return this.field(OFFSET.mxcsr, 32);
-  }
-
-  protected mxcsrChanged(): void {
-    // It is read anew whenever it is needed.
-  }
-
   constant(operand: Operand): number | undefined {
     const { instruction } = this.instruction.form;
     return operand.kind === OperandKind.immediate && instruction.literal ? Number(operand.value) : undefined;
   }
 
   setGpr(index: number, value: Value): void {
-    this.#pend(value, () => this.writeGpr(index));
+    this.pend(value, () => this.writeGpr(index));
   }
 
   effectiveAddress(operand: Operand): Value {
@@ -389,7 +358,7 @@ export abstract class WasmCracker extends FloatVectors implements Cracker<Value>
 
   /** The address goes below the value: behind all other effects, from a temporary. */
   setField(offset: number, z: Width, value: Value): void {
-    this.#pend(value, () => {
+    this.pend(value, () => {
       const kept = this.take(value.type);
       this.f.code.i32(0);
       this.put(kept);
@@ -425,7 +394,7 @@ export abstract class WasmCracker extends FloatVectors implements Cracker<Value>
 
   // ---- parts ----
 
-  #pend(value: Value, write: () => void): void {
+  protected pend(value: Value, write: () => void): void {
     this.#values.push(value);
     this.#writes.push(write);
   }

@@ -82,7 +82,10 @@ export type FloatRoutineName =
   | VectorConversion
   | FlagComparison;
 
-/** Everything that has an exact routine (float/sse-routines.ts), by its code. Operations come first: code = 4 × operation + shape. */
+/**
+ * Everything that has an exact routine (float/sse-routines.ts), by its code. Operations come first: their code is four times
+ * the operation plus the shape.
+ */
 export const FLOAT_ROUTINES: readonly FloatRoutineName[] = [
   ...FLOAT_OPERATIONS.flatMap((operation) => FLOAT_SHAPES.map((shape) => `${operation}.${shape}` as const)),
   ...SCALAR_CONVERSIONS,

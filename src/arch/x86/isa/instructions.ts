@@ -29,8 +29,14 @@ function all(family: Readonly<Record<string, Instruction | readonly Instruction[
 }
 
 const INTEGER = [alu, control, move];
-/** SSE's floating point. */
-const FLOATING_POINT = [sseArithmetic, sseCompare, sseConvert, sseHorizontal, sseRound];
+/** Floating point of SSE to SSE4.1. */
+export const SSE_FP: readonly Instruction[] = [
+  sseArithmetic,
+  sseCompare,
+  sseConvert,
+  sseHorizontal,
+  sseRound,
+].flatMap((family) => all(family));
 /** MMX and SSE: integers and data movement. */
 export const SIMD: readonly Instruction[] = [
   simdAes,
@@ -50,6 +56,7 @@ export const SIMD: readonly Instruction[] = [
 ].flatMap((family) => all(family));
 
 export const INSTRUCTIONS: readonly Instruction[] = [
-  ...[...INTEGER, ...FLOATING_POINT].flatMap((family) => all(family)),
+  ...INTEGER.flatMap((family) => all(family)),
   ...SIMD,
+  ...SSE_FP,
 ];

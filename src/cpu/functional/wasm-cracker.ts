@@ -69,9 +69,9 @@ export abstract class WasmCracker extends FloatOperands implements Cracker<Value
   // ---- what differs ----
 
   /** A register operand of up to 64 bits, or a vector of 128; the n-th of the row. */
-  protected abstract readRegister(operand: Operand): Value;
+  protected abstract override readRegister(operand: Operand): Value;
   /** Appends the write of a register operand whose value is on the stack. */
-  protected abstract writeRegister(operand: Operand): void;
+  protected abstract override writeRegister(operand: Operand): void;
   protected abstract immediate(operand: Operand, z: Width): Value;
   protected abstract offsetOf(operand: Operand): Value;
   protected abstract segmentBase(operand: Operand): Value | undefined;

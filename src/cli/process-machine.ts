@@ -1,6 +1,5 @@
 // What `run` and `demo` simulate: one Linux program on a SeSystem.
 
-import { RegClass } from '../arch/x86/thread-context.ts';
 import { ExitCause, type ExitEvent } from '../sim/exit-event.ts';
 import type { Simulator } from '../sim/simulator.ts';
 import { FatalError } from '../sim/trouble.ts';
@@ -54,12 +53,12 @@ export class ProcessMachine implements Machine {
 
   /** Says what signal ended the program, and where its state is to be found. */
   report(_: Ending, attempt: Attempt): void {
-    const { process: program, cpu } = this.system;
+    const { process: program } = this.system;
     const { end } = program;
     if (end?.kind !== 'signaled') return;
     let isRecorded = false;
     const path = attempt(() => {
-      const written = recordCrash(program, cpu.readState(RegClass.all), end, this.#outdir);
+      const written = recordCrash(program, end, this.#outdir);
       isRecorded = true;
       return written;
     });

@@ -122,6 +122,11 @@ export abstract class BaseCpu<TC = X86ThreadContext> extends SimObject {
    */
   translationsChanged(_virtualAddress: number, _sizeBytes: number): void {}
 
+  /** What this CPU has to say of the last exception of user code, for the record of a crash: one line. */
+  get faultNote(): string | undefined {
+    return undefined;
+  }
+
   /** Simulated time, in ticks, that has been spent executing the thread. */
   abstract get busyTicks(): number;
 }

@@ -70,5 +70,6 @@ function joined(one: Tolerance, other: Tolerance): Tolerance {
   return {
     flags: (one.flags ?? 0) | (other.flags ?? 0),
     registers: new Set([...(one.registers ?? []), ...(other.registers ?? [])]),
+    emulatesBadAddresses: one.emulatesBadAddresses === true || other.emulatesBadAddresses === true,
   };
 }

@@ -3,7 +3,8 @@
 import { PageFaultError, Vector } from '../../src/arch/x86/exceptions.ts';
 import { Cr4, Rflags } from '../../src/arch/x86/registers.ts';
 import type { X86ThreadContext } from '../../src/arch/x86/thread-context.ts';
-import { Engine, type EngineOptions, type RunEnd } from '../../src/cpu/functional/engine.ts';
+import { Engine } from '../../src/cpu/functional/engine.ts';
+import type { EngineOptions, RunEnd } from '../../src/cpu/functional/engine-interface.ts';
 import type { PhysAddr } from '../../src/mem/addr.ts';
 import { PhysicalMemory } from '../../src/mem/physical-memory.ts';
 import { Root } from '../../src/sim/root.ts';

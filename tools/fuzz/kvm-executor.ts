@@ -59,7 +59,7 @@ interface Entry {
 export class KvmExecutor implements Executor {
   readonly name = 'kvm';
   /** PVM loses NT when an interrupt of the host arrives during a case. */
-  readonly tolerance = { flags: Rflags.NT };
+  readonly tolerance = { flags: Rflags.NT, emulatesBadAddresses: true };
   /** State components that cases have: a mask of `Xcr0`. */
   readonly components: number;
   readonly #machine: KvmMachine;

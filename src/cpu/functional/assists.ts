@@ -6,19 +6,27 @@ import { FLOAT_ROUTINE_TABLE } from '../../arch/x86/float/sse-routines.ts';
 import { FXSAVE, readMxcsr, readX87, writeMxcsr, writeX87 } from '../../arch/x86/fxsave.ts';
 import type { AssistName } from '../../arch/x86/isa/assists.ts';
 import { Cr4 } from '../../arch/x86/registers.ts';
+import type { Segment } from '../../arch/x86/segments.ts';
 import { OFFSET } from '../../arch/x86/state-layout.ts';
 import type { X86ThreadContext } from '../../arch/x86/thread-context.ts';
+import { describeSegment, loadSegment } from './segment-assists.ts';
+import type { X87Assist } from './x87-assist.ts';
 
 /** What an assist may use. */
 export interface AssistContext {
   readonly tc: X86ThreadContext;
   /** Wide arguments and results: `Cracker.setArgument` and `assistResult`. */
   readonly scratch: DataView;
+  readonly x87: X87Assist;
   /** Raises an exception: nothing of the instruction takes effect. */
   raise(vector: number, errorCode: number): void;
   /** The time-stamp counter as two halves, and CPUID's answer to EAX, ECX. */
   readTsc(): readonly [lo: number, hi: number];
   cpuid(leaf: number, subleaf: number): readonly [eax: number, ebx: number, ecx: number, edx: number];
+  /** 32 random bits, the same in every run. */
+  random(): number;
+  /** What a selector other than null stands for; undefined: nothing that there is. */
+  descriptor(selector: number): Segment | undefined;
 }
 
 export type Assist = (context: AssistContext, a: number, b: number, c: number) => number;
@@ -94,11 +102,40 @@ function clearSelectors(area: Uint8Array): void {
   for (const at of [FXSAVE.fip, FXSAVE.fdp]) area.fill(0, at + 4, at + 8);
 }
 
+/** See X87Assist.run. */
+function x87({ x87: unit }: AssistContext, fop: number, flags: number, operandBits: number): number {
+  return unit.run(fop, flags, operandBits);
+}
+
+function random({ random: next }: AssistContext): number {
+  return next() | 0;
+}
+
+/** The polynomial 11EDC6F41 (SDM vol. 2A "CRC32"), reflected. */
+const CRC32_POLYNOMIAL = 0x82f6_3b78;
+const CRC32_OF_BYTE = Int32Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte;
+  for (let i = 0; i < 8; i++) crc = (crc >>> 1) ^ (crc & 1 ? CRC32_POLYNOMIAL : 0);
+  return crc;
+});
+
+/** The checksum with the low `bits` of the data behind it. */
+function crc32(_context: AssistContext, crc: number, data: number, bits: number): number {
+  let rest = crc ^ data;
+  for (let i = 0; i < bits; i += 8) rest = CRC32_OF_BYTE[rest & 0xff]! ^ (rest >>> 8);
+  return rest;
+}
+
 export const ASSIST_ROUTINES: Readonly<Record<AssistName, Assist>> = {
   cpuid,
   rdtsc,
   divide128,
+  float,
   fxsave,
   fxrstor,
-  float,
+  x87,
+  random,
+  crc32,
+  loadSegment,
+  describeSegment,
 };

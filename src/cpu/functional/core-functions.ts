@@ -26,7 +26,7 @@ const SIGNATURES = {
   flagWord: { parameters: [i32, i64, i64], results: [i32] },
   mulHighU64: { parameters: [i64, i64], results: [i64] },
   mulHighS64: { parameters: [i64, i64], results: [i64] },
-  /** Floating point beyond the fast paths: the code of a routine (isa/float-ops.ts) and its operands. */
+  /** Floating point beyond the fast paths: code of a routine (isa/float-ops.ts) and its operands. */
   float64: { parameters: [i32, f64, f64], results: [f64] },
   float32: { parameters: [i32, f32, f32], results: [f32] },
   floatPacked: { parameters: [i32, v128, v128], results: [v128] },

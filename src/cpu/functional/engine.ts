@@ -7,7 +7,8 @@ import { Vector } from '../../arch/x86/exceptions.ts';
 import { ASSISTS } from '../../arch/x86/isa/assists.ts';
 import { STATUS_FLAGS } from '../../arch/x86/isa/conditions.ts';
 import { DecodeTable } from '../../arch/x86/isa/decode-table.ts';
-import { Decoder, MAX_LENGTH_BYTES } from '../../arch/x86/isa/decoder.ts';
+import { Decoder } from '../../arch/x86/isa/decoder.ts';
+import { MAX_LENGTH_BYTES } from '../../arch/x86/isa/instruction-bytes.ts';
 import { INSTRUCTIONS } from '../../arch/x86/isa/instructions.ts';
 import { flagCode } from '../../arch/x86/isa/lazy-flags.ts';
 import { type UnitState, unitState } from '../../arch/x86/isa/units.ts';
@@ -19,13 +20,17 @@ import { ASSIST_ROUTINES, type AssistContext } from './assists.ts';
 import { type Block, Blocks } from './blocks.ts';
 import { CodeTable } from './code-table.ts';
 import { buildCoreModule } from './core-module.ts';
+import type { EngineOptions, RunEnd } from './engine-interface.ts';
 import { Handlers } from './handlers.ts';
 import { Interpreter } from './interpreter.ts';
 import { JumpCache } from './jump-cache.ts';
 import { CELL, CONTEXT_AT, ENGINE_MEMORY_BYTES, HOT_ENTRIES, PAGE_SHIFT, RECORD, Stop } from './layout.ts';
 import { isCanonical, Mmu, NOT_CANONICAL_VECTOR, RETRY_VECTOR } from './mmu.ts';
+import { randomNumbers } from './random.ts';
+import { linuxDescriptor } from './segment-assists.ts';
 import { isStackReference } from './stack-reference.ts';
 import { Translator } from './translator.ts';
+import { X87Assist } from './x87-assist.ts';
 
 const WASM_PAGE = 65_536;
 const TWO_32 = 2 ** 32;
@@ -33,35 +38,11 @@ const TWO_32 = 2 ** 32;
 const MAX_SLICE = 2 ** 20;
 /** Counts of entries are compared modulo this: nothing ever comes so far. */
 const NEVER_HOT = 2 ** 31;
+const CODE_CACHE_BYTES = 2 ** 28;
 const RIP = OFFSET.rip >> 2;
 const PAGE_BYTES = 2 ** PAGE_SHIFT;
 /** Of more pages than these, flushing all is cheaper than flushing each. */
 const MOST_PAGES = 256;
-
-/** Why a run ended. RIP, the flags and all other state are those of an instruction boundary. */
-export type RunEnd =
-  | { readonly kind: 'budget' }
-  | { readonly kind: 'syscall' }
-  | { readonly kind: 'halt' }
-  /** An exception: RIP is that of the instruction, for traps (#DB, #BP) behind it. */
-  | {
-      readonly kind: 'exception';
-      readonly vector: number;
-      readonly errorCode: number;
-      readonly address: bigint;
-    };
-
-export interface EngineOptions {
-  readonly memory: PhysicalMemory;
-  /** CPUID features, by their names in /proc/cpuinfo. */
-  readonly features: ReadonlySet<string>;
-  /**
-   * When blocks are translated: when they have been entered often, at once, or never. Results are the same; default `hot`.
-   */
-  readonly translate?: 'hot' | 'always' | 'never';
-  readTsc(): readonly [lo: number, hi: number];
-  cpuid(leaf: number, subleaf: number): readonly [eax: number, ebx: number, ecx: number, edx: number];
-}
 
 export class Engine {
   /** The architectural state. While the engine runs, status flags are elsewhere. */
@@ -84,7 +65,13 @@ export class Engine {
   /** Units that are on, for which the blocks in the jump cache have been decoded. */
   #units: UnitState = 0;
 
-  constructor({ memory, features, translate = 'hot', ...machine }: EngineOptions) {
+  constructor({
+    memory,
+    features,
+    translate = 'hot',
+    codeCacheBytes = CODE_CACHE_BYTES,
+    ...machine
+  }: EngineOptions) {
     const pages = ENGINE_MEMORY_BYTES / WASM_PAGE;
     const engineMemory = new WebAssembly.Memory({ initial: pages, maximum: pages });
     const buffer = engineMemory.buffer as ArrayBuffer;
@@ -95,10 +82,14 @@ export class Engine {
     this.#jumpCache = new JumpCache(buffer);
     const mmu = new Mmu(this.tc, memory, buffer, this.#blocks);
     this.#mmu = mmu;
+    const scratch = new DataView(buffer, CELL.scratch, 512);
     const context: AssistContext = {
       tc: this.tc,
-      scratch: new DataView(buffer, CELL.scratch, 512),
+      scratch,
+      x87: new X87Assist(this.tc, scratch),
       raise: (vector, errorCode) => mmu.setFault(vector, errorCode),
+      random: randomNumbers(1),
+      descriptor: linuxDescriptor,
       ...machine,
     };
     const routines = ASSISTS.map((name) => ASSIST_ROUTINES[name]);
@@ -113,7 +104,7 @@ export class Engine {
     this.#core = table.core;
     this.#translatesAlways = translate === 'always';
     this.#handlers = new Handlers(table, translate === 'never' ? NEVER_HOT : HOT_ENTRIES);
-    this.#translator = new Translator(table, this.#blocks, buffer);
+    this.#translator = new Translator(table, this.#blocks, buffer, codeCacheBytes);
     const decoder = new Decoder(new DecodeTable(INSTRUCTIONS, features));
     const ram = new Uint8Array(memory.memory.buffer);
     const fetch = (rip: number) => mmu.fetch(rip >>> 0, Math.floor(rip / TWO_32) | 0);
@@ -180,7 +171,7 @@ export class Engine {
   #singleStep(): RunEnd {
     const end = this.#run(1);
     this.#flagsToContext();
-    if (end.kind === 'exception' || end.kind === 'syscall') return end;
+    if (end.kind === 'exception' || end.kind === 'syscall' || end.kind === 'interrupt') return end;
     return { kind: 'exception', vector: Vector.DB, errorCode: 0, address: 0n };
   }
 
@@ -196,7 +187,12 @@ export class Engine {
     const units = unitState(tc.u32[OFFSET.cr0 >> 2]!, tc.u32[OFFSET.cr4 >> 2]!);
     if (units !== this.#units) this.#jumpCache.clear();
     this.#units = units;
-    const checksAlignment = this.#mmu.checksAlignment;
+    this.#noticeAlignmentChecks();
+  }
+
+  /** While they are made, the TLBs are empty: every access is looked at. */
+  #noticeAlignmentChecks(): void {
+    const { checksAlignment } = this.#mmu;
     if (checksAlignment !== this.#checksAlignment) this.#mmu.flush();
     this.#checksAlignment = checksAlignment;
   }
@@ -242,9 +238,21 @@ export class Engine {
         return { kind: 'syscall' };
       case Stop.halt:
         return { kind: 'halt' };
+      case Stop.flags:
+        return this.#flagsChanged(left);
+      case Stop.trap:
+        return this.#exception();
+      case Stop.interrupt:
+        return { kind: 'interrupt', vector: this.#takeFault() };
       default:
         return panic('functional CPU', `stopped for reason ${stop}`);
     }
+  }
+
+  /** Alignment may be checked from now on, or no more; TF traps behind the next instruction. */
+  #flagsChanged(left: number): RunEnd | undefined {
+    this.#noticeAlignmentChecks();
+    return (this.tc.rflags & Rflags.TF) !== 0 && left > 0 ? this.#singleStep() : undefined;
   }
 
   /** Enters the block at RIP into the jump cache, decoding it if it is new. */
@@ -278,9 +286,10 @@ export class Engine {
     if (!this.#interpreter.hasRoom) this.#forgetAll();
     const block = this.#interpreter.build(rip, is64, this.#units);
     if (typeof block !== 'string') {
+      const isNewPage = block.spans.some(([start]) => !this.#blocks.has(start & ~(PAGE_BYTES - 1)));
       this.#blocks.add(block);
       for (const [start] of block.spans) this.#memory.versions.watch(start);
-      this.#mmu.flushWrites();
+      if (isNewPage) this.#mmu.flushWrites();
     }
     return block;
   }
@@ -316,6 +325,10 @@ export class Engine {
   #hot(): void {
     const block = this.#blocks.at(this.#rip);
     if (block === undefined) return;
+    if (this.#translator.isFull) {
+      this.#translator.clear();
+      this.#jumpCache.clear();
+    }
     for (const { entries } of this.#translator.hot(block))
       for (const entry of entries) this.#enterIntoJumpCache(entry);
   }
@@ -359,8 +372,7 @@ export class Engine {
 
   #exception(): RunEnd {
     const cells = this.#cells;
-    const raised = cells.getInt32(CELL.faultVector, true);
-    cells.setInt32(CELL.faultVector, -1, true);
+    const raised = this.#takeFault();
     const errorCode = cells.getUint32(CELL.faultCode, true);
     const where = cells.getBigUint64(CELL.faultAddress, true);
     const vector = raised === NOT_CANONICAL_VECTOR ? this.#vectorOfAddress(where) : raised;
@@ -371,6 +383,12 @@ export class Engine {
   #vectorOfAddress(address: bigint): number {
     const decoded = this.#interpreter.decodeAt(this.#rip, this.tc.in64BitMode);
     return decoded !== undefined && isStackReference(decoded, address, this.tc) ? Vector.SS : Vector.GP;
+  }
+
+  #takeFault(): number {
+    const vector = this.#cells.getInt32(CELL.faultVector, true);
+    this.#cells.setInt32(CELL.faultVector, -1, true);
+    return vector;
   }
 
   #flagsToContext(): void {

@@ -11,15 +11,13 @@
  *   mul, div    The result is ordinary: no operand is zero, infinity or NaN. Denormal operands need a look of their own.
  *   sqrt        The operand is positive and normal: so is the result.
  *   min, max, compare: exact, no MXCSR. Operands are neither NaN (IE, or x86's choice) nor denormal (DE).
- *   round       The operand is neither NaN nor denormal (DAZ). A changed value raises PE unless that is kept quiet.
+ *   round       The operand is neither NaN nor denormal (DAZ). Exact; a changed value raises PE, if it may.
  *   to integer  The operand is in range (a NaN is not); DE does not exist. Inexact unless it is an integer.
  *   from int    From 32 bits to double: always exact. Otherwise inexact.
  *   sd to ss    The result is ordinary: then the operand is not denormal.
  *   ss to sd    Exact; the operand is neither NaN nor denormal.
  */
 
-import type { AssistName } from '../../arch/x86/isa/assists.ts';
-import type { Bits } from '../../arch/x86/isa/decoded.ts';
 import {
   conversionSide,
   elementBits,
@@ -31,7 +29,7 @@ import {
   type ScalarConversion,
 } from '../../arch/x86/isa/float-ops.ts';
 import { DOUBLE, FloatChecks, type Format, SINGLE } from './float-checks.ts';
-import { MemoryOps } from './memory-ops.ts';
+import { StateOps } from './state-ops.ts';
 import { MiscOp, Op, ValueType } from './wasm/opcodes.ts';
 import { FloatVectorOp } from './wasm/vector-opcodes.ts';
 import type { Value } from './wasm-ops.ts';
@@ -45,13 +43,9 @@ export const MXCSR_COMMON = 0x1fa0;
 /** Conditions under which a fast path holds, and what it computes: see {@link FloatScalars.guarded}. */
 type Holds = (condition: Value) => void;
 
-export abstract class FloatScalars extends MemoryOps {
+export abstract class FloatScalars extends StateOps {
   protected readonly checks = new FloatChecks(this);
 
-  abstract field(offset: number, z: 32): Value;
-  abstract assist(name: AssistName, ...values: Value[]): Value;
-  abstract setArgument(offset: number, bits: Bits, value: Value): void;
-  abstract assistResult(offset: number, bits: Bits): Value;
   /** MXCSR, width 32. */
   protected abstract mxcsr(): Value;
   /** A routine may have set flags in MXCSR. */

@@ -26,11 +26,12 @@ import { panic } from '../../sim/trouble.ts';
 import { BaseCpu } from '../base-cpu.ts';
 import type { UserException, UserModeOs } from '../user-mode-os.ts';
 import { AVX_COMPONENT, FunctionalCpuid } from './cpuid.ts';
-import { Engine, type RunEnd } from './engine.ts';
+import { Engine } from './engine.ts';
+import type { RunEnd } from './engine-interface.ts';
 import { chooseFeatures, implementedFeatures } from './features.ts';
 import { FUNCTIONAL_CPU_PARAMS, type FunctionalCpuParams } from './params.ts';
 import { FunctionalCpuStats } from './stats.ts';
-import { exceptionText, undefinedWarning } from './user-faults.ts';
+import { exceptionText, undefinedNote } from './user-faults.ts';
 
 /** Instructions at a stretch: some milliseconds of the host, so that the rest of the process has its turn. */
 const MOST_AT_A_STRETCH = 1_000_000;
@@ -52,6 +53,7 @@ export class FunctionalCpu extends BaseCpu {
   readonly #idleSince = new TickMark();
   readonly #exception: UserException = { vector: 0, errorCode: 0, address: 0n };
   #service: Service | undefined;
+  #faultNote: string | undefined;
   /** The CPU is inside its tick. */
   #isTicking = false;
   #isDraining = false;
@@ -114,6 +116,10 @@ export class FunctionalCpu extends BaseCpu {
 
   override get canSwitchThread(): boolean {
     return this.#service === undefined;
+  }
+
+  override get faultNote(): string | undefined {
+    return this.#faultNote;
   }
 
   override translationsChanged(virtualAddress: number, sizeBytes: number): void {
@@ -291,8 +297,8 @@ export class FunctionalCpu extends BaseCpu {
     if (vector === Vector.PF) tc.set(OFFSET.cr2, address);
     const code = vector === Vector.UD ? this.#engine.codeAtRip() : undefined;
     if (this.debug.Faults) this.trace('Faults', exceptionText(exception, tc.rip, code));
-    const warning = code === undefined ? undefined : undefinedWarning(code, tc.rip, this.cpuid.features);
-    if (warning !== undefined) this.warnOnce(warning);
+    this.#faultNote = code === undefined ? undefined : undefinedNote(code, tc.rip, this.cpuid.features);
+    if (this.#faultNote !== undefined) this.warnOnce(this.#faultNote);
     os.exception(this, exception);
   }
 
@@ -315,7 +321,8 @@ export class FunctionalCpu extends BaseCpu {
   /** The counter goes on from what the thread context says. */
   #setTsc(): void {
     this.#tscBase = this.#engine.tc.msr(MsrIndex.TSC)!;
-    this.#tscTick = this.curTick;
+    // It changes at clock edges.
+    this.#tscTick = (this.curTick - (this.curTick % BigInt(this.#periodTicks))) as Tick;
   }
 }
 

@@ -15,9 +15,10 @@ import { Gpr, Seg } from '../../arch/x86/registers.ts';
 import { OFFSET, SEGMENT, STRIDE } from '../../arch/x86/state-layout.ts';
 import { CODE_TYPE_INDEX, ENGINE } from './core-functions.ts';
 import { emitLoad, emitStore } from './core-module.ts';
+import type { PendingFlags } from './flag-ops.ts';
 import { CELL, CONTEXT_AT, RECORD, RECORD_BYTES, Stop } from './layout.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
-import { type Control, type PendingFlags, WasmCracker } from './wasm-cracker.ts';
+import { type Control, WasmCracker } from './wasm-cracker.ts';
 import type { Value } from './wasm-ops.ts';
 
 const { i32, i64, v128 } = ValueType;
@@ -52,6 +53,9 @@ export class HandlerCracker extends WasmCracker {
   #finish(control: Control): void {
     const { code } = this.f;
     switch (control.kind) {
+      case 'trap':
+        this.#trap(control);
+        return;
       case 'next':
         this.#putRecord(RECORD_BYTES);
         code.get(BUDGET_LOCAL);
@@ -79,6 +83,20 @@ export class HandlerCracker extends WasmCracker {
     }
     code.get(BUDGET_LOCAL);
     code.opIndex(Op.return_call, this.core.dispatch);
+  }
+
+  /** An exception or interrupt behind the instruction. */
+  #trap({ trap, vector, condition }: Extract<Control, { kind: 'trap' }>): void {
+    if (condition !== undefined) {
+      this.put(condition);
+      this.f.if(undefined, false);
+    }
+    this.setFaultCells(vector, this.int(32, 0));
+    this.#setRip(this.nextRip());
+    this.#stop(trap === 'exception' ? Stop.trap : Stop.interrupt);
+    if (condition === undefined) return;
+    this.f.end();
+    this.#finish({ kind: 'next' });
   }
 
   /**
@@ -230,6 +248,10 @@ export class HandlerCracker extends WasmCracker {
   protected override immediate(operand: Operand, z: Width): Value {
     if (this.instruction.form.instruction.literal) return this.int(z, operand.value);
     return this.zext(64, z, this.#recordField(RECORD.immediate));
+  }
+
+  override rip(): Value {
+    return this.#recordField(RECORD.rip);
   }
 
   override nextRip(): Value {

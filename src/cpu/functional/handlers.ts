@@ -29,6 +29,7 @@ export interface SpecialHandlers {
 interface Pending {
   readonly decoded: Decoded;
   readonly effects: Effects;
+  readonly index: number;
 }
 
 export class Handlers {
@@ -43,15 +44,16 @@ export class Handlers {
     this.#table = table;
     const enter = (f: FunctionWriter) => writeEnter(f, hotEntries);
     const writers = { enter, goto: writeGoto, stop: writeStop, stale: writeStale };
-    const base = this.#compile((module, core) => {
-      for (const write of Object.values(writers)) {
+    const special = { enter: table.take(), goto: table.take(), stop: table.take(), stale: table.take() };
+    this.#compile((module, core) => {
+      for (const [name, write] of Object.entries(writers)) {
         this.#f.begin(2);
         write(this.#f, core);
-        module.addFunction(CODE_TYPE_INDEX, this.#f.finish().body);
+        const place = special[name as keyof SpecialHandlers];
+        module.placeInTable(module.addFunction(CODE_TYPE_INDEX, this.#f.finish().body), place);
       }
-      return Object.keys(writers).length;
     });
-    this.special = { enter: base, goto: base + 1, stop: base + 2, stale: base + 3 };
+    this.special = special;
   }
 
   /** How many shapes there are. */
@@ -64,8 +66,8 @@ export class Handlers {
     const shape = shapeOf(decoded);
     const known = this.#byShape.get(shape);
     if (known !== undefined) return known;
-    const index = this.#table.next + this.#pending.length;
-    this.#pending.push({ decoded, effects });
+    const index = this.#table.take();
+    this.#pending.push({ decoded, effects, index });
     this.#byShape.set(shape, index);
     return index;
   }
@@ -77,23 +79,18 @@ export class Handlers {
     this.#pending = [];
     this.#compile((module, core) => {
       const cracker = new HandlerCracker(this.#f, core);
-      for (const { decoded, effects } of pending) {
+      for (const { decoded, effects, index } of pending) {
         cracker.writeHandler(decoded, effects);
         const { body, hints } = this.#f.finish();
-        module.addFunction(CODE_TYPE_INDEX, body, hints);
+        module.placeInTable(module.addFunction(CODE_TYPE_INDEX, body, hints), index);
       }
-      return pending.length;
     });
   }
 
-  #compile(write: (module: ModuleWriter, core: CoreFunctions) => number): number {
+  #compile(write: (module: ModuleWriter, core: CoreFunctions) => void): void {
     const module = new ModuleWriter();
-    const core = importCore(module);
-    const base = this.#table.next;
-    module.fillTable(base);
-    const count = write(module, core);
-    this.#table.instantiate(module, count);
-    return base;
+    write(module, importCore(module));
+    this.#table.instantiate(module);
   }
 }
 

@@ -11,13 +11,13 @@ import {
   type Operand,
   OperandKind,
 } from '../../arch/x86/isa/decoded.ts';
-import type { DecodeFailure, Decoder } from '../../arch/x86/isa/decoder.ts';
-import { MAX_LENGTH_BYTES } from '../../arch/x86/isa/decoder.ts';
+import type { Decoder } from '../../arch/x86/isa/decoder.ts';
 import { effectsOf } from '../../arch/x86/isa/effects.ts';
+import { type DecodeFailure, MAX_LENGTH_BYTES } from '../../arch/x86/isa/instruction-bytes.ts';
 import type { UnitState } from '../../arch/x86/isa/units.ts';
 import { Seg } from '../../arch/x86/registers.ts';
 import type { Block, BlockInstruction } from './blocks.ts';
-import { gprAt, registerAt, registerOperands, segmentBaseAt } from './handler-cracker.ts';
+import { gprAt, registerAt, registerOperands, segmentBaseAt, sourceOf } from './handler-cracker.ts';
 import type { Handlers } from './handlers.ts';
 import {
   CELL,
@@ -187,21 +187,17 @@ export class Interpreter {
       if (operand.kind === OperandKind.immediate) this.#setNumber(record + RECORD.immediate, operand.value);
       if (operand.kind === OperandKind.relative)
         this.#setNumber(record + RECORD.immediate, branchTarget(decoded, operand, nextRip));
-      if (operand.memory !== undefined) this.#writeAddress(record, decoded, operand.memory, nextRip);
+      // The destination of MOVS and its like needs none: its address is implied.
+      if (operand.memory !== undefined && sourceOf(decoded, operand) !== 'stringDestination')
+        this.#writeAddress(record, decoded, operand.memory, nextRip);
     }
     for (const [i, operand] of registerOperands(decoded).entries())
       view.setUint16(record + RECORD.registers + 2 * i, registerAt(operand), true);
   }
 
-  /** Of MOVS and its like both addresses are implied: their base registers do no harm here. */
   #writeAddress(record: number, decoded: Decoded, memory: MemoryOperand, nextRip: number): void {
     const view = this.#records;
     const { base, index, scale, displacement, segment } = memory;
-    if (
-      segment === Seg.ES &&
-      decoded.operands.some((other) => other.memory !== undefined && other.memory !== memory)
-    )
-      return;
     const isRelative = base === BASE_RIP;
     view.setUint32(record + RECORD.base, isRelative || base === NO_REGISTER ? CELL.zero : gprAt(base), true);
     view.setUint32(record + RECORD.index, index === NO_REGISTER ? CELL.zero : gprAt(index), true);

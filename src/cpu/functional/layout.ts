@@ -5,10 +5,10 @@
  *
  *   0x0_0000  thread context (state-layout.ts)
  *   0x0_4000  cells, see CELL
- *   0x1_0000  jump cache: JUMP_CACHE entries of 16 bytes: address u64 | table index u32 | argument u32
  *   0x4_0000  TLB for reading: TLB entries of 16 bytes: tag u64 (page address; all ones: empty) | addend u32 | zero
  *   0x8_0000  TLB for writing: the same
- *   0x10_0000 records of decoded instructions, see RECORD
+ *   0x10_0000 jump cache: JUMP_CACHE entries of 16 bytes: address u64 | table index u32 | argument u32
+ *   0x20_0000 records of decoded instructions, see RECORD
  */
 
 export const CONTEXT_AT = 0;
@@ -43,8 +43,8 @@ export const CELL = {
   scratch: CELLS_AT + 512,
 } as const;
 
-export const JUMP_CACHE_AT = 0x1_0000;
-export const JUMP_CACHE_ENTRIES = 8192;
+export const JUMP_CACHE_AT = 0x10_0000;
+export const JUMP_CACHE_ENTRIES = 65_536;
 export const JUMP_CACHE_STRIDE = 16;
 
 export const TLB_READ_AT = 0x4_0000;
@@ -53,7 +53,7 @@ export const TLB_ENTRIES = 16_384;
 export const TLB_STRIDE = 16;
 export const PAGE_SHIFT = 12;
 
-export const RECORDS_AT = 0x10_0000;
+export const RECORDS_AT = 0x20_0000;
 /**
  * A decoded instruction as the interpreter's handlers read it. Registers are given by the offset of their bytes in this
  * memory.
@@ -100,5 +100,8 @@ export const Stop = {
   hot: 5,
   /** RFLAGS have changed beyond status flags: the simulator looks whether they matter. RIP is behind the instruction. */
   flags: 6,
+  /** An exception behind the instruction, and INT n: the vector is in its cell, RIP is behind the instruction. */
+  trap: 7,
+  interrupt: 8,
 } as const;
 export type Stop = (typeof Stop)[keyof typeof Stop];

@@ -97,12 +97,12 @@ export class Mmu {
     const kind: AccessKind = isWrite ? 'write' : 'read';
     if (!isCanonical(hi) || this.#isMisaligned(lo, sizeBytes)) return this.#refuse(lo, hi);
     const inPage = PAGE_BYTES - (lo & OFFSET_MASK);
+    const nextLo = ((lo >>> 0) + inPage) % TWO_32;
+    const nextHi = nextLo === 0 ? (hi + 1) | 0 : hi;
+    if (sizeBytes > inPage && !isCanonical(nextHi)) return this.#refuse(lo, nextHi, hi);
     const first = this.#find(lo >>> 0, hi, kind);
     if (first < 0) return TRANSLATE_FAULT;
     if (sizeBytes <= inPage) return kind === 'write' ? this.#allowWrite(first, sizeBytes) : first | 0;
-    const nextLo = ((lo >>> 0) + inPage) % TWO_32;
-    const nextHi = nextLo === 0 ? (hi + 1) | 0 : hi;
-    if (!isCanonical(nextHi)) return this.#refuse(lo, nextHi, hi);
     const second = this.#find(nextLo, nextHi, kind);
     if (second < 0) return TRANSLATE_FAULT;
     if (kind === 'write' && (this.#mustRetry(first) || this.#mustRetry(second))) return this.#retry();

@@ -24,11 +24,12 @@ import { Gpr, Seg } from '../../arch/x86/registers.ts';
 import type { BlockInstruction } from './blocks.ts';
 import { ENGINE } from './core-functions.ts';
 import { emitLoad, emitStore } from './core-module.ts';
+import type { PendingFlags } from './flag-ops.ts';
 import { gprAt, registerAt, segmentBaseAt, sourceOf } from './handler-cracker.ts';
 import { CELL } from './layout.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
 import { FloatVectorOp } from './wasm/vector-opcodes.ts';
-import { type Control, type PendingFlags, WasmCracker } from './wasm-cracker.ts';
+import { type Control, WasmCracker } from './wasm-cracker.ts';
 import type { Value } from './wasm-ops.ts';
 
 const { i32, i64, v128 } = ValueType;
@@ -230,6 +231,10 @@ export class RegionCracker extends WasmCracker {
 
   override constant(operand: Operand): number | undefined {
     return operand.kind === OperandKind.immediate ? Number(operand.value) : undefined;
+  }
+
+  override rip(): Value {
+    return this.int(64, this.#at.rip);
   }
 
   override nextRip(): Value {

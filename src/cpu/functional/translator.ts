@@ -24,6 +24,9 @@ const WORTH_TAKING = 1 / 64;
 /** Entries besides the hot block: behind calls, where returns lead. And as many places does a return compare with. */
 const MAX_FURTHER_ENTRIES = 8;
 
+/** Bytes of machine code, of both of V8's compilers together, for a byte of WebAssembly: measured. */
+const MACHINE_CODE_PER_BYTE = 8;
+
 /** Code of several blocks. The argument of its function is the number of an entry. */
 export interface Region {
   readonly id: number;
@@ -48,9 +51,14 @@ export class Translator {
   /** Regions that contain a block, and the region that begins with it. */
   readonly #containing = new Map<Block, Set<Region>>();
   readonly #byEntry = new Map<Block, RegionEntry>();
+  readonly #limitBytes: number;
+  /** WebAssembly of all regions. */
+  #codeBytes = 0;
   #nextId = 1;
 
-  constructor(table: CodeTable, blocks: Blocks, engineMemory: ArrayBuffer) {
+  /** @param limitBytes of machine code, for all regions together */
+  constructor(table: CodeTable, blocks: Blocks, engineMemory: ArrayBuffer, limitBytes: number) {
+    this.#limitBytes = limitBytes;
     this.#table = table;
     this.#blocks = blocks;
     this.#records = new DataView(engineMemory);
@@ -58,6 +66,11 @@ export class Translator {
 
   get regionCount(): number {
     return this.#byId.size;
+  }
+
+  /** Whether the regions together have more code than they may: V8's, estimated from what it is made of. */
+  get isFull(): boolean {
+    return this.#codeBytes * MACHINE_CODE_PER_BYTE > this.#limitBytes;
   }
 
   region(id: number): Region | undefined {
@@ -90,6 +103,7 @@ export class Translator {
     const regions = [...(this.#containing.get(block) ?? [])];
     for (const region of regions) {
       this.#byId.delete(region.id);
+      this.#table.release(region.functionIndex);
       for (const entry of region.entries)
         if (this.#byEntry.get(entry)?.region === region) this.#byEntry.delete(entry);
       for (const part of region.blocks) this.#containing.get(part)?.delete(region);
@@ -98,7 +112,10 @@ export class Translator {
     return regions;
   }
 
+  /** Forgets all regions. */
   clear(): void {
+    for (const { functionIndex } of this.#byId.values()) this.#table.release(functionIndex);
+    this.#codeBytes = 0;
     this.#waiting.clear();
     this.#byId.clear();
     this.#byEntry.clear();
@@ -111,10 +128,9 @@ export class Translator {
     if (entries.length === 0) return [];
     const module = new ModuleWriter();
     const core = importCore(module);
-    const base = this.#table.next;
-    module.fillTable(base);
     const writer = new RegionWriter(this.#f, core);
-    const regions = entries.map((entry, i): Region => {
+    const regions = entries.map((entry): Region => {
+      const functionIndex = this.#table.take();
       const blocks = this.#gather(entry);
       const returns = returnsOf(blocks);
       const graph = buildGraph([entry, ...returns.filter((block) => block !== entry)], blocks, successorsOf);
@@ -124,11 +140,12 @@ export class Translator {
         returns.map(({ rip }) => rip),
         id,
       );
-      module.addFunction(CODE_TYPE_INDEX, body, hints);
+      module.placeInTable(module.addFunction(CODE_TYPE_INDEX, body, hints), functionIndex);
+      this.#codeBytes += body.length;
       const entries = graph.root.successors.map(({ block }) => block!);
-      return { id, entries, blocks: [...blocks.values()], functionIndex: base + i, faultPoints };
+      return { id, entries, blocks: [...blocks.values()], functionIndex, faultPoints };
     });
-    this.#table.instantiate(module, regions.length);
+    this.#table.instantiate(module);
     for (const region of regions) this.#enter(region);
     return regions;
   }

@@ -23,7 +23,7 @@ export function exceptionText(
 }
 
 /** What is to be said of an instruction that cannot be decoded; undefined of those that are there for that. */
-export function undefinedWarning(code: Uint8Array, rip: bigint, features: FeatureSet): string | undefined {
+export function undefinedNote(code: Uint8Array, rip: bigint, features: FeatureSet): string | undefined {
   if (code[0] === 0x0f && UNDEFINED_FOR_GOOD.includes(code[1] ?? -1)) return undefined;
   const known = decodedWithAll(code);
   const what = `the instruction at 0x${rip.toString(16)}: ${hexOf(code)}`;

@@ -7,16 +7,10 @@
  */
 
 import { Vector } from '../../arch/x86/exceptions.ts';
-import { ASSISTS, type AssistName } from '../../arch/x86/isa/assists.ts';
-import {
-  type Condition,
-  FLAG_BITS,
-  FLAG_NAMES,
-  type FlagName,
-  STATUS_FLAGS,
-} from '../../arch/x86/isa/conditions.ts';
+import type { Condition } from '../../arch/x86/isa/conditions.ts';
+import { STATUS_FLAGS } from '../../arch/x86/isa/conditions.ts';
 import { crackDecoded } from '../../arch/x86/isa/crack.ts';
-import type { Cracker, FlagValues, LeaveReason } from '../../arch/x86/isa/cracker.ts';
+import type { Cracker, LeaveReason, TrapKind } from '../../arch/x86/isa/cracker.ts';
 import {
   type Bits,
   type Decoded,
@@ -24,16 +18,15 @@ import {
   type Operand,
   OperandKind,
 } from '../../arch/x86/isa/decoded.ts';
-import type { FlagKind } from '../../arch/x86/isa/lazy-flags.ts';
 import type { Width } from '../../arch/x86/isa/ops.ts';
-import { Gpr } from '../../arch/x86/registers.ts';
-import { OFFSET } from '../../arch/x86/state-layout.ts';
+import { Gpr, Seg } from '../../arch/x86/registers.ts';
+import { OFFSET, SEGMENT, segmentOffset } from '../../arch/x86/state-layout.ts';
 import { panic } from '../../sim/trouble.ts';
 import { ENGINE } from './core-functions.ts';
-import { emitLoad, emitStore } from './core-module.ts';
-import { FloatOperands } from './float-operands.ts';
-import { CELL, CONTEXT_AT } from './layout.ts';
-import { typeOf } from './memory-ops.ts';
+import { emitStore } from './core-module.ts';
+import { FlagOps } from './flag-ops.ts';
+import { DOUBLE, SINGLE } from './float-checks.ts';
+import { CONTEXT_AT } from './layout.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
 import type { Value } from './wasm-ops.ts';
 
@@ -43,24 +36,22 @@ export type Control =
   | { readonly kind: 'jump'; readonly target: Value }
   | { readonly kind: 'jumpTo'; readonly target: Operand }
   | { readonly kind: 'jumpIf'; readonly condition: Value; readonly target: Operand }
-  | { readonly kind: 'leave'; readonly reason: LeaveReason };
-
-/** Flags as they will be: lazily, from two values. */
-export interface PendingFlags {
-  readonly kind: FlagKind;
-  readonly z: Width;
-  readonly a: Value;
-  readonly b: Value | undefined;
-}
+  | { readonly kind: 'leave'; readonly reason: LeaveReason }
+  | {
+      readonly kind: 'trap';
+      readonly trap: TrapKind;
+      readonly vector: Value;
+      /** Undefined: always. Where it does not hold, execution goes on. */
+      readonly condition: Value | undefined;
+    };
 
 const NEXT: Control = { kind: 'next' };
 
-export abstract class WasmCracker extends FloatOperands implements Cracker<Value> {
+export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
   protected instruction!: Decoded;
   protected control: Control = NEXT;
   #writes: (() => void)[] = [];
   #values: Value[] = [];
-  #flags: PendingFlags | undefined;
   /** The linear address of each memory operand, computed once. */
   readonly #addresses = new Map<Operand, Value>();
   /** Memory operands that are read and then written: where they are, once they have been read. */
@@ -69,22 +60,17 @@ export abstract class WasmCracker extends FloatOperands implements Cracker<Value
   // ---- what differs ----
 
   /** A register operand of up to 64 bits, or a vector of 128; the n-th of the row. */
-  protected abstract override readRegister(operand: Operand): Value;
+  protected abstract readRegister(operand: Operand): Value;
   /** Appends the write of a register operand whose value is on the stack. */
-  protected abstract override writeRegister(operand: Operand): void;
+  protected abstract writeRegister(operand: Operand): void;
   protected abstract immediate(operand: Operand, z: Width): Value;
   protected abstract offsetOf(operand: Operand): Value;
   protected abstract segmentBase(operand: Operand): Value | undefined;
   protected abstract writeGpr(index: number): void;
-  protected abstract writeFlags(flags: PendingFlags): void;
   abstract gpr(index: number): Value;
+  abstract rip(): Value;
   abstract nextRip(): Value;
-  abstract flag(name: FlagName): Value;
   abstract condition(condition: Condition): Value;
-  /** All status flags as in RFLAGS. */
-  protected abstract statusFlags(): Value;
-  /** Status flags that somebody may still read behind the instruction: a mask of RFLAGS. */
-  protected abstract readonly liveFlags: number;
 
   // ---- life of an instruction ----
 
@@ -94,6 +80,8 @@ export abstract class WasmCracker extends FloatOperands implements Cracker<Value
     this.control = NEXT;
     this.#addresses.clear();
     this.#places.clear();
+    if (instruction.form.instruction.privileged)
+      this.faultIf(this.ne(32, this.#privilegeLevel(), this.int(32, 0)), Vector.GP);
     crackDecoded<Value>(this, instruction);
     this.commit();
     return this.control;
@@ -101,13 +89,19 @@ export abstract class WasmCracker extends FloatOperands implements Cracker<Value
 
   /** Writes what has been collected: flags first, since they may be made of registers as they were. */
   protected commit(): void {
-    if (this.#flags !== undefined) this.writeFlags(this.#flags);
-    this.#flags = undefined;
-    // All values go on the stack before the first is taken off: XCHG needs no temporary.
-    for (const value of this.#values) this.put(value);
-    for (let i = this.#writes.length - 1; i >= 0; i--) this.#writes[i]!();
+    this.commitFlags();
+    // All values go on the stack before the first is taken off: XCHG needs no temporary. The last write is put first, and
+    // taken off last: it holds.
+    for (let i = this.#values.length - 1; i >= 0; i--) this.put(this.#values[i]!);
+    for (const write of this.#writes) write();
     this.#writes = [];
     this.#values = [];
+  }
+
+  /** CPL is the DPL of SS (SDM vol. 3 §24.4.1). */
+  #privilegeLevel(): Value {
+    const attributes = this.field(segmentOffset(Seg.SS) + SEGMENT.attributes, 32);
+    return this.and(32, this.shr(32, attributes, this.int(32, 5)), this.int(32, 3));
   }
 
   get operandBits(): 16 | 32 | 64 {
@@ -155,9 +149,41 @@ export abstract class WasmCracker extends FloatOperands implements Cracker<Value
     else this.write(operand, this.lane('i32x4', value, 0));
   }
 
+  readFloat(operand: Operand): Value {
+    const { bits } = operand;
+    if (bits === 128) return this.read(operand);
+    if (operand.kind !== OperandKind.memory) return this.readFloatRegister(operand);
+    return this.loadFloat(bits as 32 | 64, this.linearAddress(operand));
+  }
+
+  writeFloat(operand: Operand, value: Value): void {
+    if (operand.bits === 128) this.write(operand, value);
+    else this.pend(value, () => this.writeFloatRegister(operand));
+  }
+
+  /** A scalar float in an SSE register; and the write of the one that is on the stack. */
+  protected readFloatRegister(operand: Operand): Value {
+    return this.checks.ofBits(operand.bits === 64 ? DOUBLE : SINGLE, this.readRegister(operand));
+  }
+
+  protected writeFloatRegister(operand: Operand): void {
+    this.f.code.op(operand.bits === 64 ? Op.i64_reinterpret_f64 : Op.i32_reinterpret_f32);
+    this.writeRegister(operand);
+  }
+
+  protected mxcsr(): Value {
+    return this.field(OFFSET.mxcsr, 32);
+  }
+
+  protected mxcsrChanged(): void {
+    // It is read anew whenever it is needed.
+  }
+
   constant(operand: Operand): number | undefined {
-    const { instruction } = this.instruction.form;
-    return operand.kind === OperandKind.immediate && instruction.literal ? Number(operand.value) : undefined;
+    if (operand.kind !== OperandKind.immediate) return undefined;
+    const { form, operands } = this.instruction;
+    const isKnown = form.instruction.literal || form.operands[operands.indexOf(operand)]!.source === 'fixed';
+    return isKnown ? Number(operand.value) : undefined;
   }
 
   setGpr(index: number, value: Value): void {
@@ -171,8 +197,15 @@ export abstract class WasmCracker extends FloatOperands implements Cracker<Value
   linearAddress(operand: Operand): Value {
     const known = this.#addresses.get(operand);
     if (known !== undefined) return known;
+    return this.#setAddress(operand, this.offsetOf(operand));
+  }
+
+  displace(operand: Operand, bytes: Value): void {
+    this.#setAddress(operand, this.add(64, this.offsetOf(operand), bytes));
+  }
+
+  #setAddress(operand: Operand, offset: Value): Value {
     const { addressBits } = this;
-    const offset = this.offsetOf(operand);
     const effective =
       addressBits === 64 ? offset : this.zext(addressBits, 64, this.zext(64, addressBits, offset));
     const base = this.segmentBase(operand);
@@ -204,82 +237,17 @@ export abstract class WasmCracker extends FloatOperands implements Cracker<Value
 
   // ---- flags ----
 
-  flagsAdd(z: Width, a: Value, b: Value, _r: Value): void {
-    this.#flags = { kind: 'add', z, a, b };
-  }
-
-  flagsSub(z: Width, a: Value, b: Value, _r: Value): void {
-    this.#flags = { kind: 'sub', z, a, b };
-  }
-
-  flagsLogic(z: Width, r: Value): void {
-    this.#flags = { kind: 'result', z, a: r, b: undefined };
-  }
-
-  setFlags(values: FlagValues<Value>): void {
-    const { result, cf, af, of } = values;
-    if (this.liveFlags === 0) return;
-    if (result !== undefined) {
-      const others = [
-        ['cf', cf],
-        ['af', af],
-        ['of', of],
-      ] as const;
-      const b = this.#flagBits(others.map(([name, value]) => [name, value ?? this.#kept(name)]));
-      this.#flags = { kind: 'result', z: result.z, a: result.value, b };
-      return;
-    }
-    const given = FLAG_NAMES.filter((name) => values[name] !== undefined);
-    const mask = given.reduce((bits, name) => bits | FLAG_BITS[name], 0);
-    const fresh = this.#flagBits(given.map((name) => [name, values[name]!]));
-    const keeps = (this.liveFlags & STATUS_FLAGS & ~mask) !== 0;
-    const kept = keeps ? this.and(32, this.statusFlags(), this.int(32, STATUS_FLAGS & ~mask)) : undefined;
-    this.#flags = {
-      kind: 'bits',
-      z: 32,
-      a: kept === undefined ? fresh : this.or(32, fresh, kept),
-      b: undefined,
-    };
-  }
-
   rflags(): Value {
     const others = this.and(32, this.field(OFFSET.rflags, 32), this.int(32, ~STATUS_FLAGS));
     return this.or(32, others, this.statusFlags());
   }
 
   setRflags(mask: number, value: Value): void {
-    if ((mask & STATUS_FLAGS) !== 0) {
-      const fresh = this.and(32, value, this.int(32, mask & STATUS_FLAGS));
-      const kept =
-        (mask & STATUS_FLAGS) === STATUS_FLAGS
-          ? undefined
-          : this.and(32, this.statusFlags(), this.int(32, STATUS_FLAGS & ~mask));
-      this.#flags = {
-        kind: 'bits',
-        z: 32,
-        a: kept === undefined ? fresh : this.or(32, fresh, kept),
-        b: undefined,
-      };
-    }
+    if ((mask & STATUS_FLAGS) !== 0) this.setStatusFlags(mask & STATUS_FLAGS, value);
     const rest = mask & ~STATUS_FLAGS;
     if (rest === 0) return;
     const old = this.and(32, this.field(OFFSET.rflags, 32), this.int(32, ~rest));
     this.setField(OFFSET.rflags, 32, this.or(32, old, this.and(32, value, this.int(32, rest))));
-  }
-
-  /** What `name` was, if anybody wants to know. */
-  #kept(name: FlagName): Value {
-    return (this.liveFlags & FLAG_BITS[name]) === 0 ? this.int(32, 0) : this.flag(name);
-  }
-
-  #flagBits(flags: readonly (readonly [FlagName, Value])[]): Value {
-    let word: Value | undefined;
-    for (const [name, value] of flags) {
-      if (value.constant === 0 || (this.liveFlags & FLAG_BITS[name]) === 0) continue;
-      const bit = name === 'cf' ? value : this.shl(32, value, this.int(32, 31 - Math.clz32(FLAG_BITS[name])));
-      word = word === undefined ? bit : this.or(32, word, bit);
-    }
-    return word ?? this.int(32, 0);
   }
 
   // ---- control ----
@@ -306,6 +274,14 @@ export abstract class WasmCracker extends FloatOperands implements Cracker<Value
     this.control = { kind: 'leave', reason };
   }
 
+  trap(trap: TrapKind, vector: Value): void {
+    this.control = { kind: 'trap', trap, vector, condition: undefined };
+  }
+
+  trapIf(condition: Value, trap: TrapKind, vector: Value): void {
+    this.control = { kind: 'trap', trap, vector, condition };
+  }
+
   when(condition: Value, body: () => void): void {
     this.commit();
     this.beforeWhen();
@@ -317,44 +293,7 @@ export abstract class WasmCracker extends FloatOperands implements Cracker<Value
     this.f.end();
   }
 
-  /** Flags that are known only here must be known behind the body, too. */
-  protected abstract beforeWhen(): void;
-  protected abstract afterWhenBody(): void;
-
-  fault(vector: number, errorCode = 0): void {
-    this.setFault(vector, errorCode);
-    this.f.branch(this.faultLabel());
-  }
-
-  faultIf(condition: Value, vector: number, errorCode = 0): void {
-    this.put(condition);
-    this.f.if(undefined, false);
-    this.fault(vector, errorCode);
-    this.f.end();
-  }
-
-  protected setFault(vector: number, errorCode: number): void {
-    const { code } = this.f;
-    for (const [cell, value] of [
-      [CELL.faultVector, vector],
-      [CELL.faultCode, errorCode],
-    ] as const) {
-      code.i32(0);
-      code.i32(value);
-      code.memory(Op.i32_store, ENGINE, cell);
-    }
-    code.i32(0);
-    code.i64(0);
-    code.memory(Op.i64_store, ENGINE, CELL.faultAddress);
-  }
-
   // ---- state ----
-
-  field(offset: number, z: Width): Value {
-    this.f.code.i32(0);
-    emitLoad(this.f, z / 8, ENGINE, CONTEXT_AT + offset);
-    return this.take(z === 64 ? ValueType.i64 : ValueType.i32);
-  }
 
   /** The address goes below the value: behind all other effects, from a temporary. */
   setField(offset: number, z: Width, value: Value): void {
@@ -366,34 +305,9 @@ export abstract class WasmCracker extends FloatOperands implements Cracker<Value
     });
   }
 
-  assist(name: AssistName, ...values: Value[]): Value {
-    const { code } = this.f;
-    if (name === 'rdtsc') this.beforeClock();
-    code.i32(ASSISTS.indexOf(name));
-    for (let i = 0; i < 3; i++) this.put(values[i] ?? this.int(32, 0));
-    code.opIndex(Op.call, this.core.assist);
-    const answer = this.take(ValueType.i32);
-    this.branchIfFaulted();
-    return answer;
-  }
-
-  setArgument(offset: number, bits: Bits, value: Value): void {
-    this.f.code.i32(0);
-    this.put(value);
-    emitStore(this.f, bits / 8, ENGINE, CELL.scratch + offset);
-  }
-
-  assistResult(offset: number, bits: Bits): Value {
-    this.f.code.i32(0);
-    emitLoad(this.f, bits / 8, ENGINE, CELL.scratch + offset);
-    return this.take(typeOf(bits));
-  }
-
-  /** An assist will ask for the time: CELL.budget is to be the instructions not executed yet, this one included. */
-  protected abstract beforeClock(): void;
-
   // ---- parts ----
 
+  /** A write at the end of the instruction, of the value that is on the stack then. */
   protected pend(value: Value, write: () => void): void {
     this.#values.push(value);
     this.#writes.push(write);

@@ -10,7 +10,8 @@ import { DecodeTable } from '../../../src/arch/x86/isa/decode-table.ts';
 import { Decoder } from '../../../src/arch/x86/isa/decoder.ts';
 import type { Form } from '../../../src/arch/x86/isa/encoding.ts';
 import { formatInstruction } from '../../../src/arch/x86/isa/format.ts';
-import { INSTRUCTIONS, SSE_FP } from '../../../src/arch/x86/isa/instructions.ts';
+import { INSTRUCTIONS } from '../../../src/arch/x86/isa/instructions.ts';
+import { SSE_FP } from '../../../src/arch/x86/isa/sse-fp/index.ts';
 
 /** No predicate of CMP: those that have one get a mnemonic of their own. */
 const IMMEDIATE = 0x4b;

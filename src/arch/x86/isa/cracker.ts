@@ -3,8 +3,9 @@
  * on top of the operations of Ops<V>.
  *
  * All effects on registers and flags take place together, at the end of the instruction: what is read is what was there
- * before it, and an instruction that faults in a memory access has changed no register. Stores take place where they are
- * said, so they come behind everything else that may fault.
+ * before it, and an instruction that faults in a memory access has changed no register. Of several writes to a register
+ * the one that is said last holds. Stores take place where they are said, so they come behind everything else that may
+ * fault.
  */
 
 import type { AssistName } from './assists.ts';
@@ -13,16 +14,19 @@ import type { Bits, Operand } from './decoded.ts';
 import type { FloatOps } from './float-ops.ts';
 import type { Ops, Width } from './ops.ts';
 
-/** New values of the status flags. What is left out stays as it is. Conditions are of width 32 and 0 or 1. */
+/** The value of a flag, of width 32, 0 or 1; or a function that computes it and is only called if somebody may read the flag. */
+export type FlagValue<V> = V | (() => V);
+
+/** New values of the status flags. What is left out stays as it is. */
 export interface FlagValues<V> {
   /** ZF, SF and PF follow from this value. */
   readonly result?: { readonly z: Width; readonly value: V };
-  readonly cf?: V;
-  readonly pf?: V;
-  readonly af?: V;
-  readonly zf?: V;
-  readonly sf?: V;
-  readonly of?: V;
+  readonly cf?: FlagValue<V>;
+  readonly pf?: FlagValue<V>;
+  readonly af?: FlagValue<V>;
+  readonly zf?: FlagValue<V>;
+  readonly sf?: FlagValue<V>;
+  readonly of?: FlagValue<V>;
 }
 
 export interface Cracker<V> extends Ops<V>, FloatOps<V> {
@@ -44,7 +48,10 @@ export interface Cracker<V> extends Ops<V>, FloatOps<V> {
   /** An MMX or SSE operand as a vector; of 64 bits, the upper half is zero. And back. */
   readVector(operand: Operand): V;
   writeVector(operand: Operand, value: V): void;
-  /** The value of an immediate where it is known when the instruction is cracked (`literal` rows: always). */
+  /**
+   * The value of an immediate where it is known when the instruction is cracked: of `literal` rows and of numbers that the
+   * opcode implies always.
+   */
   constant(operand: Operand): number | undefined;
   /** General register `index` in full. */
   gpr(index: number): V;
@@ -53,6 +60,8 @@ export interface Cracker<V> extends Ops<V>, FloatOps<V> {
   effectiveAddress(operand: Operand): V;
   /** Its linear address, of width 64. */
   linearAddress(operand: Operand): V;
+  /** From here on the memory operand lies so many bytes (of width 64, signed) further on: BT with a register. */
+  displace(operand: Operand, bytes: V): void;
 
   // ---- memory: little-endian, at linear addresses of width 64 ----
 
@@ -70,6 +79,8 @@ export interface Cracker<V> extends Ops<V>, FloatOps<V> {
   flagsSub(z: Width, a: V, b: V, r: V): void;
   flagsLogic(z: Width, r: V): void;
   setFlags(values: FlagValues<V>): void;
+  /** The same where the condition holds; else all flags stay as they are. Not together with other flags. */
+  setFlagsIf(condition: V, values: FlagValues<V>): void;
   /** A status flag, or a condition of Jcc (SDM vol. 1, appendix B): 0 or 1. */
   flag(name: FlagName): V;
   condition(condition: Condition): V;
@@ -79,7 +90,8 @@ export interface Cracker<V> extends Ops<V>, FloatOps<V> {
 
   // ---- control ----
 
-  /** Address of the next instruction, width 64. */
+  /** Address of this instruction, and of the next one, width 64. */
+  rip(): V;
   nextRip(): V;
   /** Goes to this address of width 64: a value, or the target of a relative operand. At most one of these. */
   jump(target: V): void;
@@ -93,6 +105,10 @@ export interface Cracker<V> extends Ops<V>, FloatOps<V> {
   faultIf(condition: V, vector: number, errorCode?: number): void;
   /** Ends the run here, with the instruction done: the simulator has something to do (SYSCALL). */
   leave(reason: LeaveReason): void;
+  /** Raises an exception, or asks for interrupt `vector` (width 32), behind the instruction: INT3, INT n. */
+  trap(kind: TrapKind, vector: V): void;
+  /** The same where the condition holds, else goes on: INTO. */
+  trapIf(condition: V, kind: TrapKind, vector: V): void;
 
   // ---- state that no operand names ----
 
@@ -111,3 +127,5 @@ export interface Cracker<V> extends Ops<V>, FloatOps<V> {
 
 /** Why the simulator is to act behind an instruction: a system call, HLT, or flags that are more than status (TF, AC). */
 export type LeaveReason = 'syscall' | 'halt' | 'flags';
+/** An exception that is a trap, or an interrupt that the program asks for: INT n checks the gate's privilege level. */
+export type TrapKind = 'exception' | 'interrupt';

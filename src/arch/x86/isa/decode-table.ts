@@ -8,7 +8,10 @@ import type { Form } from './encoding.ts';
 import type { Instruction } from './instruction.ts';
 import { RAISING } from './units.ts';
 
-const MAPS = 4;
+/** The maps without VEX, then those with it. */
+const MAPS = 8;
+/** Number of the first map with VEX. */
+export const VEX_MAP = 4;
 const OPCODES = 256;
 /** Numbers of the register whose low three bits are in the opcode. */
 const OPCODE_REGISTERS = 8;
@@ -37,7 +40,8 @@ export class DecodeTable {
       if (feature !== undefined && !features.has(feature)) continue;
       const inOpcode = form.operands.some(({ source }) => source === 'opcode');
       for (let i = 0; i < (inOpcode ? OPCODE_REGISTERS : 1); i++) {
-        const key = form.map * OPCODES + form.opcode + i;
+        const map = form.map + (form.vexL === undefined ? 0 : VEX_MAP);
+        const key = map * OPCODES + form.opcode + i;
         byOpcode.set(key, [...(byOpcode.get(key) ?? []), form]);
       }
     }

@@ -4,7 +4,7 @@
  */
 
 import { Seg } from '../registers.ts';
-import type { DecodeTable } from './decode-table.ts';
+import { type DecodeTable, VEX_MAP } from './decode-table.ts';
 import {
   BASE_RIP,
   type Bits,
@@ -16,39 +16,18 @@ import {
   type RepeatPrefix,
 } from './decoded.ts';
 import type { Form } from './encoding.ts';
+import { type DecodeFailure, Failure, InstructionBytes, UNDEFINED } from './instruction-bytes.ts';
 import type { OperandBits, OperandSpec } from './operands.ts';
 import { ALL_UNITS, RAISING, type UnitState, unavailable, unitOf } from './units.ts';
-
-/** SDM vol. 2A §2.3.11: a longer instruction raises #GP. */
-export const MAX_LENGTH_BYTES = 15;
-
-/** Why bytes are no instruction: none is so encoded (#UD), more bytes are needed than there are, or it is too long (#GP). */
-export type DecodeFailure = 'undefined' | 'incomplete' | 'tooLong';
 
 const RSP = 4;
 const RBP = 5;
 const REGISTER_FORM = 3;
 const HIGH_BYTE_REGISTERS = 4;
 
-class Failure extends Error {
-  readonly reason: DecodeFailure;
-
-  constructor(reason: DecodeFailure) {
-    super(reason);
-    this.reason = reason;
-  }
-}
-
-const INCOMPLETE = new Failure('incomplete');
-const TOO_LONG = new Failure('tooLong');
-const UNDEFINED = new Failure('undefined');
-
 export class Decoder {
   readonly #table: DecodeTable;
-  #bytes: Uint8Array = new Uint8Array(0);
-  #start = 0;
-  #at = 0;
-  #end = 0;
+  readonly #bytes = new InstructionBytes();
   #is64 = true;
   // Prefixes of the instruction being decoded.
   #rex = 0;
@@ -57,6 +36,10 @@ export class Decoder {
   #repeat: RepeatPrefix = 'none';
   #isLocked = false;
   #segment = -1;
+  /** Behind a VEX prefix; its other fields are kept as the prefixes and REX bits that they stand for. */
+  #isVex = false;
+  #vexL: 0 | 1 = 0;
+  #vvvv = 0;
   // ModRM, and the memory operand that it names.
   #mod = 0;
   #reg = 0;
@@ -81,10 +64,7 @@ export class Decoder {
     is64: boolean,
     units: UnitState = ALL_UNITS,
   ): Decoded | DecodeFailure {
-    this.#bytes = bytes;
-    this.#start = at;
-    this.#at = at;
-    this.#end = end;
+    this.#bytes.begin(bytes, at, end);
     this.#is64 = is64;
     try {
       return raisingIfOff(this.#decode(), units);
@@ -96,8 +76,8 @@ export class Decoder {
 
   #decode(): Decoded {
     const first = this.#prefixes();
-    const map = first === 0x0f ? this.#map() : 0;
-    const opcode = map === 0 ? first : this.#u8();
+    const map = this.#map(first);
+    const opcode = map === 0 ? first : this.#bytes.u8();
     const entry = this.#table.entry(map, opcode);
     if (entry === undefined) throw UNDEFINED;
     if (entry.hasModrm) this.#modrm();
@@ -105,14 +85,17 @@ export class Decoder {
     if (this.#isLocked && !form.instruction.lock) throw UNDEFINED;
     this.#operandBits = this.#operandSize(form);
     this.#memory = undefined;
-    if (entry.hasModrm && form.hasModrm && this.#mod !== REGISTER_FORM) this.#memory = this.#memoryOperand();
+    if (entry.hasModrm && form.hasModrm && this.#mod !== REGISTER_FORM)
+      this.#memory = this.#memoryOperand(form);
     const operands: Operand[] = [];
     for (const spec of form.operands) operands.push(this.#operand(spec, opcode));
+    if (this.#isVex && this.#vvvv !== 0 && !form.operands.some(({ source }) => source === 'vvvv'))
+      throw UNDEFINED;
     if (this.#isLocked && operands[0]?.kind !== OperandKind.memory) throw UNDEFINED;
     return {
       form,
       operands,
-      lengthBytes: this.#at - this.#start,
+      lengthBytes: this.#bytes.lengthBytes,
       operandBits: this.#operandBits,
       addressBits: this.#addressBits(),
       repeat: this.#repeat,
@@ -132,7 +115,7 @@ export class Decoder {
     this.#isLocked = false;
     this.#segment = -1;
     for (;;) {
-      const byte = this.#u8();
+      const byte = this.#bytes.u8();
       if (this.#is64 && (byte & 0xf0) === 0x40) this.#rex = byte;
       else if (this.#legacyPrefix(byte)) this.#rex = 0;
       else return byte;
@@ -174,16 +157,40 @@ export class Decoder {
     }
   }
 
-  /** Behind 0F: the map, from a second escape byte if there is one. */
-  #map(): 1 | 2 | 3 {
-    const next = this.#peek();
+  /** The map that the opcode is in: of opcodes of one byte 0, of others from their escape bytes or VEX. */
+  #map(first: number): number {
+    this.#isVex = false;
+    this.#vvvv = 0;
+    if (first === 0xc4 || first === 0xc5) return this.#vex(first);
+    if (first !== 0x0f) return 0;
+    const next = this.#bytes.peek();
     if (next !== 0x38 && next !== 0x3a) return 1;
-    this.#u8();
+    this.#bytes.u8();
     return next === 0x38 ? 2 : 3;
   }
 
+  /** SDM vol. 2A §2.3.5. Outside 64-bit mode it is LES or LDS unless a ModRM byte in its place would name a register. */
+  #vex(first: number): number {
+    if (!this.#is64 && this.#bytes.peek() >>> 6 !== REGISTER_FORM) return 0;
+    if (this.#rex !== 0 || this.#has66 || this.#isLocked || this.#repeat !== 'none') throw UNDEFINED;
+    const second = this.#bytes.u8();
+    const last = first === 0xc5 ? second : this.#bytes.u8();
+    const map = first === 0xc5 ? 1 : second & 0x1f;
+    if (map < 1 || map > 3) throw UNDEFINED;
+    const w = first === 0xc5 ? 0 : (last >>> 4) & 8;
+    const xb = first === 0xc5 ? 0 : (~second >>> 5) & 3;
+    this.#isVex = true;
+    // 0x40: byte registers above 3 are not the high halves, and R, X and B are stored inverted.
+    this.#rex = 0x40 | w | (this.#is64 ? ((~second >>> 5) & 4) | xb : 0);
+    this.#vvvv = (~last >>> 3) & (this.#is64 ? 0xf : 7);
+    this.#vexL = last & 4 ? 1 : 0;
+    this.#has66 = (last & 3) === 1;
+    if ((last & 2) !== 0) this.#repeat = (last & 1) === 0 ? 'f3' : 'f2';
+    return VEX_MAP + map;
+  }
+
   #modrm(): void {
-    const byte = this.#u8();
+    const byte = this.#bytes.u8();
     this.#mod = byte >>> 6;
     this.#reg = (byte >>> 3) & 7;
     this.#rm = byte & 7;
@@ -201,11 +208,12 @@ export class Decoder {
     if (form.modrmKind !== undefined && (form.modrmKind === 'register') !== (this.#mod === REGISTER_FORM))
       return false;
     if (form.rmExtension !== undefined && form.rmExtension !== this.#rm) return false;
+    if (form.vexL !== undefined && form.vexL !== 'any' && form.vexL !== this.#vexL) return false;
     switch (form.prefix) {
       case 'any':
         return true;
       case 'np':
-        return this.#repeat === 'none' && (!this.#has66 || form.hasOperandSize);
+        return this.#repeat === 'none' && (!this.#has66 || (form.hasOperandSize && !this.#isVex));
       case '66':
         return this.#repeat === 'none' && this.#has66;
       default:
@@ -242,29 +250,33 @@ export class Decoder {
         return this.#register(spec, bits, this.#rm, 1);
       case 'reg':
         return this.#register(spec, bits, this.#reg, 4);
+      case 'vvvv':
+        return { ...NOTHING, kind: kindOf(spec.file), bits, index: this.#vvvv };
       case 'opcode':
         return this.#register(spec, bits, opcode & 7, 1);
       case 'fixed':
         if (spec.file === 'none') return immediate(bits, spec.index!);
         return { ...NOTHING, kind: kindOf(spec.file), bits, index: spec.index! };
       case 'immediate':
-        return immediate(bits, this.#number(this.#bits(spec.encodedBits ?? spec.bits)));
+        return immediate(bits, this.#bytes.number(this.#bits(spec.encodedBits ?? spec.bits)));
       case 'relative':
-        return { ...NOTHING, kind: OperandKind.relative, bits, value: this.#number(bits) };
+        return { ...NOTHING, kind: OperandKind.relative, bits, value: this.#bytes.number(bits) };
+      case 'opcodeAndModrm':
+        return immediate(bits, ((opcode & 7) << 8) | (this.#mod << 6) | (this.#reg << 3) | this.#rm);
       case 'farPointer': {
-        const value = this.#number(bits);
+        const value = this.#bytes.number(bits);
         return {
           ...NOTHING,
           kind: OperandKind.farPointer,
           bits,
           value,
-          selector: Number(this.#number(16)) & 0xffff,
+          selector: Number(this.#bytes.number(16)) & 0xffff,
         };
       }
       case 'offset':
         return memoryOperand(
           bits,
-          this.#address(NO_REGISTER, NO_REGISTER, 0, this.#number(this.#addressBits())),
+          this.#address(NO_REGISTER, NO_REGISTER, 0, this.#bytes.number(this.#addressBits())),
         );
       default:
         return memoryOperand(bits, this.#implied(spec.source));
@@ -301,11 +313,17 @@ export class Decoder {
   }
 
   /** SDM vol. 2A tables 2-1 to 2-3, and §2.2.1.6 for RIP. */
-  #memoryOperand(): MemoryOperand {
+  #memoryOperand(form: Form): MemoryOperand {
+    const memory = this.#modrmMemory();
+    if (!form.isAfterPop || memory.base !== RSP) return memory;
+    return { ...memory, displacement: Number(memory.displacement) + this.#operandBits / 8 };
+  }
+
+  #modrmMemory(): MemoryOperand {
     if (this.#addressBits() === 16) return this.#memoryOperand16();
     if (this.#rm === RSP) return this.#sib();
     if (this.#mod === 0 && this.#rm === RBP) {
-      const displacement = this.#number(32);
+      const displacement = this.#bytes.number(32);
       return this.#address(this.#is64 ? BASE_RIP : NO_REGISTER, NO_REGISTER, 0, displacement);
     }
     const base = this.#rm + ((this.#rex & 1) << 3);
@@ -313,61 +331,27 @@ export class Decoder {
   }
 
   #sib(): MemoryOperand {
-    const byte = this.#u8();
+    const byte = this.#bytes.u8();
     const index = ((byte >>> 3) & 7) + ((this.#rex & 2) << 2);
     const indexOrNone = index === RSP ? NO_REGISTER : index;
     const scale = byte >>> 6;
     if (this.#mod === 0 && (byte & 7) === RBP)
-      return this.#address(NO_REGISTER, indexOrNone, scale, this.#number(32));
+      return this.#address(NO_REGISTER, indexOrNone, scale, this.#bytes.number(32));
     const base = (byte & 7) + ((this.#rex & 1) << 3);
     return this.#address(base, indexOrNone, scale, this.#displacement());
   }
 
   #memoryOperand16(): MemoryOperand {
     if (this.#mod === 0 && this.#rm === 6)
-      return this.#address(NO_REGISTER, NO_REGISTER, 0, this.#number(16));
+      return this.#address(NO_REGISTER, NO_REGISTER, 0, this.#bytes.number(16));
     const [base, index] = ADDRESSES_16[this.#rm]!;
     return this.#address(base, index, 0, this.#displacement());
   }
 
   #displacement(): number {
     if (this.#mod === 0) return 0;
-    if (this.#mod === 1) return Number(this.#number(8));
-    return Number(this.#number(this.#addressBits() === 16 ? 16 : 32));
-  }
-
-  // ---- bytes ----
-
-  #peek(): number {
-    if (this.#at - this.#start >= MAX_LENGTH_BYTES) throw TOO_LONG;
-    if (this.#at >= this.#end) throw INCOMPLETE;
-    return this.#bytes[this.#at]!;
-  }
-
-  #u8(): number {
-    const byte = this.#peek();
-    this.#at++;
-    return byte;
-  }
-
-  #u16(): number {
-    const low = this.#u8();
-    return low | (this.#u8() << 8);
-  }
-
-  #s32(): number {
-    const low = this.#u16();
-    return low | (this.#u16() << 16);
-  }
-
-  /** A signed number; of 64 bits a bigint if it does not fit 32. */
-  #number(bits: Bits): number | bigint {
-    if (bits === 8) return (this.#u8() << 24) >> 24;
-    if (bits === 16) return (this.#u16() << 16) >> 16;
-    if (bits === 32) return this.#s32();
-    const low = this.#s32();
-    const high = this.#s32();
-    return high === low >> 31 ? low : (BigInt(high) << 32n) | BigInt(low >>> 0);
+    if (this.#mod === 1) return Number(this.#bytes.number(8));
+    return Number(this.#bytes.number(this.#addressBits() === 16 ? 16 : 32));
   }
 }
 

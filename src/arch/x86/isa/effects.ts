@@ -133,6 +133,15 @@ class Listener {
     this.leaves = true;
   }
 
+  trap(): void {
+    this.endsBlock = true;
+    this.leaves = true;
+  }
+
+  trapIf(): void {
+    this.trap();
+  }
+
   fault(): void {
     if (this.#depth > 0) return;
     this.endsBlock = true;

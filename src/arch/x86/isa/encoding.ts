@@ -27,9 +27,13 @@ export class Form {
   extension: number | undefined;
   rmExtension: number | undefined;
   modrmKind: 'memory' | 'register' | undefined;
-  /** REX.W, and REX.B, must have this value. */
+  /** REX.W (or VEX.W), and REX.B, must have this value. */
   rexW: 0 | 1 | undefined;
   rexB: 0 | 1 | undefined;
+  /** Encoded with VEX, whose L must have this value; undefined: without VEX. */
+  vexL: 0 | 1 | 'any' | undefined;
+  /** An address relative to RSP is meant as RSP is behind the instruction. */
+  isAfterPop = false;
   defaultSize: DefaultSize = 32;
   /** Modes in which the encoding exists. */
   in64 = true;
@@ -64,6 +68,12 @@ export class Form {
     return this;
   }
 
+  /** ModRM names a register, though no operand says so. */
+  reg(): this {
+    this.modrmKind = 'register';
+    return this;
+  }
+
   /** "NP": none of the prefixes F3, F2; nor 66 unless it can mean the operand size. */
   np(): this {
     this.prefix = 'np';
@@ -95,9 +105,21 @@ export class Form {
     return this;
   }
 
-  /** Only with REX.B: XCHG R8, RAX is encoded like NOP. */
-  b1(): this {
-    this.rexB = 1;
+  /** Only without REX.B: with it, NOP is XCHG R8, RAX. */
+  b0(): this {
+    this.rexB = 0;
+    return this;
+  }
+
+  /** "VEX.128", "VEX.256", "VEX.LIG". The other parts of VEX are said as without it: `np`, `p66`, …, `w0`, `w1`. */
+  vex(l: 0 | 1 | 'any'): this {
+    this.vexL = l;
+    return this;
+  }
+
+  /** The address is computed behind the effect on RSP: POP to memory (SDM vol. 2B "POP"). */
+  afterPop(): this {
+    this.isAfterPop = true;
     return this;
   }
 
@@ -150,7 +172,9 @@ export class Form {
     const escapes = ['', '0F ', '0F 38 ', '0F 3A '][this.map];
     const extension = this.extension === undefined ? '' : ` /${this.extension}`;
     const prefix = this.prefix === 'any' ? '' : `${this.prefix.toUpperCase()} `;
-    return `${prefix}${escapes}${this.opcode.toString(16).padStart(2, '0').toUpperCase()}${extension}`;
+    const vex = this.vexL === undefined ? '' : 'VEX ';
+    const opcode = this.opcode.toString(16).padStart(2, '0').toUpperCase();
+    return `${vex}${prefix}${escapes}${opcode}${extension}`;
   }
 }
 

@@ -82,10 +82,7 @@ export type FloatRoutineName =
   | VectorConversion
   | FlagComparison;
 
-/**
- * Everything that has an exact routine (float/sse-routines.ts), by its code. Operations come first: their code is four times
- * the operation plus the shape.
- */
+/** All that have an exact routine (float/sse-routines.ts), by its code. First operations: code = 4 × operation + shape. */
 export const FLOAT_ROUTINES: readonly FloatRoutineName[] = [
   ...FLOAT_OPERATIONS.flatMap((operation) => FLOAT_SHAPES.map((shape) => `${operation}.${shape}` as const)),
   ...SCALAR_CONVERSIONS,

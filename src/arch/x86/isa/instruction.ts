@@ -42,3 +42,10 @@ export function inst(mnemonic: string, definition: InstructionDefinition): Instr
   for (const form of definition.forms) form.instruction = instruction;
   return instruction;
 }
+
+/** The instructions that the module of a family exports. */
+export function familyOf(
+  family: Readonly<Record<string, Instruction | readonly Instruction[]>>,
+): readonly Instruction[] {
+  return Object.values(family).flat() as readonly Instruction[];
+}

@@ -17,6 +17,8 @@ export type OperandSource =
   | 'rm'
   /** ModRM.reg. */
   | 'reg'
+  /** VEX.vvvv: a register. */
+  | 'vvvv'
   /** The low three bits of the opcode. */
   | 'opcode'
   /** An immediate behind the instruction, sign-extended where it is narrower than what it is for. */
@@ -25,6 +27,8 @@ export type OperandSource =
   | 'relative'
   /** An address behind the opcode (MOV between memory and the accumulator). */
   | 'offset'
+  /** The last byte of the opcode and ModRM themselves, as a number: what an x87 instruction leaves in FOP. */
+  | 'opcodeAndModrm'
   /** A far pointer behind the opcode: offset, then selector. */
   | 'farPointer'
   /** A register or number that the opcode implies. */
@@ -89,6 +93,8 @@ export const Gq = spec('Gq', 'reg', 'gpr', 64);
 export const Gv = spec('Gv', 'reg', 'gpr', 'v');
 export const Gz = spec('Gz', 'reg', 'gpr', 'z');
 export const Gy = spec('Gy', 'reg', 'gpr', 'y');
+/** The register in VEX.vvvv. */
+export const By = spec('By', 'vvvv', 'gpr', 'y');
 export const Zb = spec('Zb', 'opcode', 'gpr', 8);
 export const Zv = spec('Zv', 'opcode', 'gpr', 'v');
 export const Sw = spec('Sw', 'reg', 'segment', 16);
@@ -150,6 +156,11 @@ export const Nq = spec('Nq', 'rm', 'mmx', 64, { only: 'register' });
 /** The top of the stack, and the register that ModRM.rm names relative to it. */
 export const ST0 = spec('ST(0)', 'fixed', 'st', 80, { index: 0 });
 export const STi = spec('ST(i)', 'rm', 'st', 80, { only: 'register' });
+/** Environment and whole state in memory: their layout, and with it their size, follows from the operand size. */
+export const Menv = memory('m14/28byte', 'v');
+export const Mstate = memory('m94/108byte', 'v');
+/** Bits 2:0 of the opcode, then ModRM (SDM vol. 1 §8.1.9): which instruction it is, and which ST(i). */
+export const Fop = spec('FOP', 'opcodeAndModrm', 'none', 16);
 
 // ---- immediates and addresses ----
 

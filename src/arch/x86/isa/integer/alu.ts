@@ -1,32 +1,16 @@
-/** The eight two-operand operations of the integer unit, and what is closest to them. SDM vol. 2A–2D, by mnemonic. */
+/** The two-operand operations of the integer unit without carry, and what is closest to them. SDM vol. 2A–2D, by mnemonic. */
 
 import type { Cracker } from '../cracker.ts';
 import type { Operand } from '../decoded.ts';
-import { enc, type Form } from '../encoding.ts';
+import { enc } from '../encoding.ts';
 import { inst } from '../instruction.ts';
-import { AL, Eb, Ev, Gb, Gv, Ib, IbSx, Iz, rAX } from '../operands.ts';
+import { AL, Eb, Ev, Gb, Gv, Ib, Iz, rAX } from '../operands.ts';
 import type { Width } from '../ops.ts';
-
-/** Forms of the n-th of the eight: 00, 08, … 38, and /n of the immediate group. */
-function forms(n: number): Form[] {
-  const first = 8 * n;
-  return [
-    enc(first, Eb, Gb),
-    enc(first + 1, Ev, Gv),
-    enc(first + 2, Gb, Eb),
-    enc(first + 3, Gv, Ev),
-    enc(first + 4, AL, Ib),
-    enc(first + 5, rAX, Iz),
-    enc(0x80, Eb, Ib).ext(n),
-    enc(0x81, Ev, Iz).ext(n),
-    enc(0x82, Eb, Ib).ext(n).i64(),
-    enc(0x83, Ev, IbSx).ext(n),
-  ];
-}
+import { groupForms } from './forms.ts';
 
 export const ADD = inst('ADD', {
   lock: true,
-  forms: forms(0),
+  forms: groupForms(0),
   crack(u, dst, src) {
     const z = dst.bits as Width;
     const a = u.read(dst);
@@ -39,7 +23,7 @@ export const ADD = inst('ADD', {
 
 export const OR = inst('OR', {
   lock: true,
-  forms: forms(1),
+  forms: groupForms(1),
   crack(u, dst, src) {
     logical(u, dst, u.or(dst.bits as Width, u.read(dst), u.read(src)));
   },
@@ -47,7 +31,7 @@ export const OR = inst('OR', {
 
 export const AND = inst('AND', {
   lock: true,
-  forms: forms(4),
+  forms: groupForms(4),
   crack(u, dst, src) {
     logical(u, dst, u.and(dst.bits as Width, u.read(dst), u.read(src)));
   },
@@ -55,7 +39,7 @@ export const AND = inst('AND', {
 
 export const SUB = inst('SUB', {
   lock: true,
-  forms: forms(5),
+  forms: groupForms(5),
   crack(u, dst, src) {
     const z = dst.bits as Width;
     const a = u.read(dst);
@@ -68,14 +52,14 @@ export const SUB = inst('SUB', {
 
 export const XOR = inst('XOR', {
   lock: true,
-  forms: forms(6),
+  forms: groupForms(6),
   crack(u, dst, src) {
     logical(u, dst, u.xor(dst.bits as Width, u.read(dst), u.read(src)));
   },
 });
 
 export const CMP = inst('CMP', {
-  forms: forms(7),
+  forms: groupForms(7),
   crack(u, first, second) {
     const z = first.bits as Width;
     const a = u.read(first);

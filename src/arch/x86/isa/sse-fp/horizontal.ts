@@ -66,8 +66,8 @@ function elementMask<V>(u: Cracker<V>, shape: FloatShape, mask: number): V {
 }
 
 /**
- * Products that the high half of the immediate does not choose are not computed: in their place a chosen element is, whose
- * exceptions are due anyway, and +0 taken.
+ * Products that the high half of the immediate does not choose are not computed: a chosen element, whose exceptions are due
+ * anyway, is computed in their place, and +0 taken.
  */
 function products<V>(u: Cracker<V>, shape: 'ps' | 'pd', immediate: number, a: V, b: V): V {
   const count = shape === 'ps' ? 4 : 2;

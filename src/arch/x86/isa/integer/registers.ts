@@ -1,0 +1,19 @@
+/** Registers that an instruction implies, in the width of an operand or an address. */
+
+import type { Cracker } from '../cracker.ts';
+import type { Width } from '../ops.ts';
+
+/** The low bits of general register `index`. */
+export function getLow<V>(u: Cracker<V>, z: Width, index: number): V {
+  return u.zext(64, z, u.gpr(index));
+}
+
+/** Sets them as an operand of this width would: 32 bits are zero-extended, fewer keep the others. */
+export function setLow<V>(u: Cracker<V>, z: Width, index: number, value: V): void {
+  if (z >= 32) {
+    u.setGpr(index, u.zext(z, 64, value));
+    return;
+  }
+  const others = u.and(64, u.gpr(index), u.int(64, -(2 ** z)));
+  u.setGpr(index, u.or(64, others, u.zext(z, 64, value)));
+}

@@ -1,0 +1,129 @@
+/** The stack. SDM vol. 2, by mnemonic. Stacks of 16-bit addresses (SS.B clear) are not there. */
+
+import { Gpr, Rflags } from '../../registers.ts';
+import type { Cracker } from '../cracker.ts';
+import { enc } from '../encoding.ts';
+import { inst } from '../instruction.ts';
+import { Ev, Ib, IbSx, Iw, Iz, Zv } from '../operands.ts';
+import { ioPrivilegeLevel, privilegeLevel } from './privilege.ts';
+import { setLow } from './registers.ts';
+
+export const PUSH = inst('PUSH', {
+  forms: [enc(0x50, Zv).d64(), enc(0xff, Ev).ext(6).d64(), enc(0x6a, IbSx).d64(), enc(0x68, Iz).d64()],
+  crack(u, src) {
+    u.push(u.operandBits, u.read(src));
+  },
+});
+
+export const POP = inst('POP', {
+  forms: [enc(0x58, Zv).d64(), enc(0x8f, Ev).ext(0).d64().afterPop()],
+  crack(u, dst) {
+    u.write(dst, u.pop(u.operandBits));
+  },
+});
+
+/** RF and VM are pushed as zeros. */
+const PUSHED_FLAGS = ~(Rflags.RF | Rflags.VM);
+
+export const PUSHF = inst('PUSHF', {
+  forms: [enc(0x9c).d64()],
+  crack(u) {
+    u.push(u.operandBits, u.zext(32, u.operandBits, u.and(32, u.rflags(), u.int(32, PUSHED_FLAGS))));
+  },
+});
+
+/** What any program may change; IF only as IOPL allows it, and IOPL only at privilege level 0 (SDM vol. 2B "POPF"). */
+const FREE_FLAGS = 0x8d5 | Rflags.TF | Rflags.DF | Rflags.NT;
+const FREE_FLAGS_HIGH = Rflags.AC | Rflags.ID;
+
+export const POPF = inst('POPF', {
+  forms: [enc(0x9d).d64()],
+  crack(u) {
+    const z = u.operandBits;
+    const value = u.zext(z, 32, u.pop(z));
+    const level = privilegeLevel(u);
+    const old = u.rflags();
+    const kept = (bits: number, isFree: ReturnType<typeof u.flag>) =>
+      u.and(32, u.select(isFree, value, old), u.int(32, bits));
+    const restricted = u.or(
+      32,
+      kept(Rflags.IF, u.leU(32, level, ioPrivilegeLevel(u))),
+      kept(Rflags.IOPL, u.isZero(32, level)),
+    );
+    const free = FREE_FLAGS | (z === 16 ? 0 : FREE_FLAGS_HIGH);
+    const mask = free | Rflags.IF | Rflags.IOPL | Rflags.RF;
+    u.setRflags(mask, u.or(32, u.and(32, value, u.int(32, free)), restricted));
+    u.leave('flags');
+  },
+});
+
+export const PUSHA = inst('PUSHA', {
+  forms: [enc(0x60).i64()],
+  crack(u) {
+    const z = u.operandBits as 16 | 32;
+    for (let i = 0; i < 8; i++) u.store(z, stackAddress(u, (-(i + 1) * z) / 8), u.zext(64, z, u.gpr(i)));
+    u.setGpr(Gpr.RSP, stackAddress(u, -z));
+  },
+});
+
+/** ESP is not popped. */
+export const POPA = inst('POPA', {
+  forms: [enc(0x61).i64()],
+  crack(u) {
+    const z = u.operandBits as 16 | 32;
+    for (const [i, index] of [
+      Gpr.RDI,
+      Gpr.RSI,
+      Gpr.RBP,
+      Gpr.RSP,
+      Gpr.RBX,
+      Gpr.RDX,
+      Gpr.RCX,
+      Gpr.RAX,
+    ].entries()) {
+      if (index === Gpr.RSP) continue;
+      setLow(u, z, index, u.load(z, stackAddress(u, (i * z) / 8)));
+    }
+    u.setGpr(Gpr.RSP, stackAddress(u, z));
+  },
+});
+
+/** The nesting level, modulo 32, and the frame's size choose what is done. */
+export const ENTER = inst('ENTER', {
+  literal: true,
+  forms: [enc(0xc8, Iw, Ib).d64()],
+  crack(u, size, nesting) {
+    const z = u.operandBits;
+    const bytes = z / 8;
+    const levels = u.constant(nesting)! & 31;
+    u.store(z, stackAddress(u, -bytes), u.zext(64, z, u.gpr(Gpr.RBP)));
+    const frame = stackAddress(u, -bytes);
+    for (let i = 1; i < levels; i++) {
+      const link = truncated(u, u.add(64, u.gpr(Gpr.RBP), u.int(64, -i * bytes)));
+      u.store(z, stackAddress(u, -(i + 1) * bytes), u.load(z, link));
+    }
+    if (levels > 0) u.store(z, stackAddress(u, -(levels + 1) * bytes), u.zext(64, z, frame));
+    setLow(u, z, Gpr.RBP, u.zext(64, z, frame));
+    const whole = (levels + 1) * bytes + (u.constant(size)! & 0xffff);
+    u.setGpr(Gpr.RSP, stackAddress(u, -whole));
+  },
+});
+
+export const LEAVE = inst('LEAVE', {
+  forms: [enc(0xc9).d64()],
+  crack(u) {
+    const z = u.operandBits;
+    const frame = truncated(u, u.gpr(Gpr.RBP));
+    setLow(u, z, Gpr.RBP, u.load(z, frame));
+    u.setGpr(Gpr.RSP, truncated(u, u.add(64, frame, u.int(64, z / 8))));
+  },
+});
+
+/** An address so many bytes from RSP; of 32 bits outside 64-bit mode. */
+function stackAddress<V>(u: Cracker<V>, bytes: number): V {
+  return truncated(u, u.add(64, u.gpr(Gpr.RSP), u.int(64, bytes)));
+}
+
+function truncated<V>(u: Cracker<V>, address: V): V {
+  return u.is64 ? address : u.zext(32, 64, u.zext(64, 32, address));
+}

@@ -55,8 +55,8 @@ class MediumPaths {
     const { type } = this.#format;
     const a = this.#o.ofLocal(1, type);
     const b = this.#o.ofLocal(2, type);
-    this.#exitIf(this.#o.isZero(32, this.#checks.notDenormal(this.#format, a)), a, 0);
-    this.#exitIf(this.#o.isZero(32, this.#checks.notDenormal(this.#format, b)), a, 0);
+    this.#exitIf(this.#isDenormal(a), a, 0);
+    this.#exitIf(this.#isDenormal(b), a, 0);
     this.#nans(a, b);
     const labels = MEDIUM.map(() => f.block());
     f.code.get(0);
@@ -118,12 +118,11 @@ class MediumPaths {
   }
 
   #sum(operation: 'add' | 'sub', a: Value, b: Value, r: Value): void {
-    const checks = this.#checks;
     const o = this.#o;
     const infinite = o.or(32, this.#isInfinite(a), this.#isInfinite(b));
     this.#exitIf(infinite, r, 1);
     this.#exitIf(this.#isInfinite(r), r, 0);
-    this.#exitIf(o.isZero(32, checks.notDenormal(this.#format, r)), r, 0);
+    this.#exitIf(this.#isDenormal(r), r, 0);
     this.#exitIf(this.#peIsSet(), r, 1);
     o.put(r);
     o.put(this.#sumIsExact(operation, a, b, r));
@@ -174,6 +173,10 @@ class MediumPaths {
     );
     const fits = o.leU(32, o.int(32, 53), o.add(32, zeros[0]!, zeros[1]!));
     return o.and(32, fits, checks.compare(DOUBLE, 'eq', checks.arithmetic(DOUBLE, 'mul', x, y), product));
+  }
+
+  #isDenormal(a: Value): Value {
+    return this.#o.isZero(this.#format.bits, this.#checks.notDenormal(this.#format, a));
   }
 
   #isInfinite(a: Value): Value {

@@ -48,10 +48,11 @@ export abstract class FloatScalars extends StateOps {
 
   /** MXCSR, width 32. */
   protected abstract mxcsr(): Value;
-  /** A routine may have set flags in MXCSR. */
-  protected abstract mxcsrChanged(): void;
 
-  /** Not zero where MXCSR is in its common state. */
+  /**
+   * Not zero where MXCSR is in its common state. Routines only set flags there: an engine that remembers the answer is still right,
+   * until MXCSR is loaded.
+   */
   protected mxcsrIsCommon(): Value {
     return this.eq(32, this.and(32, this.mxcsr(), this.int(32, MXCSR_MODE)), this.int(32, MXCSR_COMMON));
   }
@@ -67,14 +68,13 @@ export abstract class FloatScalars extends StateOps {
     const done = f.block();
     const slow = f.block();
     conditions((condition) => {
-      this.put(this.isZero(32, condition));
+      this.put(this.isZero(condition.type === i64 ? 64 : 32, condition));
       f.branchIf(slow, false);
     });
     f.branch(done);
     f.end();
     exact();
     f.code.set(result.local);
-    this.mxcsrChanged();
     f.end();
     return result;
   }

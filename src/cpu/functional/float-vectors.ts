@@ -14,7 +14,7 @@ import { Op, ValueType } from './wasm/opcodes.ts';
 import { FloatVectorOp } from './wasm/vector-opcodes.ts';
 import type { Value } from './wasm-ops.ts';
 
-type Lanes = 'f32x4' | 'f64x2';
+export type Lanes = 'f32x4' | 'f64x2';
 type LaneOp =
   | 'abs'
   | 'sqrt'
@@ -85,7 +85,7 @@ export abstract class FloatVectors extends FloatScalars {
 
   /** A constant of fast paths: a region may keep it in a local. */
   protected floatConstant(lanes: Lanes, name: FloatConstant): Value {
-    return this.vector(bytesOf(CONSTANTS[name][lanes]));
+    return this.vector(floatConstantBytes(lanes, name));
   }
 
   #lanes(lanes: Lanes, name: LaneOp | Rounding, ...values: readonly Value[]): Value {
@@ -262,6 +262,11 @@ const EVEN_SIGNS: Readonly<Record<Lanes, readonly number[]>> = {
 
 function addOf(lanes: Lanes): 'i64x2.add' | 'i32x4.add' {
   return lanes === 'f64x2' ? 'i64x2.add' : 'i32x4.add';
+}
+
+/** The 16 bytes of a constant. */
+export function floatConstantBytes(lanes: Lanes, name: FloatConstant): readonly number[] {
+  return bytesOf(CONSTANTS[name][lanes]);
 }
 
 /** 16 bytes of these words of 32 bits, again and again. */

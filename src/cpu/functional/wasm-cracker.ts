@@ -139,8 +139,11 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
   }
 
   readVector(operand: Operand): Value {
+    const { bits, kind } = operand;
+    if (kind === OperandKind.memory && (bits === 64 || bits === 32))
+      return this.loadWidened(bits, this.linearAddress(operand));
     const value = this.read(operand);
-    return operand.bits === 128 ? value : this.#widened(operand.bits, value);
+    return bits === 128 ? value : this.#widened(bits, value);
   }
 
   writeVector(operand: Operand, value: Value): void {
@@ -173,10 +176,6 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
 
   protected mxcsr(): Value {
     return this.field(OFFSET.mxcsr, 32);
-  }
-
-  protected mxcsrChanged(): void {
-    // It is read anew whenever it is needed.
   }
 
   constant(operand: Operand): number | undefined {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Gpr } from '../../../src/arch/x86/registers.ts';
-import type { EngineOptions } from '../../../src/cpu/functional/engine.ts';
+import type { EngineOptions } from '../../../src/cpu/functional/engine-interface.ts';
 import { CODE, DATA, FunctionalMachine, PAGES } from '../../support/functional-machine.ts';
 import { Random } from '../../support/random.ts';
 

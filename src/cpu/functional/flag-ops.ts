@@ -81,7 +81,9 @@ export abstract class FlagOps extends MemoryOps {
   protected setStatusFlags(mask: number, value: Value): void {
     const fresh = this.and(32, value, this.int(32, mask));
     const keeps = (this.liveFlags & STATUS_FLAGS & ~mask) !== 0;
-    const a = keeps ? this.or(32, fresh, this.and(32, this.statusFlags(), this.int(32, STATUS_FLAGS & ~mask))) : fresh;
+    const a = keeps
+      ? this.or(32, fresh, this.and(32, this.statusFlags(), this.int(32, STATUS_FLAGS & ~mask)))
+      : fresh;
     this.#flags = { kind: 'bits', z: 32, a, b: undefined };
   }
 

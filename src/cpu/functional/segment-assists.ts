@@ -6,7 +6,7 @@
 import { Vector } from '../../arch/x86/exceptions.ts';
 import { DescriptorQuery } from '../../arch/x86/isa/assists.ts';
 import { Seg } from '../../arch/x86/registers.ts';
-import { type Segment, SegmentAttribute as A, SegmentPreset } from '../../arch/x86/segments.ts';
+import { SegmentAttribute as A, type Segment, SegmentPreset } from '../../arch/x86/segments.ts';
 import { LinuxSelector } from '../../arch/x86/user-mode.ts';
 import type { AssistContext } from './assists.ts';
 
@@ -24,7 +24,10 @@ export function loadSegment(context: AssistContext, segment: number, selector: n
     return 0;
   }
   const found = context.descriptor(selector);
-  if (found === undefined || !(isStack ? isStackFor(tc.cpl, selector, found) : isDataFor(tc.cpl, selector, found))) {
+  if (
+    found === undefined ||
+    !(isStack ? isStackFor(tc.cpl, selector, found) : isDataFor(tc.cpl, selector, found))
+  ) {
     context.raise(Vector.GP, selector & INDEX_AND_TABLE);
   } else if ((found.attributes & A.P) === 0) {
     context.raise(isStack ? Vector.SS : Vector.NP, selector & INDEX_AND_TABLE);

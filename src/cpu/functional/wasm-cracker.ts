@@ -6,12 +6,12 @@
  * of a fault has changed nothing.
  */
 
+import { Vector } from '../../arch/x86/exceptions.ts';
 import { ASSISTS, type AssistName } from '../../arch/x86/isa/assists.ts';
 import { type Condition, STATUS_FLAGS } from '../../arch/x86/isa/conditions.ts';
 import type { Cracker, LeaveReason, TrapKind } from '../../arch/x86/isa/cracker.ts';
 import { type Bits, type Decoded, type Operand, OperandKind } from '../../arch/x86/isa/decoded.ts';
 import type { Width } from '../../arch/x86/isa/ops.ts';
-import { Vector } from '../../arch/x86/exceptions.ts';
 import { Gpr, Seg } from '../../arch/x86/registers.ts';
 import { OFFSET, SEGMENT, segmentOffset } from '../../arch/x86/state-layout.ts';
 import { panic } from '../../sim/trouble.ts';
@@ -175,6 +175,10 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
     const linear = this.is64 ? sum : this.zext(32, 64, this.zext(64, 32, sum));
     this.#addresses.set(operand, linear);
     return linear;
+  }
+
+  probe(bits: Bits, linear: Value): void {
+    this.loadAt(bits, linear, this.findForUpdate(bits, linear));
   }
 
   // ---- stack ----

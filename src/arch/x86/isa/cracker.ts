@@ -66,7 +66,8 @@ export interface Cracker<V> extends Ops<V> {
 
   load(bits: Bits, linear: V): V;
   store(bits: Bits, linear: V, value: V): void;
-  /** Faults as a store would, and stores nothing: in front of a register effect that must not precede a fault. */
+  /** Faults as a store would, and stores nothing. */
+  probe(bits: Bits, linear: V): void;
   push(z: Width, value: V): void;
   pop(z: Width): V;
 

@@ -77,10 +77,12 @@ export class Decoder {
     if (this.#isLocked && !form.instruction.lock) throw UNDEFINED;
     this.#operandBits = this.#operandSize(form);
     this.#memory = undefined;
-    if (entry.hasModrm && form.hasModrm && this.#mod !== REGISTER_FORM) this.#memory = this.#memoryOperand(form);
+    if (entry.hasModrm && form.hasModrm && this.#mod !== REGISTER_FORM)
+      this.#memory = this.#memoryOperand(form);
     const operands: Operand[] = [];
     for (const spec of form.operands) operands.push(this.#operand(spec, opcode));
-    if (this.#isVex && this.#vvvv !== 0 && !form.operands.some(({ source }) => source === 'vvvv')) throw UNDEFINED;
+    if (this.#isVex && this.#vvvv !== 0 && !form.operands.some(({ source }) => source === 'vvvv'))
+      throw UNDEFINED;
     if (this.#isLocked && operands[0]?.kind !== OperandKind.memory) throw UNDEFINED;
     return {
       form,

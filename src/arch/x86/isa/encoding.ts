@@ -162,9 +162,9 @@ export class Form {
     );
   }
 
-  /** Whether the operand size changes what the form does: 66 then is no mandatory prefix. */
+  /** Whether the prefix 66 changes what the form does by its operand size: then it is no mandatory prefix. */
   get hasOperandSize(): boolean {
-    return this.operands.some(({ bits }) => bits === 'v' || bits === 'z' || bits === 'y');
+    return this.operands.some(({ bits }) => bits === 'v' || bits === 'z');
   }
 
   /** "0F 38 F0 /r" and the like, for messages. */
@@ -172,7 +172,8 @@ export class Form {
     const escapes = ['', '0F ', '0F 38 ', '0F 3A '][this.map];
     const extension = this.extension === undefined ? '' : ` /${this.extension}`;
     const prefix = this.prefix === 'any' ? '' : `${this.prefix.toUpperCase()} `;
-    return `${this.vexL === undefined ? '' : 'VEX '}${prefix}${escapes}${this.opcode.toString(16).padStart(2, '0').toUpperCase()}${extension}`;
+    const opcode = this.opcode.toString(16).padStart(2, '0').toUpperCase();
+    return `${this.vexL === undefined ? '' : 'VEX '}${prefix}${escapes}${opcode}${extension}`;
   }
 }
 

@@ -18,7 +18,12 @@ function bitForms(opcode: number, digit: number): Form[] {
 }
 
 /** CF is the bit; `change` says what the operand becomes, from it and the mask of the bit. */
-function testBit<V>(u: Cracker<V>, dst: Operand, offset: Operand, change?: (z: Width, a: V, mask: V) => V): void {
+function testBit<V>(
+  u: Cracker<V>,
+  dst: Operand,
+  offset: Operand,
+  change?: (z: Width, a: V, mask: V) => V,
+): void {
   const z = dst.bits as 16 | 32 | 64;
   const index = locate(u, z, dst, offset);
   const a = u.read(dst);

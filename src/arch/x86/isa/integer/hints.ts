@@ -10,7 +10,10 @@ import type { Width } from '../ops.ts';
 
 /** 0F 18 to 0F 1F are NOPs where they are nothing else, RDSSP without shadow stacks among them. */
 export const NOP = inst('NOP', {
-  forms: [enc(0x90).b0(), ...[0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e, 0x1f].map((code) => enc(0x0f00 + code, Ev))],
+  forms: [
+    enc(0x90).b0(),
+    ...[0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e, 0x1f].map((code) => enc(0x0f00 + code, Ev)),
+  ],
   crack() {
     // That is what it does.
   },

@@ -186,7 +186,12 @@ export const WRGSBASE = inst('WRGSBASE', {
 
 // ---- system registers that programs may see unless CR4.UMIP is set ----
 
-export const SYSTEM_SELECTORS = ([['SLDT', 0, Seg.LDTR], ['STR', 1, Seg.TR]] as const).map(([name, digit, segment]) =>
+export const SYSTEM_SELECTORS = (
+  [
+    ['SLDT', 0, Seg.LDTR],
+    ['STR', 1, Seg.TR],
+  ] as const
+).map(([name, digit, segment]) =>
   inst(name, {
     forms: [enc(0x0f00, RvMw).ext(digit)],
     crack(u, dst) {
@@ -196,7 +201,12 @@ export const SYSTEM_SELECTORS = ([['SLDT', 0, Seg.LDTR], ['STR', 1, Seg.TR]] as 
   }),
 );
 
-export const SYSTEM_TABLES = ([['SGDT', 0, OFFSET.gdtr], ['SIDT', 1, OFFSET.idtr]] as const).map(([name, digit, at]) =>
+export const SYSTEM_TABLES = (
+  [
+    ['SGDT', 0, OFFSET.gdtr],
+    ['SIDT', 1, OFFSET.idtr],
+  ] as const
+).map(([name, digit, at]) =>
   inst(name, {
     forms: [enc(0x0f01, Mp).ext(digit)],
     crack(u, dst) {

@@ -61,8 +61,7 @@ export const PUSHA = inst('PUSHA', {
   forms: [enc(0x60).i64()],
   crack(u) {
     const z = u.operandBits as 16 | 32;
-    for (let i = 0; i < 8; i++)
-      u.store(z, stackAddress(u, (-(i + 1) * z) / 8), u.zext(64, z, u.gpr(i)));
+    for (let i = 0; i < 8; i++) u.store(z, stackAddress(u, (-(i + 1) * z) / 8), u.zext(64, z, u.gpr(i)));
     u.setGpr(Gpr.RSP, stackAddress(u, -z));
   },
 });
@@ -72,7 +71,16 @@ export const POPA = inst('POPA', {
   forms: [enc(0x61).i64()],
   crack(u) {
     const z = u.operandBits as 16 | 32;
-    for (const [i, index] of [Gpr.RDI, Gpr.RSI, Gpr.RBP, Gpr.RSP, Gpr.RBX, Gpr.RDX, Gpr.RCX, Gpr.RAX].entries()) {
+    for (const [i, index] of [
+      Gpr.RDI,
+      Gpr.RSI,
+      Gpr.RBP,
+      Gpr.RSP,
+      Gpr.RBX,
+      Gpr.RDX,
+      Gpr.RCX,
+      Gpr.RAX,
+    ].entries()) {
       if (index === Gpr.RSP) continue;
       setLow(u, z, index, u.load(z, stackAddress(u, (i * z) / 8)));
     }
@@ -80,7 +88,7 @@ export const POPA = inst('POPA', {
   },
 });
 
-/** The nesting level, modulo 32, and the frame's size choose what is done. */
+/** The nesting level, modulo 32, and the frame's size choose what is done. The end of the frame must be writable. */
 export const ENTER = inst('ENTER', {
   literal: true,
   forms: [enc(0xc8, Iw, Ib).d64()],
@@ -96,8 +104,9 @@ export const ENTER = inst('ENTER', {
     }
     if (levels > 0) u.store(z, stackAddress(u, -(levels + 1) * bytes), u.zext(64, z, frame));
     setLow(u, z, Gpr.RBP, u.zext(64, z, frame));
-    const whole = (levels + 1) * bytes + (u.constant(size)! & 0xffff);
-    u.setGpr(Gpr.RSP, stackAddress(u, -whole));
+    const end = stackAddress(u, -((levels + 1) * bytes + (u.constant(size)! & 0xffff)));
+    u.probe(z, end);
+    u.setGpr(Gpr.RSP, end);
   },
 });
 
@@ -119,4 +128,3 @@ function stackAddress<V>(u: Cracker<V>, bytes: number): V {
 function truncated<V>(u: Cracker<V>, address: V): V {
   return u.is64 ? address : u.zext(32, 64, u.zext(64, 32, address));
 }
-

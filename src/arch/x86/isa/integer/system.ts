@@ -74,7 +74,8 @@ function readRandom<V>(u: Cracker<V>, dst: Operand): void {
   const z = dst.bits as Width;
   const low = u.assist('random');
   if (z < 64) u.write(dst, u.zext(32, z, low));
-  else u.write(dst, u.or(64, u.zext(32, 64, low), u.shl(64, u.zext(32, 64, u.assist('random')), u.int(32, 32))));
+  else
+    u.write(dst, u.or(64, u.zext(32, 64, low), u.shl(64, u.zext(32, 64, u.assist('random')), u.int(32, 32))));
   const zero = u.int(32, 0);
   u.setFlags({ cf: u.int(32, 1), pf: zero, af: zero, zf: zero, sf: zero, of: zero });
 }
@@ -134,8 +135,14 @@ export const RDPMC = inst('RDPMC', { forms: [enc(0x0f33)], crack: (u) => u.fault
 
 /** Programs have no ports: IOPL and the I/O permission bitmap, which may allow some, are not looked at. */
 export const PORTS = [
-  inst('IN', { forms: [enc(0xe4, Ib), enc(0xe5, Ib), enc(0xec), enc(0xed)], crack: (u) => u.fault(Vector.GP) }),
-  inst('OUT', { forms: [enc(0xe6, Ib), enc(0xe7, Ib), enc(0xee), enc(0xef)], crack: (u) => u.fault(Vector.GP) }),
+  inst('IN', {
+    forms: [enc(0xe4, Ib), enc(0xe5, Ib), enc(0xec), enc(0xed)],
+    crack: (u) => u.fault(Vector.GP),
+  }),
+  inst('OUT', {
+    forms: [enc(0xe6, Ib), enc(0xe7, Ib), enc(0xee), enc(0xef)],
+    crack: (u) => u.fault(Vector.GP),
+  }),
   inst('INS', { forms: [enc(0x6c), enc(0x6d)], crack: (u) => u.fault(Vector.GP) }),
   inst('OUTS', { forms: [enc(0x6e), enc(0x6f)], crack: (u) => u.fault(Vector.GP) }),
 ];

@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BATCHES, GUESTS, type Guest, imageOf } from './exits/guests.ts';
-import { compile } from './measure.ts';
+import { compile, tableLine } from './measure.ts';
 
 interface Cost {
   readonly nsPerIteration: number;
@@ -61,7 +61,7 @@ function row({ name }: Guest, { ours, peer }: Comparison): string {
     perExit,
     perExit === '' ? '' : '≤ 1',
   ];
-  return `| ${cells.join(' | ')} |`;
+  return tableLine(cells);
 }
 
 function us(ns: number): string {

@@ -1,4 +1,4 @@
-// What the benchmarks share: peers in C, medians, the table.
+// What the benchmarks share: peers in C, medians and means, the table.
 
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -12,9 +12,12 @@ export interface Row {
   readonly aim: string;
 }
 
-/** @param source path from the root of the project */
-export function compile(source: string, program: string): void {
-  execFileSync('cc', ['-O2', '-static', '-o', program, join(ROOT, source)]);
+/**
+ * @param source path from the root of the project
+ * @param flags for the compiler, behind `-O2 -static`
+ */
+export function compile(source: string, program: string, flags: readonly string[] = []): void {
+  execFileSync('cc', ['-O2', '-static', ...flags, '-o', program, join(ROOT, source)]);
 }
 
 export function median(values: readonly number[]): number {
@@ -23,7 +26,17 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
+export function geometricMean(values: readonly number[]): number {
+  return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
+}
+
+/** A line of a Markdown table. */
+export function tableLine(cells: readonly string[]): string {
+  return `| ${cells.join(' | ')} |`;
+}
+
 export function printTable(rows: readonly Row[]): void {
-  console.log('| what | result | aim |\n| --- | --- | --- |');
-  for (const { what, result, aim } of rows) console.log(`| ${what} | ${result} | ${aim} |`);
+  console.log(tableLine(['what', 'result', 'aim']));
+  console.log(tableLine(['---', '---', '---']));
+  for (const { what, result, aim } of rows) console.log(tableLine([what, result, aim]));
 }

@@ -142,7 +142,7 @@ async function run(args: readonly string[]): Promise<number> {
           outdir: values.outdir,
         }),
     );
-    if (values.summary) sayRaw(summary(result.snapshot, result.machine.cpu.path));
+    if (values.summary) sayRaw(summary(result.snapshot, [result.machine.cpu.path]));
     return result.status;
   } finally {
     plugs.close();

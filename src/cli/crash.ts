@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import { dumpAll } from '../arch/x86/dump.ts';
-import type { X86ThreadContext } from '../arch/x86/thread-context.ts';
+import { RegClass } from '../arch/x86/thread-context.ts';
 import { writeOutput } from '../sim/output-file.ts';
 import { mapsText } from '../workload/linux/proc-self.ts';
 import type { LinuxProcess } from '../workload/linux/process.ts';
@@ -38,7 +38,6 @@ export function describeEnd({ executablePath }: LinuxProcess, end: Signaled): st
 /** Writes crash.txt if the signal is a core-dumping one; returns its path. */
 export function recordCrash(
   process: LinuxProcess,
-  context: X86ThreadContext,
   end: Signaled,
   outdir: string | undefined,
 ): string | undefined {
@@ -46,12 +45,14 @@ export function recordCrash(
   const directory = outdir ?? DEFAULT_DIRECTORY;
   makeOutputDirectory(directory);
   const path = join(directory, 'crash.txt');
+  const context = process.cpu.readState(RegClass.all);
+  const note = process.cpu.faultNote;
   writeOutput(
     path,
     `${describeEnd(process, end)}
 thread ${end.tid} of process ${process.pid}, tick ${process.curTick}
 code at rip: ${codeAt(process, Number(context.rip))}
-
+${note === undefined ? '' : `the processor: ${note}\n`}
 ${dumpAll(context)}
 -- memory map
 ${mapsText(process.addressSpace)}`,

@@ -32,13 +32,13 @@ const FLAVOURS: Readonly<Record<KvmFlavour, string>> = {
   vmx: 'Intel VT-x: user and kernel code at full speed',
   svm: 'AMD-V: user and kernel code at full speed',
   pvm: 'PVM: user code at full speed, kernel code emulated, exits to the simulator cost tens of microseconds',
-  arm64: 'arm64; simulated programs are x86-64 so far, which it cannot run',
+  arm64: 'arm64; simulated programs are x86-64 so far: the functional CPU runs them',
   unknown: 'of unknown kind',
 };
 
 /** What the probe found, judged. */
 export function diagnose(probe: HostProbe): Finding[] {
-  return [host(probe), node(probe), kvm(probe), counters(probe), memory(probe)];
+  return [host(probe), node(probe), kvm(probe), functional(), counters(probe), memory(probe)];
 }
 
 function host({ system, processor }: HostProbe): Finding {
@@ -66,8 +66,8 @@ function kvm({ kvm: found }: HostProbe): Finding {
     const { reason, remedy } = found;
     return {
       subject: 'kvm',
-      verdict: 'missing',
-      text: `${reason}; the simulated CPU is still to come`,
+      verdict: 'limited',
+      text: `${reason}; programs run on the functional CPU, more slowly, and machines do not boot`,
       remedy,
     };
   }
@@ -80,7 +80,13 @@ function kvm({ kvm: found }: HostProbe): Finding {
       remedy:
         'programs and small bare-metal images run, Linux does not boot: that takes a host with VT-x or AMD-V',
     };
-  return { subject: 'kvm', verdict: found.flavour === 'arm64' ? 'missing' : 'ok', text };
+  return { subject: 'kvm', verdict: found.flavour === 'arm64' ? 'limited' : 'ok', text };
+}
+
+/** It needs nothing of the host. */
+function functional(): Finding {
+  const text = 'the functional CPU works: x86-64-v2, the same everywhere (run --cpu functional)';
+  return { subject: 'functional', verdict: 'ok', text };
 }
 
 function counters({ perf: { hardware, paranoid } }: HostProbe): Finding {
@@ -111,8 +117,8 @@ const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 export function formatFindings(findings: readonly Finding[]): string {
   return findings
     .map(({ subject, verdict, text, remedy }) => {
-      const head = `${subject.padEnd(9)} ${verdict.padEnd(8)} ${text}\n`;
-      return remedy === undefined ? head : `${head}${' '.repeat(19)}→ ${remedy}\n`;
+      const head = `${subject.padEnd(10)} ${verdict.padEnd(8)} ${text}\n`;
+      return remedy === undefined ? head : `${head}${' '.repeat(20)}→ ${remedy}\n`;
     })
     .join('');
 }

@@ -1,8 +1,9 @@
 // What `run` and `demo` simulate: one Linux program on a SeSystem.
 
-import { RegClass } from '../arch/x86/thread-context.ts';
 import { ExitCause, type ExitEvent } from '../sim/exit-event.ts';
+import type { Simulator } from '../sim/simulator.ts';
 import { FatalError } from '../sim/trouble.ts';
+import { SWITCH_CAUSE } from '../system/cpu-switcher.ts';
 import { SeSystem, type SeSystemOptions } from '../system/se-system.ts';
 import { describeEnd, recordCrash } from './crash.ts';
 import { readable } from './program.ts';
@@ -25,25 +26,39 @@ export class ProcessMachine implements Machine {
     return this.system.cpu;
   }
 
-  handle({ cause }: ExitEvent): Ending | undefined {
-    const { end } = this.system.process;
+  /** Paths of all CPUs that take part. */
+  get cpuPaths(): readonly string[] {
+    return this.system.switcher?.cpus.map(({ path }) => path) ?? [this.cpu.path];
+  }
+
+  /** Rows for the summary that only this machine has. */
+  get notes(): readonly (readonly [string, string])[] {
+    const { switcher } = this.system;
+    return switcher === undefined ? [] : [['switches of the CPU', `${switcher.stats.numSwitches.value}`]];
+  }
+
+  handle({ cause }: ExitEvent, simulator: Simulator): Ending | undefined | Promise<undefined> {
+    const { switcher, process: program } = this.system;
+    const { end } = program;
     if (end?.kind === 'exited') return { status: end.status & 0xff, cause, code: end.status };
     if (end?.kind === 'signaled') return { status: 128 + end.signal, cause: end.name, signal: end.signal };
-    if (cause === ExitCause.limitReached || cause === ExitCause.userInterrupt) return undefined;
-    const program = readable(this.system.process.executablePath);
+    if (cause === SWITCH_CAUSE) return switcher?.switch(simulator);
+    const isLimit = cause === ExitCause.limitReached || cause.startsWith(ExitCause.instructionLimit);
+    if (isLimit || cause === ExitCause.userInterrupt) return undefined;
+    const name = readable(program.executablePath);
     const why =
       cause === ExitCause.queueEmpty ? 'every thread waits for something that cannot happen' : cause;
-    throw new FatalError(`${program}: ${why}`);
+    throw new FatalError(`${name}: ${why}`);
   }
 
   /** Says what signal ended the program, and where its state is to be found. */
   report(_: Ending, attempt: Attempt): void {
-    const { process: program, cpu } = this.system;
+    const { process: program } = this.system;
     const { end } = program;
     if (end?.kind !== 'signaled') return;
     let isRecorded = false;
     const path = attempt(() => {
-      const written = recordCrash(program, cpu.readState(RegClass.all), end, this.#outdir);
+      const written = recordCrash(program, end, this.#outdir);
       isRecorded = true;
       return written;
     });

@@ -3,8 +3,9 @@
 
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { parseTime } from '../sim/params.ts';
 import { FatalError } from '../sim/trouble.ts';
-import { CPU_MODELS } from '../system/cpu-models.ts';
+import { PROGRAM_CPU_MODELS } from '../system/cpu-models.ts';
 import { SE_SYSTEM_PARAMS } from '../system/se-system.ts';
 import type { Command } from './commands.ts';
 import { flag, list, type OptionValues, parameter, parseOptions, text, value } from './options.ts';
@@ -27,9 +28,21 @@ import { sayRaw } from './terminal.ts';
 const OPTIONS = {
   cpu: value(
     'MODEL',
-    `who executes the instructions: ${CPU_MODELS.join(', ')} (default: best)`,
+    `who executes the instructions: ${PROGRAM_CPU_MODELS.join(', ')} (default: best)`,
     parameter(SE_SYSTEM_PARAMS.cpu),
     'best',
+  ),
+  'cpu-features': value(
+    'LIST',
+    "processor features of the functional CPU: a level or 'max', and what differs (default: x86-64-v2)",
+    text,
+    undefined,
+  ),
+  'switch-every': value(
+    'TIME',
+    'test mode: a functional and a KVM CPU take turns, at random intervals of this mean',
+    interval,
+    undefined,
   ),
   memory: value(
     'SIZE',
@@ -39,6 +52,7 @@ const OPTIONS = {
   ),
   seed: SESSION_OPTIONS.seed,
   'max-ticks': SESSION_OPTIONS['max-ticks'],
+  'max-insts': SESSION_OPTIONS['max-insts'],
   'start-time': value(
     'DATE',
     "CLOCK_REALTIME's start: an ISO date or 'now' (default: 2026-01-01)",
@@ -60,7 +74,7 @@ const OPTIONS = {
 
 const NOTES = `Everything behind PROGRAM belongs to the program. Its standard input, output and error are
 those of hypertick. The exit status is the program's, 128+n if signal n ended it; else
-  124  --max-ticks was reached         126  PROGRAM cannot be executed
+  124  --max-ticks or --max-insts      126  PROGRAM cannot be executed
   125  hypertick itself failed         127  PROGRAM was not found
 Without --outdir nothing is written but hypertick-out/crash.txt when the program crashes.
 `;
@@ -74,6 +88,8 @@ async function run(args: readonly string[]): Promise<number> {
   const system = {
     cpu: values.cpu,
     memorySize: values.memory,
+    switchEvery: values['switch-every'],
+    functionalCpu: { features: values['cpu-features'] },
     workload: {
       ...programOf(values, operands.length),
       readOnly: values['read-only'],
@@ -85,7 +101,7 @@ async function run(args: readonly string[]): Promise<number> {
     sessionOptions(values),
     (surroundings) => new ProcessMachine(surroundings, system, values.outdir),
   );
-  if (values.summary) sayRaw(summary(result.snapshot, result.machine.cpu.path));
+  if (values.summary) sayRaw(summary(result.snapshot, result.machine.cpuPaths, result.machine.notes));
   return result.status;
 }
 
@@ -105,6 +121,12 @@ function programOf(values: OptionValues<typeof OPTIONS>, operandCount: number) {
     cwd,
     root: root === undefined ? undefined : bytes(resolve(root)),
   };
+}
+
+/** An interval of simulated time that is not 0. */
+function interval(argument: string): string {
+  if (parseTime(argument) === 0n) throw new FatalError('there is no time between the switches');
+  return argument;
 }
 
 function setting(argument: string): string {

@@ -35,6 +35,8 @@ export interface SessionOptions {
   /** File for the final architectural state. */
   readonly dumpState: string | undefined;
   readonly maxTick: Tick | undefined;
+  /** Instructions after which the run ends. */
+  readonly maxInsts?: number | undefined;
   /** Parameters by path: `board.cpu.hostFactor=2`. */
   readonly params?: readonly string[];
   readonly debugFlags: string;
@@ -162,6 +164,8 @@ class Session<M extends Machine> {
     try {
       this.#addStatOutputs();
       machine.prepare?.(this.#simulator);
+      const { maxInsts } = this.#options;
+      if (maxInsts !== undefined) machine.cpu.scheduleInstStop(maxInsts, ExitCause.instructionLimit);
       this.#checkTimes();
       const ending = await this.#simulate();
       const { snapshot, failure } = this.#record(ending);
@@ -234,7 +238,8 @@ class Session<M extends Machine> {
       }
       const ending = await this.#machine.handle(event, this.#simulator);
       if (ending !== undefined) return ending;
-      if (isLimit) return { status: ExitStatus.timedOut, cause: event.cause };
+      if (isLimit || event.cause.startsWith(ExitCause.instructionLimit))
+        return { status: ExitStatus.timedOut, cause: event.cause };
       if (event.cause === ExitCause.userInterrupt)
         return { status: 128 + constants.signals[this.#received ?? 'SIGINT'], cause: event.cause };
       // A guest may ask for one thing after the other without end: signals and the console have their turn in between.
@@ -266,6 +271,8 @@ class Session<M extends Machine> {
     this.#machine.report?.(ending, attempt);
     if (ending.cause === ExitCause.limitReached)
       say(`stopped at tick ${simulator.root.curTick} by --max-ticks`);
+    if (ending.cause.startsWith(ExitCause.instructionLimit))
+      say(`stopped at instruction ${this.#machine.cpu.thread.instructionEvents.count} by --max-insts`);
     for (const { tick, directory } of this.#checkpoints)
       say(`no checkpoint ${directory}: the run ended at tick ${simulator.root.curTick}, before ${tick}`);
     return { snapshot, failure: failures[0] };

@@ -28,18 +28,30 @@ const EXIT_REASONS: Readonly<Record<string, string>> = {
 /** In syscall emulation the stub itself leaves by these, so that they only repeat what the others say. */
 const STUB_EXITS = ['numIO', 'numMMIO'];
 
-/** A few lines on what the simulator saw. `cpu` is the CPU's path. */
-export function summary(snapshot: StatSnapshot, cpu: string): string {
-  const get = (name: string): number => statistic(snapshot, name) ?? 0;
-  const hostSeconds = get('hostSeconds');
-  const inGuest = get(`${cpu}.hostSecondsInGuest`);
-  const exits = get(`${cpu}.numVMExits`);
+/**
+ * A few lines on what the simulator saw.
+ * @param cpus paths of the CPUs that took turns, or of the only one
+ * @param notes further rows
+ */
+export function summary(
+  snapshot: StatSnapshot,
+  cpus: readonly string[],
+  notes: readonly (readonly [string, string])[] = [],
+): string {
+  const ofAll = (name: string): number | undefined => {
+    const values = cpus.flatMap((cpu) => statistic(snapshot, `${cpu}.${name}`) ?? []);
+    return values.length === 0 ? undefined : values.reduce((sum, one) => sum + one, 0);
+  };
+  const hostSeconds = statistic(snapshot, 'hostSeconds') ?? 0;
+  const inGuest = ofAll('hostSecondsInGuest') ?? 0;
+  const exits = ofAll('numVMExits');
+  const indent = exits === undefined ? '' : '  ';
   const reasons = Object.entries(EXIT_REASONS)
-    .filter(([name]) => !STUB_EXITS.includes(name) || get(`${cpu}.numUserSyscalls`) === 0)
-    .map(([name, text]) => [`  ${text}`, count(get(`${cpu}.${name}`))] as const)
+    .filter(([name]) => !STUB_EXITS.includes(name) || !ofAll('numUserSyscalls'))
+    .map(([name, text]) => [`${indent}${text}`, count(ofAll(name) ?? 0)] as const)
     .filter(([, value]) => value !== '0');
-  const instructions = statistic(snapshot, `${cpu}.commitStats0.numInsts`);
-  const simSeconds = get('simSeconds');
+  const instructions = ofAll('commitStats0.numInsts');
+  const simSeconds = statistic(snapshot, 'simSeconds') ?? 0;
   const rows: (readonly [string, string])[] = [
     ['simulated time', seconds(simSeconds)],
     [
@@ -51,8 +63,9 @@ export function summary(snapshot: StatSnapshot, cpu: string): string {
       'instructions',
       instructions === undefined ? 'not counted: this host has no counter for them' : count(instructions),
     ],
-    ['exits from the guest', count(exits)],
+    ...(exits === undefined ? [] : [['exits from the guest', count(exits)] as const]),
     ...reasons,
+    ...notes,
   ];
   return describeRows(rows, Infinity);
 }

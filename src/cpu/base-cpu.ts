@@ -17,6 +17,8 @@ export type ThreadStatus = (typeof THREAD_STATUSES)[number];
 export class HardwareThread {
   status: ThreadStatus = 'halted';
   readonly instructionEvents = new InstructionEvents();
+  /** Simulated time, in ticks, that CPUs have spent executing it. */
+  busyTicks = 0;
 }
 
 /** A CPU with one hardware thread whose architectural state is a `TC`. */
@@ -82,6 +84,9 @@ export abstract class BaseCpu<TC = X86ThreadContext> extends SimObject {
     this.os = old.os;
     this.thread.status = old.thread.status;
     this.thread.instructionEvents.takeOver(old.thread.instructionEvents);
+    this.thread.busyTicks = old.thread.busyTicks;
+    // Operating systems are emulated for x86 only.
+    this.os?.cpuChanged(this as unknown as BaseCpu);
   }
 
   /**
@@ -111,6 +116,17 @@ export abstract class BaseCpu<TC = X86ThreadContext> extends SimObject {
   /** Gets the CPU out of the guest as soon as possible and activates a suspended thread. Any thread may call it. */
   abstract wakeup(): void;
 
-  /** Simulated time, in ticks, that this CPU has spent executing its thread. */
+  /**
+   * The emulated operating system has changed or removed translations of this span: a model that caches them itself forgets
+   * them. KVM is told by other means.
+   */
+  translationsChanged(_virtualAddress: number, _sizeBytes: number): void {}
+
+  /** What this CPU has to say of the last exception of user code, for the record of a crash: one line. */
+  get faultNote(): string | undefined {
+    return undefined;
+  }
+
+  /** Simulated time, in ticks, that has been spent executing the thread. */
   abstract get busyTicks(): number;
 }

@@ -38,4 +38,6 @@ export interface UserModeOs {
   exception(cpu: BaseCpu<X86ThreadContext>, exception: UserException): void;
   /** Called at the safe point after each service: the place to switch threads and to deliver signals. */
   afterService(cpu: BaseCpu<X86ThreadContext>): void;
+  /** Another CPU goes on with the thread. */
+  cpuChanged(cpu: BaseCpu<X86ThreadContext>): void;
 }

@@ -7,6 +7,8 @@ import type { Tick } from './tick.ts';
 export const ExitCause = {
   /** `--max-ticks` (gem5). */
   limitReached: 'simulate() limit reached',
+  /** `--max-insts` (gem5). Where counters overshoot, how far stands behind it. */
+  instructionLimit: 'a thread reached the max instruction count',
   /** SIGINT or a caller of requestExit (gem5). */
   userInterrupt: 'user interrupt received',
   /** Nothing is scheduled and nothing outside can change that. gem5 runs to MaxTick and says the limit is reached. */

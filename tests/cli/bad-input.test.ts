@@ -74,7 +74,16 @@ describe('option values', () => {
     bad('--memory', '4KiB', /option --memory: '4KiB' is not a size .* from 16MiB to/),
   );
   check('too much memory', bad('--memory', '8TiB', /option --memory: '8TiB' is not a size .* from 16MiB to/));
-  check('unknown CPU', bad('--cpu', 'i387', /option --cpu: 'i387' is not one of best, kvm/));
+  check('unknown CPU', bad('--cpu', 'i387', /option --cpu: 'i387' is not one of best, kvm, functional/));
+  check(
+    'no instructions',
+    bad('--max-insts', '0', /option --max-insts: '0' is not a whole number between 1/),
+  );
+  check('no time between switches', bad('--switch-every', '0ns', /option --switch-every: there is no time/));
+  check(
+    'an interval without a unit',
+    bad('--switch-every', 'often', /option --switch-every: 'often' is not a time/),
+  );
   check('negative seed', bad('--seed', '-1', /option --seed: '-1' is not a whole number/));
   check('fractional ticks', bad('--max-ticks', '1.5', /option --max-ticks: '1\.5' is not a time/));
   check('no ticks', bad('--max-ticks', '0', /option --max-ticks: '0' is not a whole number between 1 and/));

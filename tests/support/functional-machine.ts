@@ -3,7 +3,8 @@
 import { PagePreset } from '../../src/arch/x86/page-table.ts';
 import type { X86ThreadContext } from '../../src/arch/x86/thread-context.ts';
 import { setUserMode } from '../../src/arch/x86/user-mode.ts';
-import { Engine, type EngineOptions } from '../../src/cpu/functional/engine.ts';
+import { Engine } from '../../src/cpu/functional/engine.ts';
+import type { EngineOptions } from '../../src/cpu/functional/engine-interface.ts';
 import type { PhysAddr } from '../../src/mem/addr.ts';
 import { PhysicalMemory } from '../../src/mem/physical-memory.ts';
 import { Root } from '../../src/sim/root.ts';

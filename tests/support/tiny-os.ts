@@ -56,4 +56,6 @@ export class TinyOs implements UserModeOs {
   }
 
   afterService(): void {}
+
+  cpuChanged(): void {}
 }

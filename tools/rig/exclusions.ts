@@ -16,6 +16,20 @@ export const EXCLUSIONS: readonly Exclusion[] = [
     flavour: 'svm',
     reason: 'compares tables with C headers, on every flavour alike; the rig has no compiler',
   },
+  ...[
+    /a stack pointer that is not canonical is #SS/,
+    /misaligned plain accesses are #AC if AC is set/,
+    /an unmasked SIMD floating-point exception is #XM at once/,
+  ].map((what) => ({
+    what,
+    flavour: 'svm' as const,
+    reason: 'the processor that QEMU 7.2 emulates raises no such exception',
+  })),
+  {
+    what: /random cases come out the same in another order/,
+    flavour: 'svm',
+    reason: 'PUSHF of the processor that QEMU 7.2 emulates shows VIF now and then',
+  },
 ];
 
 /** The table's rows for this flavour. */

@@ -1,15 +1,23 @@
 /** The simulator's routines behind `Cracker.assist`, by name: for what is rare or cannot be said in operations. */
 
+import { Vector } from '../../arch/x86/exceptions.ts';
+import { environmentFromMxcsr } from '../../arch/x86/float/environment.ts';
+import { FLOAT_ROUTINE_TABLE } from '../../arch/x86/float/sse-routines.ts';
+import { FXSAVE, readMxcsr, readX87, writeMxcsr, writeX87 } from '../../arch/x86/fxsave.ts';
 import type { AssistName } from '../../arch/x86/isa/assists.ts';
+import { Cr4 } from '../../arch/x86/registers.ts';
 import type { Segment } from '../../arch/x86/segments.ts';
+import { OFFSET } from '../../arch/x86/state-layout.ts';
 import type { X86ThreadContext } from '../../arch/x86/thread-context.ts';
 import { describeSegment, loadSegment } from './segment-assists.ts';
+import type { X87Assist } from './x87-assist.ts';
 
 /** What an assist may use. */
 export interface AssistContext {
   readonly tc: X86ThreadContext;
   /** Wide arguments and results: `Cracker.setArgument` and `assistResult`. */
   readonly scratch: DataView;
+  readonly x87: X87Assist;
   /** Raises an exception: nothing of the instruction takes effect. */
   raise(vector: number, errorCode: number): void;
   /** The time-stamp counter as two halves, and CPUID's answer to EAX, ECX. */
@@ -54,6 +62,51 @@ function divide128({ scratch }: AssistContext, isSigned: number): number {
   return 0;
 }
 
+/**
+ * A floating-point operation computed exactly: its code is the argument, its operands are at 0 and 16, and its result at 0.
+ * An unmasked exception is #XM, or #UD without CR4.OSXMMEXCPT (SDM vol. 3A §2.5).
+ */
+function float({ tc, scratch, raise }: AssistContext, code: number): number {
+  const at = OFFSET.mxcsr >> 2;
+  const env = environmentFromMxcsr(tc.u32[at]!);
+  const bytes = new Uint8Array(scratch.buffer, scratch.byteOffset, 32);
+  const stands = FLOAT_ROUTINE_TABLE[code]!(bytes.subarray(0, 16), bytes.subarray(16, 32), env);
+  tc.u32[at]! |= env.flags;
+  if (!stands) raise((tc.u32[OFFSET.cr4 >> 2]! & Cr4.OSXMMEXCPT) !== 0 ? Vector.XM : Vector.UD, 0);
+  return 0;
+}
+
+/** The area of FXSAVE in front of the SSE registers, at 0: instruction and data pointers in the form of 64 or 32 bits. */
+function fxsave({ tc, scratch }: AssistContext, pointerBits: number): number {
+  const area = areaOf(scratch);
+  writeX87(tc, area);
+  writeMxcsr(tc, area);
+  if (pointerBits === 32) clearSelectors(area);
+  return 0;
+}
+
+function fxrstor({ tc, scratch }: AssistContext, pointerBits: number): number {
+  const area = areaOf(scratch);
+  if (pointerBits === 32) clearSelectors(area);
+  readX87(area, tc);
+  readMxcsr(area, tc);
+  return 0;
+}
+
+function areaOf({ buffer, byteOffset }: DataView): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, FXSAVE.xmm);
+}
+
+/** Where a pointer's upper half would be, its selector is: zero, where the processor does not keep it (CPUID.7.0:EBX[13]). */
+function clearSelectors(area: Uint8Array): void {
+  for (const at of [FXSAVE.fip, FXSAVE.fdp]) area.fill(0, at + 4, at + 8);
+}
+
+/** See X87Assist.run. */
+function x87({ x87: unit }: AssistContext, fop: number, flags: number, operandBits: number): number {
+  return unit.run(fop, flags, operandBits);
+}
+
 function random({ random: next }: AssistContext): number {
   return next() | 0;
 }
@@ -77,6 +130,10 @@ export const ASSIST_ROUTINES: Readonly<Record<AssistName, Assist>> = {
   cpuid,
   rdtsc,
   divide128,
+  float,
+  fxsave,
+  fxrstor,
+  x87,
   random,
   crc32,
   loadSegment,

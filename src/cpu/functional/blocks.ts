@@ -4,10 +4,12 @@
 
 import type { Decoded } from '../../arch/x86/isa/decoded.ts';
 import type { Effects } from '../../arch/x86/isa/effects.ts';
+import type { UnitState } from '../../arch/x86/isa/units.ts';
 import { PAGE_SHIFT } from './layout.ts';
 import type { CodePages } from './mmu.ts';
 
-const OFFSET_MASK = 2 ** PAGE_SHIFT - 1;
+const PAGE_BYTES = 2 ** PAGE_SHIFT;
+const OFFSET_MASK = PAGE_BYTES - 1;
 
 export interface BlockInstruction {
   readonly decoded: Decoded;
@@ -20,6 +22,7 @@ export interface Block {
   /** Virtual address; negative in the upper half. */
   readonly rip: number;
   readonly is64: boolean;
+  readonly units: UnitState;
   readonly instructions: readonly BlockInstruction[];
   /** Address behind the last instruction. */
   readonly end: number;
@@ -33,6 +36,8 @@ export interface Block {
 export class Blocks implements CodePages {
   readonly #byRip = new Map<number, Block>();
   readonly #byPage = new Map<number, Set<Block>>();
+  /** Numbers of the virtual pages in which blocks lie or have lain. */
+  readonly #virtualPages = new Set<number>();
   readonly #dropped: (block: Block) => void;
 
   constructor(dropped: (block: Block) => void) {
@@ -51,6 +56,8 @@ export class Blocks implements CodePages {
     const old = this.#byRip.get(block.rip);
     if (old !== undefined) this.drop(old);
     this.#byRip.set(block.rip, block);
+    this.#virtualPages.add(Math.floor(block.rip / PAGE_BYTES));
+    this.#virtualPages.add(Math.floor((block.end - 1) / PAGE_BYTES));
     for (const [start] of block.spans) {
       const page = start & ~OFFSET_MASK;
       const blocks = this.#byPage.get(page);
@@ -72,7 +79,16 @@ export class Blocks implements CodePages {
 
   clear(): void {
     this.#byRip.clear();
+    this.#virtualPages.clear();
     this.#byPage.clear();
+  }
+
+  /** Whether a block may lie there, by virtual address. Pages are remembered until {@link clear}. */
+  hasVirtual(start: number, sizeBytes: number): boolean {
+    const last = Math.floor((start + sizeBytes - 1) / PAGE_BYTES);
+    for (let page = Math.floor(start / PAGE_BYTES); page <= last; page++)
+      if (this.#virtualPages.has(page)) return true;
+    return false;
   }
 
   has(linearPage: number): boolean {

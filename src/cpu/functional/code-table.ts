@@ -29,7 +29,9 @@ export class CodeTable {
   readonly #imports: Readonly<Record<string, ImportObject>>;
   /** Exports of the core. */
   readonly core: WebAssembly.Instance['exports'];
-  #next = 1;
+  /** Indices from here on have never been used, and these have been given back. */
+  #end = 1;
+  readonly #free: number[] = [];
 
   /**
    * @param core bytes of the core module
@@ -41,18 +43,22 @@ export class CodeTable {
     this.#imports = { ...imports, core: this.core };
   }
 
-  /** Index that the next function gets. Index 0 stays empty. */
-  get next(): number {
-    return this.#next;
+  /** Sets an index aside. Index 0 stays empty. */
+  take(): number {
+    const free = this.#free.pop();
+    if (free !== undefined) return free;
+    if (this.#end === this.#table.length) this.#table.grow(this.#end);
+    return this.#end++;
   }
 
-  /** Compiles a module whose functions go to `next` and behind. */
-  instantiate(module: ModuleWriter, functions: number): WebAssembly.Instance {
-    const needed = this.#next + functions;
-    if (needed > this.#table.length)
-      this.#table.grow(Math.max(needed - this.#table.length, this.#table.length));
-    const instance = new WebAssembly.Instance(new WebAssembly.Module(module.finish()), this.#imports);
-    this.#next = needed;
-    return instance;
+  /** Nobody calls this function any more: V8 may drop its code. */
+  release(index: number): void {
+    this.#table.set(index, null);
+    this.#free.push(index);
+  }
+
+  /** Compiles a module, which puts its functions where it says. */
+  instantiate(module: ModuleWriter): void {
+    new WebAssembly.Instance(new WebAssembly.Module(module.finish()), this.#imports);
   }
 }

@@ -6,7 +6,7 @@
 import type { FunctionType, ModuleWriter } from './wasm/module.ts';
 import { ValueType } from './wasm/opcodes.ts';
 
-const { i32, i64, v128 } = ValueType;
+const { i32, i64, f32, f64, v128 } = ValueType;
 
 /** Parameters and results of the core's functions. Loads take the linear address, and 1 if a store to it follows. */
 const SIGNATURES = {
@@ -26,6 +26,10 @@ const SIGNATURES = {
   flagWord: { parameters: [i32, i64, i64], results: [i32] },
   mulHighU64: { parameters: [i64, i64], results: [i64] },
   mulHighS64: { parameters: [i64, i64], results: [i64] },
+  /** Floating point beyond the fast paths: code of a routine (isa/float-ops.ts) and its operands. */
+  float64: { parameters: [i32, f64, f64], results: [f64] },
+  float32: { parameters: [i32, f32, f32], results: [f32] },
+  floatPacked: { parameters: [i32, v128, v128], results: [v128] },
   /** A routine of the simulator: number and up to three values. */
   assist: { parameters: [i32, i32, i32, i32], results: [i32] },
 } as const satisfies Record<string, FunctionType>;

@@ -5,8 +5,10 @@
 
 import { FLAG_CODES, lazyFlagWord } from '../../arch/x86/isa/lazy-flags.ts';
 import { OFFSET } from '../../arch/x86/state-layout.ts';
+import { addFloatFunctions } from './core-float.ts';
 import {
   CODE_TYPE,
+  CODE_TYPE_INDEX,
   type CoreFunctionName,
   type CoreFunctions,
   ENGINE,
@@ -14,7 +16,15 @@ import {
   RAM,
   signatureOf,
 } from './core-functions.ts';
-import { CELL, CONTEXT_AT, JUMP_CACHE_AT, JUMP_CACHE_ENTRIES, JUMP_CACHE_STRIDE, Stop } from './layout.ts';
+import {
+  CELL,
+  CONTEXT_AT,
+  JUMP_CACHE_AT,
+  JUMP_CACHE_ENTRIES,
+  JUMP_CACHE_STRIDE,
+  PAGE_SHIFT,
+  Stop,
+} from './layout.ts';
 import { FunctionWriter } from './wasm/function.ts';
 import { ModuleWriter } from './wasm/module.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
@@ -67,10 +77,13 @@ export function emitStore(f: FunctionWriter, sizeBytes: number, memory: number, 
   else f.code.memory(store, memory, offset);
 }
 
-/** The bytes of the core module: exports the functions of core-functions.ts, and `run(budget)`. */
+/**
+ * The bytes of the core module. It exports the functions of core-functions.ts, `run(budget)`, which goes on at RIP, and
+ * `start(function, argument, budget)`, which calls code in the table.
+ */
 export function buildCoreModule(): Uint8Array {
   const module = new ModuleWriter();
-  const codeType = module.type(CODE_TYPE.parameters, CODE_TYPE.results);
+  module.type(CODE_TYPE.parameters, CODE_TYPE.results);
   importMemories(module);
   const imports: Imports = {
     translate: module.importFunction('engine', 'translate', module.type([i32, i32, i32, i32], [i32])),
@@ -97,16 +110,22 @@ export function buildCoreModule(): Uint8Array {
     add(`load${bytes * 8}` as CoreFunctionName, () => writeSlowLoad(f, imports, bytes));
     add(`store${bytes * 8}` as CoreFunctionName, () => writeSlowStore(f, imports, bytes));
   }
-  const dispatch = add('dispatch', () => writeDispatch(f, codeType));
+  const dispatch = add('dispatch', () => writeDispatch(f));
   add('flagWord', () => writeFlagWord(f));
   const unsigned = add('mulHighU64', () => writeMulHighU64(f));
   add('mulHighS64', () => writeMulHighS64(f, unsigned));
+  addFloatFunctions(module, f, assistIndex);
   f.begin(1);
   f.code.i32(0);
   f.code.memory(Op.i64_load, ENGINE, CONTEXT_AT + OFFSET.rip);
   f.code.get(0);
   f.code.opIndex(Op.return_call, dispatch);
   module.export('run', module.addFunction(module.type([i32], [i32]), f.finish().body));
+  f.begin(3);
+  for (const argument of [1, 2, 0]) f.code.get(argument);
+  f.code.opIndex(Op.return_call_indirect, CODE_TYPE_INDEX);
+  f.code.u32(0);
+  module.export('start', module.addFunction(module.type([i32, i32, i32], [i32]), f.finish().body));
   return module.finish();
 }
 
@@ -178,13 +197,29 @@ function writeSlowStore(f: FunctionWriter, imports: Imports, sizeBytes: number):
   emitStore(f, sizeBytes, RAM, 0);
 }
 
-/** Slot of an address in the jump cache: TypeScript's counterpart is jumpCacheSlot in jump-cache.ts. */
-function writeDispatch(f: FunctionWriter, codeType: number): void {
+/** Goes on at an address, or stops where the jump cache does not know it. */
+function writeDispatch(f: FunctionWriter): void {
+  const { code } = f;
+  emitJump(f, 0, 1);
+  code.i32(0);
+  code.get(0);
+  code.memory(Op.i64_store, ENGINE, CONTEXT_AT + OFFSET.rip);
+  code.i32(0);
+  code.get(1);
+  code.memory(Op.i32_store, ENGINE, CELL.budget);
+  code.i32(Stop.lookUp);
+}
+
+/**
+ * Appends a jump to the code for an address, if the jump cache knows it. Its slot there: TypeScript's counterpart is slotOf in
+ * jump-cache.ts.
+ */
+export function emitJump(f: FunctionWriter, rip: number, budget: number): void {
   const { code } = f;
   const slot = f.local(i32);
-  code.get(0);
-  code.get(0);
-  code.i64(12);
+  code.get(rip);
+  code.get(rip);
+  code.i64(PAGE_SHIFT);
   code.op(Op.i64_shr_u);
   code.op(Op.i64_xor);
   code.op(Op.i32_wrap_i64);
@@ -194,24 +229,17 @@ function writeDispatch(f: FunctionWriter, codeType: number): void {
   code.op(Op.i32_mul);
   code.tee(slot);
   code.memory(Op.i64_load, ENGINE, JUMP_CACHE_AT);
-  code.get(0);
+  code.get(rip);
   code.op(Op.i64_eq);
   f.if(undefined, true);
   code.get(slot);
   code.memory(Op.i32_load, ENGINE, JUMP_CACHE_AT + 12);
-  code.get(1);
+  code.get(budget);
   code.get(slot);
   code.memory(Op.i32_load, ENGINE, JUMP_CACHE_AT + 8);
-  code.opIndex(Op.return_call_indirect, codeType);
+  code.opIndex(Op.return_call_indirect, CODE_TYPE_INDEX);
   code.u32(0);
   f.end();
-  code.i32(0);
-  code.get(0);
-  code.memory(Op.i64_store, ENGINE, CONTEXT_AT + OFFSET.rip);
-  code.i32(0);
-  code.get(1);
-  code.memory(Op.i32_store, ENGINE, CELL.budget);
-  code.i32(Stop.lookUp);
 }
 
 /** One case per code, selected by a br_table. */

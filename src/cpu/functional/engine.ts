@@ -8,10 +8,11 @@ import { ASSISTS } from '../../arch/x86/isa/assists.ts';
 import { STATUS_FLAGS } from '../../arch/x86/isa/conditions.ts';
 import { DecodeTable } from '../../arch/x86/isa/decode-table.ts';
 import { Decoder } from '../../arch/x86/isa/decoder.ts';
+import { MAX_LENGTH_BYTES } from '../../arch/x86/isa/instruction-bytes.ts';
 import { INSTRUCTIONS } from '../../arch/x86/isa/instructions.ts';
 import { flagCode } from '../../arch/x86/isa/lazy-flags.ts';
+import { type UnitState, unitState } from '../../arch/x86/isa/units.ts';
 import { Rflags } from '../../arch/x86/registers.ts';
-import type { Segment } from '../../arch/x86/segments.ts';
 import { OFFSET, X86ThreadContext } from '../../arch/x86/thread-context.ts';
 import type { PhysicalMemory } from '../../mem/physical-memory.ts';
 import { panic } from '../../sim/trouble.ts';
@@ -19,44 +20,29 @@ import { ASSIST_ROUTINES, type AssistContext } from './assists.ts';
 import { type Block, Blocks } from './blocks.ts';
 import { CodeTable } from './code-table.ts';
 import { buildCoreModule } from './core-module.ts';
+import type { EngineOptions, RunEnd } from './engine-interface.ts';
 import { Handlers } from './handlers.ts';
 import { Interpreter } from './interpreter.ts';
 import { JumpCache } from './jump-cache.ts';
-import { CELL, CONTEXT_AT, ENGINE_MEMORY_BYTES, RECORD, Stop } from './layout.ts';
-import { Mmu } from './mmu.ts';
+import { CELL, CONTEXT_AT, ENGINE_MEMORY_BYTES, HOT_ENTRIES, PAGE_SHIFT, RECORD, Stop } from './layout.ts';
+import { isCanonical, Mmu, NOT_CANONICAL_VECTOR, RETRY_VECTOR } from './mmu.ts';
 import { randomNumbers } from './random.ts';
 import { linuxDescriptor } from './segment-assists.ts';
+import { isStackReference } from './stack-reference.ts';
+import { Translator } from './translator.ts';
+import { X87Assist } from './x87-assist.ts';
 
 const WASM_PAGE = 65_536;
 const TWO_32 = 2 ** 32;
+/** Generated code returns at least so often: a loop that V8 has optimized meanwhile is entered anew. */
+const MAX_SLICE = 2 ** 20;
+/** Counts of entries are compared modulo this: nothing ever comes so far. */
+const NEVER_HOT = 2 ** 31;
+const CODE_CACHE_BYTES = 2 ** 28;
 const RIP = OFFSET.rip >> 2;
-
-/** Why a run ended. RIP, the flags and all other state are those of an instruction boundary. */
-export type RunEnd =
-  | { readonly kind: 'budget' }
-  | { readonly kind: 'syscall' }
-  | { readonly kind: 'halt' }
-  /** INT n: RIP is behind it. Whether the program may do so, the gate says. */
-  | { readonly kind: 'interrupt'; readonly vector: number }
-  /** An exception: RIP is that of the instruction, for traps (#DB, #BP) behind it. */
-  | {
-      readonly kind: 'exception';
-      readonly vector: number;
-      readonly errorCode: number;
-      readonly address: bigint;
-    };
-
-export interface EngineOptions {
-  readonly memory: PhysicalMemory;
-  /** CPUID features, by their names in /proc/cpuinfo. */
-  readonly features: ReadonlySet<string>;
-  readTsc(): readonly [lo: number, hi: number];
-  cpuid(leaf: number, subleaf: number): readonly [eax: number, ebx: number, ecx: number, edx: number];
-  /** 32 random bits for RDRAND; without it, a sequence that is the same for every engine. */
-  random?(): number;
-  /** What a selector other than null stands for; without it, what Linux gives to programs. */
-  descriptor?(selector: number): Segment | undefined;
-}
+const PAGE_BYTES = 2 ** PAGE_SHIFT;
+/** Of more pages than these, flushing all is cheaper than flushing each. */
+const MOST_PAGES = 256;
 
 export class Engine {
   /** The architectural state. While the engine runs, status flags are elsewhere. */
@@ -70,10 +56,22 @@ export class Engine {
   readonly #jumpCache: JumpCache;
   readonly #handlers: Handlers;
   readonly #interpreter: Interpreter;
+  readonly #translator: Translator;
   readonly #core: WebAssembly.Instance['exports'];
+  readonly #translatesAlways: boolean;
   #checksAlignment = false;
+  /** What the budget was when generated code was entered, while it runs; else what it has left. */
+  #entered = 0;
+  /** Units that are on, for which the blocks in the jump cache have been decoded. */
+  #units: UnitState = 0;
 
-  constructor({ memory, features, ...machine }: EngineOptions) {
+  constructor({
+    memory,
+    features,
+    translate = 'hot',
+    codeCacheBytes = CODE_CACHE_BYTES,
+    ...machine
+  }: EngineOptions) {
     const pages = ENGINE_MEMORY_BYTES / WASM_PAGE;
     const engineMemory = new WebAssembly.Memory({ initial: pages, maximum: pages });
     const buffer = engineMemory.buffer as ArrayBuffer;
@@ -84,9 +82,11 @@ export class Engine {
     this.#jumpCache = new JumpCache(buffer);
     const mmu = new Mmu(this.tc, memory, buffer, this.#blocks);
     this.#mmu = mmu;
+    const scratch = new DataView(buffer, CELL.scratch, 512);
     const context: AssistContext = {
       tc: this.tc,
-      scratch: new DataView(buffer, CELL.scratch, 512),
+      scratch,
+      x87: new X87Assist(this.tc, scratch),
       raise: (vector, errorCode) => mmu.setFault(vector, errorCode),
       random: randomNumbers(1),
       descriptor: linuxDescriptor,
@@ -102,17 +102,60 @@ export class Engine {
       assist: (number: number, a: number, b: number, c: number) => routines[number]!(context, a, b, c),
     });
     this.#core = table.core;
-    this.#handlers = new Handlers(table);
+    this.#translatesAlways = translate === 'always';
+    this.#handlers = new Handlers(table, translate === 'never' ? NEVER_HOT : HOT_ENTRIES);
+    this.#translator = new Translator(table, this.#blocks, buffer, codeCacheBytes);
     const decoder = new Decoder(new DecodeTable(INSTRUCTIONS, features));
     const ram = new Uint8Array(memory.memory.buffer);
     const fetch = (rip: number) => mmu.fetch(rip >>> 0, Math.floor(rip / TWO_32) | 0);
     this.#interpreter = new Interpreter(decoder, this.#handlers, ram, buffer, fetch);
   }
 
-  /** Translations changed: all of them, or those of some pages. */
+  /**
+   * Instructions executed before the one that asks: for assists, whose instruction is in the middle of a run. The instructions
+   * of that run that are not executed yet are those of CELL.budget.
+   */
+  get executedSoFar(): number {
+    const cells = this.#cells;
+    const left = cells.getInt32(CELL.budget, true);
+    return this.executed + this.#entered - left - cells.getUint32(CELL.unfinished, true);
+  }
+
+  /** Translations changed, any of them. */
   flushTlb(): void {
     this.#mmu.flush();
     this.#jumpCache.clear();
+  }
+
+  /** Translations of these pages changed. Addresses are those of the lower half. */
+  flushPages(start: number, sizeBytes: number): void {
+    if (sizeBytes > MOST_PAGES * PAGE_BYTES) {
+      this.flushTlb();
+      return;
+    }
+    for (let at = start - (start % PAGE_BYTES); at < start + sizeBytes; at += PAGE_BYTES)
+      this.#mmu.flushPage(at >>> 0, Math.floor(at / TWO_32));
+    if (this.#blocks.hasVirtual(start, sizeBytes)) this.#jumpCache.clear();
+  }
+
+  /** RAM may have been changed by somebody who does not mark what he writes: another processor, a checkpoint. */
+  forgetCode(): void {
+    this.flushTlb();
+    this.#forgetAll();
+  }
+
+  /** The bytes at RIP, as far as they can be fetched: at most those of the longest instruction. */
+  codeAtRip(): Uint8Array {
+    const bytes: number[] = [];
+    const ram = new Uint8Array(this.#memory.memory.buffer);
+    const rip = this.#rip;
+    for (let at = rip; at < rip + MAX_LENGTH_BYTES && isCanonical(Math.floor(at / TWO_32) | 0); at++) {
+      const linear = this.#mmu.fetch(at >>> 0, Math.floor(at / TWO_32) | 0);
+      if (linear < 0) break;
+      bytes.push(ram[linear]!);
+    }
+    this.#cells.setInt32(CELL.faultVector, -1, true);
+    return Uint8Array.from(bytes);
   }
 
   /** Executes up to `budget` instructions, a number below 2^31. */
@@ -141,6 +184,9 @@ export class Engine {
     cells.setInt32(CELL.faultVector, -1, true);
     this.#mmu.beforeRun();
     this.#noticeWrites();
+    const units = unitState(tc.u32[OFFSET.cr0 >> 2]!, tc.u32[OFFSET.cr4 >> 2]!);
+    if (units !== this.#units) this.#jumpCache.clear();
+    this.#units = units;
     this.#noticeAlignmentChecks();
   }
 
@@ -161,23 +207,31 @@ export class Engine {
     let left = budget;
     for (;;) {
       cells.setUint32(CELL.unfinished, 0, true);
-      const stop = this.#core.run!(left);
-      const rest = cells.getInt32(CELL.budget, true);
-      this.executed += left - rest - cells.getUint32(CELL.unfinished, true);
-      left = rest;
-      const end = this.#stopped(stop, left);
+      cells.setUint32(CELL.stopRegion, 0, true);
+      const slice = Math.min(left, MAX_SLICE);
+      this.#entered = slice;
+      const stop = this.#core.run!(slice);
+      const used = slice - cells.getInt32(CELL.budget, true);
+      this.executed += used - cells.getUint32(CELL.unfinished, true);
+      left -= used;
+      const before = this.executed;
+      const end = this.#stopped(stop, left, slice - used);
       if (end !== undefined) return end;
-      if (left === 0) return { kind: 'budget' };
+      left -= this.executed - before;
+      if (left <= 0) return { kind: 'budget' };
     }
   }
 
   /** Does what a stop asks for; undefined: the run goes on. */
-  #stopped(stop: number, left: number): RunEnd | undefined {
+  #stopped(stop: number, left: number, leftInSlice: number): RunEnd | undefined {
     switch (stop) {
       case Stop.lookUp:
         return left === 0 ? undefined : this.#lookUp();
       case Stop.budget:
-        return left === 0 ? undefined : this.#runPart(left);
+        return leftInSlice === 0 ? undefined : this.#runPart(left);
+      case Stop.hot:
+        this.#hot();
+        return undefined;
       case Stop.fault:
         return this.#fault();
       case Stop.syscall:
@@ -203,10 +257,15 @@ export class Engine {
 
   /** Enters the block at RIP into the jump cache, decoding it if it is new. */
   #lookUp(): RunEnd | undefined {
+    if (this.tc.in64BitMode && !isCanonical(this.tc.u32[RIP + 1]! | 0)) {
+      this.#mmu.setFault(Vector.GP, 0);
+      return this.#exception();
+    }
     const rip = this.#rip;
     const block = this.#blockAt(rip);
     if (typeof block !== 'string') {
-      this.#jumpCache.set(rip, this.#interpreter.handlerOf(block.record), block.record);
+      if (this.#translatesAlways) this.#translator.translate([block]);
+      this.#enterIntoJumpCache(block);
       return undefined;
     }
     if (block === 'undefined') this.#mmu.setFault(Vector.UD, 0);
@@ -217,9 +276,15 @@ export class Engine {
   #blockAt(rip: number): Block | ReturnType<Interpreter['build']> {
     const { in64BitMode: is64 } = this.tc;
     const known = this.#blocks.at(rip);
-    if (known !== undefined && known.is64 === is64 && this.#isWhereItWas(known)) return known;
+    if (
+      known !== undefined &&
+      known.is64 === is64 &&
+      known.units === this.#units &&
+      this.#isWhereItWas(known)
+    )
+      return known;
     if (!this.#interpreter.hasRoom) this.#forgetAll();
-    const block = this.#interpreter.build(rip, is64);
+    const block = this.#interpreter.build(rip, is64, this.#units);
     if (typeof block !== 'string') {
       this.#blocks.add(block);
       for (const [start] of block.spans) this.#memory.versions.watch(start);
@@ -246,37 +311,77 @@ export class Engine {
     this.#blocks.clear();
     this.#jumpCache.clear();
     this.#interpreter.clear();
+    this.#translator.clear();
   }
 
-  /** The block at RIP is longer than what may still be executed: runs its first `count` instructions. */
+  #enterIntoJumpCache(block: Block): void {
+    const entry = this.#translator.at(block);
+    if (entry !== undefined) this.#jumpCache.set(block.rip, entry.region.functionIndex, entry.argument);
+    else this.#jumpCache.set(block.rip, this.#interpreter.handlerOf(block.record), block.record);
+  }
+
+  /** The block at RIP has been entered often. */
+  #hot(): void {
+    const block = this.#blocks.at(this.#rip);
+    if (block === undefined) return;
+    if (this.#translator.isFull) {
+      this.#translator.clear();
+      this.#jumpCache.clear();
+    }
+    for (const { entries } of this.#translator.hot(block))
+      for (const entry of entries) this.#enterIntoJumpCache(entry);
+  }
+
+  /** The code at RIP is longer than what may still be executed: interprets its first `count` instructions, or its first block. */
   #runPart(count: number): RunEnd | undefined {
-    const rip = this.#rip;
-    const block = this.#blockAt(rip);
+    const block = this.#blockAt(this.#rip);
     if (typeof block === 'string')
       return panic('functional CPU', 'a block that was entered cannot be decoded');
-    const record = this.#interpreter.buildPart(block, count);
-    this.#jumpCache.set(rip, this.#interpreter.handlerOf(record), record);
-    const stop = this.#core.run!(0);
-    this.#jumpCache.remove(rip);
+    const part = Math.min(count, block.instructions.length);
+    const record = this.#interpreter.buildPart(block, part);
+    this.#cells.setUint32(CELL.unfinished, 0, true);
+    this.#cells.setUint32(CELL.stopRegion, 0, true);
+    this.#entered = part;
+    const stop = this.#core.start!(this.#interpreter.handlerOf(record), record, 0);
     const rest = this.#cells.getInt32(CELL.budget, true);
-    this.executed += count - rest - this.#cells.getUint32(CELL.unfinished, true);
-    return this.#stopped(stop, 0) ?? { kind: 'budget' };
+    this.executed += part - rest - this.#cells.getUint32(CELL.unfinished, true);
+    return this.#stopped(stop, 0, 0);
   }
 
-  /** The instruction of the record has not been executed, nor have those behind it, which were paid for. */
-  #fault(): RunEnd {
-    const record = this.#cells.getUint32(CELL.stopRecord, true);
-    this.executed -= this.#cells.getUint32(record + RECORD.remaining, true);
-    for (const half of [0, 1])
-      this.tc.u32[RIP + half] = this.#cells.getUint32(record + RECORD.rip + 4 * half, true);
-    return this.#exception();
+  /** Nothing of the instruction that faulted has taken effect, nor of those behind it, which were paid for. */
+  #fault(): RunEnd | undefined {
+    const cells = this.#cells;
+    const region = this.#translator.region(cells.getUint32(CELL.stopRegion, true));
+    cells.setUint32(CELL.stopRegion, 0, true);
+    if (region === undefined) {
+      const record = cells.getUint32(CELL.stopRecord, true);
+      this.executed -= cells.getUint32(record + RECORD.remaining, true);
+      for (const half of [0, 1])
+        this.tc.u32[RIP + half] = cells.getUint32(record + RECORD.rip + 4 * half, true);
+      return this.#exception();
+    }
+    const point = region.faultPoints[cells.getUint32(CELL.stopPoint, true)]!;
+    this.executed -= point.refund;
+    this.#rip = point.rip;
+    if (point.flagCode !== undefined) cells.setUint32(CELL.flagCode, point.flagCode, true);
+    if (cells.getInt32(CELL.faultVector, true) !== RETRY_VECTOR) return this.#exception();
+    cells.setInt32(CELL.faultVector, -1, true);
+    return this.#runPart(1);
   }
 
   #exception(): RunEnd {
     const cells = this.#cells;
-    const vector = this.#takeFault();
+    const raised = this.#takeFault();
     const errorCode = cells.getUint32(CELL.faultCode, true);
-    return { kind: 'exception', vector, errorCode, address: cells.getBigUint64(CELL.faultAddress, true) };
+    const where = cells.getBigUint64(CELL.faultAddress, true);
+    const vector = raised === NOT_CANONICAL_VECTOR ? this.#vectorOfAddress(where) : raised;
+    return { kind: 'exception', vector, errorCode, address: vector === Vector.PF ? where : 0n };
+  }
+
+  /** SDM vol. 3 §6.15, interrupts 12 and 13: which exception the instruction at RIP gets for an address that is not canonical. */
+  #vectorOfAddress(address: bigint): number {
+    const decoded = this.#interpreter.decodeAt(this.#rip, this.tc.in64BitMode);
+    return decoded !== undefined && isStackReference(decoded, address, this.tc) ? Vector.SS : Vector.GP;
   }
 
   #takeFault(): number {
@@ -299,7 +404,14 @@ export class Engine {
     return (this.tc.u32[RIP + 1]! | 0) * TWO_32 + this.tc.u32[RIP]!;
   }
 
+  set #rip(rip: number) {
+    this.tc.u32[RIP] = rip;
+    this.tc.u32[RIP + 1] = Math.floor(rip / TWO_32);
+  }
+
   #dropped(block: Block): void {
+    for (const { entries } of this.#translator.drop(block))
+      for (const { rip } of entries) this.#jumpCache.remove(rip);
     this.#jumpCache.remove(block.rip);
     this.#interpreter.markStale(block);
   }

@@ -7,7 +7,7 @@ import { FLAG_BITS, FLAG_NAMES, type FlagName, STATUS_FLAGS } from '../../arch/x
 import type { FlagValue, FlagValues } from '../../arch/x86/isa/cracker.ts';
 import type { FlagKind } from '../../arch/x86/isa/lazy-flags.ts';
 import type { Width } from '../../arch/x86/isa/ops.ts';
-import { MemoryOps } from './memory-ops.ts';
+import { FloatVectors } from './float-vectors.ts';
 import type { Value } from './wasm-ops.ts';
 
 /** Flags as they will be: lazily, from two values. */
@@ -18,7 +18,7 @@ export interface PendingFlags {
   readonly b: Value | undefined;
 }
 
-export abstract class FlagOps extends MemoryOps {
+export abstract class FlagOps extends FloatVectors {
   #flags: PendingFlags | undefined;
   /** The pending flags take effect only where this holds. */
   #condition: Value | undefined;

@@ -173,6 +173,17 @@ export class HandlerCracker extends WasmCracker {
     code.op(Op.return);
   }
 
+  /** The rest of the block has been paid for. */
+  protected override beforeClock(): void {
+    const { code } = this.f;
+    code.i32(0);
+    code.get(BUDGET_LOCAL);
+    code.get(RECORD_LOCAL);
+    code.memory(Op.i32_load, ENGINE, RECORD.remaining);
+    code.op(Op.i32_add);
+    code.memory(Op.i32_store, ENGINE, CELL.budget);
+  }
+
   #setRip(rip: Value): void {
     this.f.code.i32(0);
     this.put(rip);
@@ -223,6 +234,11 @@ export class HandlerCracker extends WasmCracker {
 
   #putRegisterAddress(operand: Operand): void {
     const ordinal = registerOperands(this.instruction).indexOf(operand);
+    // An operand of which the row knows nothing: the definition has named the register itself.
+    if (ordinal === -1) {
+      this.f.code.i32(registerAt(operand));
+      return;
+    }
     this.f.code.get(RECORD_LOCAL);
     this.f.code.memory(Op.i32_load16_u, ENGINE, RECORD.registers + 2 * ordinal);
   }
@@ -232,6 +248,10 @@ export class HandlerCracker extends WasmCracker {
   protected override immediate(operand: Operand, z: Width): Value {
     if (this.instruction.form.instruction.literal) return this.int(z, operand.value);
     return this.zext(64, z, this.#recordField(RECORD.immediate));
+  }
+
+  override rip(): Value {
+    return this.#recordField(RECORD.rip);
   }
 
   override nextRip(): Value {

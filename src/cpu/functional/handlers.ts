@@ -12,7 +12,7 @@ import { HandlerCracker, isRepeated } from './handler-cracker.ts';
 import { BLOCK_ENTRIES, CELL, CONTEXT_AT, RECORD, RECORD_BYTES, Stop } from './layout.ts';
 import { FunctionWriter } from './wasm/function.ts';
 import { ModuleWriter } from './wasm/module.ts';
-import { Op } from './wasm/opcodes.ts';
+import { Op, ValueType } from './wasm/opcodes.ts';
 
 /** Table indices of the handlers that no instruction has. */
 export interface SpecialHandlers {
@@ -29,6 +29,7 @@ export interface SpecialHandlers {
 interface Pending {
   readonly decoded: Decoded;
   readonly effects: Effects;
+  readonly index: number;
 }
 
 export class Handlers {
@@ -38,18 +39,21 @@ export class Handlers {
   #pending: Pending[] = [];
   readonly #f = new FunctionWriter();
 
-  constructor(table: CodeTable) {
+  /** @param hotEntries after so many entries, a power of two, a block stops as hot; and again after as many */
+  constructor(table: CodeTable, hotEntries: number) {
     this.#table = table;
-    const writers = { enter: writeEnter, goto: writeGoto, stop: writeStop, stale: writeStale };
-    const base = this.#compile((module, core) => {
-      for (const write of Object.values(writers)) {
+    const enter = (f: FunctionWriter) => writeEnter(f, hotEntries);
+    const writers = { enter, goto: writeGoto, stop: writeStop, stale: writeStale };
+    const special = { enter: table.take(), goto: table.take(), stop: table.take(), stale: table.take() };
+    this.#compile((module, core) => {
+      for (const [name, write] of Object.entries(writers)) {
         this.#f.begin(2);
         write(this.#f, core);
-        module.addFunction(CODE_TYPE_INDEX, this.#f.finish().body);
+        const place = special[name as keyof SpecialHandlers];
+        module.placeInTable(module.addFunction(CODE_TYPE_INDEX, this.#f.finish().body), place);
       }
-      return Object.keys(writers).length;
     });
-    this.special = { enter: base, goto: base + 1, stop: base + 2, stale: base + 3 };
+    this.special = special;
   }
 
   /** How many shapes there are. */
@@ -62,8 +66,8 @@ export class Handlers {
     const shape = shapeOf(decoded);
     const known = this.#byShape.get(shape);
     if (known !== undefined) return known;
-    const index = this.#table.next + this.#pending.length;
-    this.#pending.push({ decoded, effects });
+    const index = this.#table.take();
+    this.#pending.push({ decoded, effects, index });
     this.#byShape.set(shape, index);
     return index;
   }
@@ -75,23 +79,18 @@ export class Handlers {
     this.#pending = [];
     this.#compile((module, core) => {
       const cracker = new HandlerCracker(this.#f, core);
-      for (const { decoded, effects } of pending) {
+      for (const { decoded, effects, index } of pending) {
         cracker.writeHandler(decoded, effects);
         const { body, hints } = this.#f.finish();
-        module.addFunction(CODE_TYPE_INDEX, body, hints);
+        module.placeInTable(module.addFunction(CODE_TYPE_INDEX, body, hints), index);
       }
-      return pending.length;
     });
   }
 
-  #compile(write: (module: ModuleWriter, core: CoreFunctions) => number): number {
+  #compile(write: (module: ModuleWriter, core: CoreFunctions) => void): void {
     const module = new ModuleWriter();
-    const core = importCore(module);
-    const base = this.#table.next;
-    module.fillTable(base);
-    const count = write(module, core);
-    this.#table.instantiate(module, count);
-    return base;
+    write(module, importCore(module));
+    this.#table.instantiate(module);
   }
 }
 
@@ -112,7 +111,7 @@ function shapeOf(decoded: Decoded): string {
 }
 
 /** The block at the record begins, unless the budget does not suffice. */
-function writeEnter(f: FunctionWriter): void {
+function writeEnter(f: FunctionWriter, hotEntries: number): void {
   const { code } = f;
   code.get(1);
   code.get(0);
@@ -122,12 +121,22 @@ function writeEnter(f: FunctionWriter): void {
   storeRip(f, RECORD.rip);
   stopWith(f, Stop.budget);
   f.end();
+  const entries = f.local(ValueType.i32);
   code.get(0);
   code.get(0);
   code.memory(Op.i32_load, ENGINE, BLOCK_ENTRIES);
   code.i32(1);
   code.op(Op.i32_add);
+  code.tee(entries);
   code.memory(Op.i32_store, ENGINE, BLOCK_ENTRIES);
+  code.get(entries);
+  code.i32((hotEntries - 1) | 0);
+  code.op(Op.i32_and);
+  code.op(Op.i32_eqz);
+  f.if(undefined, false);
+  storeRip(f, RECORD.rip);
+  stopWith(f, Stop.hot);
+  f.end();
   code.get(0);
   code.i32(RECORD_BYTES);
   code.op(Op.i32_add);

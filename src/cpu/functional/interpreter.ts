@@ -14,6 +14,7 @@ import {
 import type { Decoder } from '../../arch/x86/isa/decoder.ts';
 import { effectsOf } from '../../arch/x86/isa/effects.ts';
 import { type DecodeFailure, MAX_LENGTH_BYTES } from '../../arch/x86/isa/instruction-bytes.ts';
+import type { UnitState } from '../../arch/x86/isa/units.ts';
 import { Seg } from '../../arch/x86/registers.ts';
 import type { Block, BlockInstruction } from './blocks.ts';
 import { gprAt, registerAt, registerOperands, segmentBaseAt, sourceOf } from './handler-cracker.ts';
@@ -46,6 +47,7 @@ export class Interpreter {
   readonly #fetch: Fetch;
   readonly #acrossPages = new Uint8Array(2 * MAX_LENGTH_BYTES);
   #nextRecord = FIRST_RECORD;
+  #units: UnitState = 0;
 
   constructor(
     decoder: Decoder,
@@ -72,7 +74,12 @@ export class Interpreter {
   }
 
   /** Decodes a block. What comes back instead is why its first instruction cannot be executed; `fetch`: it cannot be fetched. */
-  build(rip: number, is64: boolean): Block | Exclude<DecodeFailure, 'incomplete'> | 'fetch' {
+  build(
+    rip: number,
+    is64: boolean,
+    units: UnitState,
+  ): Block | Exclude<DecodeFailure, 'incomplete'> | 'fetch' {
+    this.#units = units;
     const instructions: BlockInstruction[] = [];
     const spans: [number, number][] = [];
     let at = rip;
@@ -99,7 +106,14 @@ export class Interpreter {
     const end = record + (instructions.length + 1) * RECORD_BYTES;
     this.#writeHead(end, this.#handlers.special.goto, 0, at, at);
     this.#handlers.flush();
-    return { rip, is64, instructions, end: at, spans, record };
+    return { rip, is64, units, instructions, end: at, spans, record };
+  }
+
+  /** The instruction at an address, if there is one. */
+  decodeAt(rip: number, is64: boolean): Decoded | undefined {
+    const linear = this.#fetch(rip);
+    const decoded = linear < 0 ? 'fetch' : this.#decode(linear, rip, is64, []);
+    return typeof decoded === 'string' ? undefined : decoded;
   }
 
   /** The first `count` instructions of a block, and a stop behind them; returns the first record. */
@@ -134,7 +148,7 @@ export class Interpreter {
     spans: [number, number][],
   ): Decoded | Exclude<DecodeFailure, 'incomplete'> | 'fetch' {
     const pageEnd = linear - (linear % PAGE_BYTES) + PAGE_BYTES;
-    const decoded = this.#decoder.decode(this.#ram, linear, pageEnd, is64);
+    const decoded = this.#decoder.decode(this.#ram, linear, pageEnd, is64, this.#units);
     if (decoded !== 'incomplete') {
       if (typeof decoded !== 'string') addSpan(spans, linear, linear + decoded.lengthBytes);
       return decoded;
@@ -145,7 +159,7 @@ export class Interpreter {
     const bytes = this.#acrossPages;
     bytes.set(this.#ram.subarray(linear, pageEnd));
     bytes.set(this.#ram.subarray(second, second + MAX_LENGTH_BYTES), inFirst);
-    const whole = this.#decoder.decode(bytes, 0, inFirst + MAX_LENGTH_BYTES, is64);
+    const whole = this.#decoder.decode(bytes, 0, inFirst + MAX_LENGTH_BYTES, is64, this.#units);
     if (typeof whole === 'string') return whole === 'incomplete' ? 'tooLong' : whole;
     addSpan(spans, linear, pageEnd);
     addSpan(spans, second, second + whole.lengthBytes - inFirst);

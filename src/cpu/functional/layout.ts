@@ -33,6 +33,8 @@ export const CELL = {
   stopPoint: CELLS_AT + 60,
   /** Region that stopped; 0: the interpreter. u32. */
   stopRegion: CELLS_AT + 64,
+  /** 1 while a region is being executed: its code cannot be changed under it. u32 */
+  inRegion: CELLS_AT + 72,
   /** Rounds of repeated instructions that used the budget without completing an instruction. u32. */
   unfinished: CELLS_AT + 68,
   /** Bytes of an access that does not lie in one page of RAM. 64 bytes. */
@@ -78,6 +80,9 @@ export const RECORD = {
 export const RECORD_BYTES = 64;
 /** In the record that begins a block: how often it was entered (u32, at `immediate`). */
 export const BLOCK_ENTRIES = RECORD.immediate;
+
+/** Entries after which a block is hot, and after which what is hot is translated. A power of two. */
+export const HOT_ENTRIES = 256;
 
 export const ENGINE_MEMORY_BYTES = 64 * 2 ** 20;
 

@@ -5,9 +5,13 @@
  *   hit  = tag[slot] = page of the last byte         so an access that crosses a page misses, too
  *   RAM[(u32) address + addend[slot]]
  *
+ * Where the address must be a multiple of 16, its low bits take part in the comparison: a misaligned access misses, and the
+ * miss raises #GP.
+ *
  * A slow path that faults leaves the fault in its cells; the code then branches to its fault label with nothing changed.
  */
 
+import { Vector } from '../../arch/x86/exceptions.ts';
 import type { Bits } from '../../arch/x86/isa/decoded.ts';
 import { ENGINE, RAM } from './core-functions.ts';
 import { emitLoad, emitStore } from './core-module.ts';
@@ -23,39 +27,63 @@ const NO_PLACE = -1;
 export abstract class MemoryOps extends WasmOps {
   /** Label behind which a fault is reported. Appends what must be noted of the place that faulted. */
   protected abstract faultLabel(): number;
+  abstract faultIf(condition: Value, vector: number, errorCode?: number): void;
 
-  load(bits: Bits, linear: Value): Value {
+  /** @param isAligned the address must be a multiple of the size, or #GP(0) */
+  load(bits: Bits, linear: Value, isAligned = false): Value {
     const { f } = this;
     const type = typeOf(bits);
-    const slot = this.#lookUp(bits, linear, TLB_READ_AT);
+    const slot = this.#lookUp(bits, linear, TLB_READ_AT, isAligned);
     f.if(type, true);
     this.#putRamAddress(linear, slot, TLB_READ_AT);
     emitLoad(f, bits / 8, RAM, 0);
     f.else();
+    if (isAligned) this.#checkAlignment(bits, linear);
     this.#slowLoad(bits, linear, false);
     f.end();
     return this.take(type);
   }
 
-  store(bits: Bits, linear: Value, value: Value): void {
+  /** A scalar float. */
+  loadFloat(bits: 32 | 64, linear: Value): Value {
     const { f } = this;
-    const slot = this.#lookUp(bits, linear, TLB_WRITE_AT);
+    const type = bits === 64 ? ValueType.f64 : ValueType.f32;
+    const slot = this.#lookUp(bits, linear, TLB_READ_AT, false);
+    f.if(type, true);
+    this.#putRamAddress(linear, slot, TLB_READ_AT);
+    f.code.memory(bits === 64 ? Op.f64_load : Op.f32_load, RAM, 0);
+    f.else();
+    this.#slowLoad(bits, linear, false);
+    f.code.op(bits === 64 ? Op.f64_reinterpret_i64 : Op.f32_reinterpret_i32);
+    f.end();
+    return this.take(type);
+  }
+
+  store(bits: Bits, linear: Value, value: Value, isAligned = false): void {
+    const { f } = this;
+    const slot = this.#lookUp(bits, linear, TLB_WRITE_AT, isAligned);
     f.if(undefined, true);
     this.#putRamAddress(linear, slot, TLB_WRITE_AT);
     this.put(value);
     emitStore(f, bits / 8, RAM, 0);
     f.else();
+    if (isAligned) this.#checkAlignment(bits, linear);
     this.#slowStore(bits, linear, value);
     f.end();
   }
 
+  probeStore(bits: Bits, linear: Value): void {
+    this.loadAt(bits, linear, this.findForUpdate(bits, linear));
+  }
+
   /** Where memory lies that is read now and written later: an offset in RAM, or NO_PLACE. */
-  protected findForUpdate(bits: Bits, linear: Value): Value {
+  protected findForUpdate(bits: Bits, linear: Value, isAligned = false): Value {
     const { f } = this;
-    const slot = this.#lookUp(bits, linear, TLB_WRITE_AT);
+    const slot = this.#lookUp(bits, linear, TLB_WRITE_AT, isAligned);
     f.if(ValueType.i32, true);
     this.#putRamAddress(linear, slot, TLB_WRITE_AT);
     f.else();
+    if (isAligned) this.#checkAlignment(bits, linear);
     f.code.i32(NO_PLACE);
     f.end();
     return this.take(ValueType.i32);
@@ -105,7 +133,7 @@ export abstract class MemoryOps extends WasmOps {
   }
 
   /** Puts on the stack whether the TLB knows the page; returns the local that holds the offset of its slot. */
-  #lookUp(bits: Bits, linear: Value, tlb: number): number {
+  #lookUp(bits: Bits, linear: Value, tlb: number, isAligned: boolean): number {
     const { code } = this.f;
     const slot = this.f.temporary(ValueType.i32);
     this.put(linear);
@@ -117,11 +145,11 @@ export abstract class MemoryOps extends WasmOps {
     code.tee(slot);
     code.memory(Op.i64_load, ENGINE, tlb);
     this.put(linear);
-    if (bits > 8) {
+    if (bits > 8 && !isAligned) {
       code.i64(bits / 8 - 1);
       code.op(Op.i64_add);
     }
-    code.i64(-(2 ** PAGE_SHIFT));
+    code.i64(isAligned ? -(2 ** PAGE_SHIFT) + bits / 8 - 1 : -(2 ** PAGE_SHIFT));
     code.op(Op.i64_and);
     code.op(Op.i64_eq);
     return slot;
@@ -134,6 +162,11 @@ export abstract class MemoryOps extends WasmOps {
     code.get(slot);
     code.memory(Op.i32_load, ENGINE, tlb + ADDEND);
     code.op(Op.i32_add);
+  }
+
+  #checkAlignment(bits: Bits, linear: Value): void {
+    const offset = this.and(64, linear, this.int(64, bits / 8 - 1));
+    this.faultIf(this.ne(64, offset, this.int(64, 0)), Vector.GP);
   }
 
   /** Leaves the value on the stack. */

@@ -4,7 +4,7 @@
  * the TLB.
  */
 
-import { Vector } from '../../arch/x86/exceptions.ts';
+import { PageFaultError, Vector } from '../../arch/x86/exceptions.ts';
 import { Cr0, Rflags } from '../../arch/x86/registers.ts';
 import { OFFSET, type X86ThreadContext } from '../../arch/x86/thread-context.ts';
 import type { PhysAddr } from '../../mem/addr.ts';
@@ -15,14 +15,17 @@ import { CELL, PAGE_SHIFT, TLB_ENTRIES, TLB_READ_AT, TLB_STRIDE, TLB_WRITE_AT } 
 const TWO_32 = 2 ** 32;
 const PAGE_BYTES = 2 ** PAGE_SHIFT;
 const OFFSET_MASK = PAGE_BYTES - 1;
-/** Bits of a page-table entry, and of a page fault's error code (SDM vol. 3 figure 4-12). */
+/** Bits of a page-table entry (SDM vol. 3 table 4-20). */
 const Entry = { P: 1, W: 2, U: 4, A: 0x20, D: 0x40, PS: 0x80 } as const;
 const NX_HIGH = 0x8000_0000;
 const ADDRESS_HIGH = 0xf_ffff;
-export const PageFaultCode = { P: 1, W: 2, U: 4, I: 0x10 } as const;
 /** One and a half of the canonical bits: bits 63 to 47 of an address are equal. */
 const CANONICAL_SHIFT = 15;
 const USER = 3;
+/** Not an exception: a region is about to write to code. The interpreter does that, since its code can be changed under it. */
+export const RETRY_VECTOR = 256;
+/** An address that is not canonical: #SS for references to the stack, otherwise #GP. */
+export const NOT_CANONICAL_VECTOR = 257;
 
 export type AccessKind = 'read' | 'write' | 'fetch';
 
@@ -92,25 +95,39 @@ export class Mmu {
   /** CoreImports.translate. */
   translate(lo: number, hi: number, sizeBytes: number, isWrite: number): number {
     const kind: AccessKind = isWrite ? 'write' : 'read';
-    if (!isCanonical(hi) || this.#isMisaligned(lo, sizeBytes)) return this.#refuse(hi);
+    if (!isCanonical(hi) || this.#isMisaligned(lo, sizeBytes)) return this.#refuse(lo, hi);
     const inPage = PAGE_BYTES - (lo & OFFSET_MASK);
-    const first = this.#find(lo >>> 0, hi, kind);
-    if (first < 0) return TRANSLATE_FAULT;
-    if (sizeBytes <= inPage) {
-      if (kind === 'write') this.#codePages.aboutToWrite(first, sizeBytes);
-      return first | 0;
-    }
     const nextLo = ((lo >>> 0) + inPage) % TWO_32;
     const nextHi = nextLo === 0 ? (hi + 1) | 0 : hi;
-    if (!isCanonical(nextHi)) return this.#refuse(nextHi);
+    if (sizeBytes > inPage && !isCanonical(nextHi)) return this.#refuse(lo, nextHi, hi);
+    const first = this.#find(lo >>> 0, hi, kind);
+    if (first < 0) return TRANSLATE_FAULT;
+    if (sizeBytes <= inPage) return kind === 'write' ? this.#allowWrite(first, sizeBytes) : first | 0;
     const second = this.#find(nextLo, nextHi, kind);
     if (second < 0) return TRANSLATE_FAULT;
+    if (kind === 'write' && (this.#mustRetry(first) || this.#mustRetry(second))) return this.#retry();
     this.#bouncedTo = [first, second];
     this.#bouncedBytes = sizeBytes;
     this.#bouncedInFirst = inPage;
     this.#bounce.set(this.#bytes.subarray(first, first + inPage));
     this.#bounce.set(this.#bytes.subarray(second, second + sizeBytes - inPage), inPage);
     return TRANSLATE_BOUNCE;
+  }
+
+  /** A write within one page: code that is there goes. */
+  #allowWrite(linear: number, sizeBytes: number): number {
+    if (this.#mustRetry(linear)) return this.#retry();
+    this.#codePages.aboutToWrite(linear, sizeBytes);
+    return linear | 0;
+  }
+
+  #mustRetry(linear: number): boolean {
+    return this.#codePages.has(linear & ~OFFSET_MASK) && this.#cells.getUint32(CELL.inRegion, true) !== 0;
+  }
+
+  #retry(): number {
+    this.setFault(RETRY_VECTOR, 0);
+    return TRANSLATE_FAULT;
   }
 
   /** CoreImports.commit. */
@@ -138,9 +155,12 @@ export class Mmu {
     cells.setInt32(CELL.faultAddress + 4, hi, true);
   }
 
-  /** Not canonical: #GP, or #SS where the engine finds a stack reference; misaligned: #AC. */
-  #refuse(hi: number): number {
-    this.setFault(isCanonical(hi) ? Vector.AC : Vector.GP, 0);
+  /**
+   * Not canonical (judged by `hi`), or misaligned: #AC.
+   * @param firstHi high half of the address of the access
+   */
+  #refuse(lo: number, hi: number, firstHi = hi): number {
+    this.setFault(isCanonical(hi) ? Vector.AC : NOT_CANONICAL_VECTOR, 0, lo, firstHi);
     return TRANSLATE_FAULT;
   }
 
@@ -192,7 +212,7 @@ export class Mmu {
         continue;
       }
       if (!this.#isAllowed(kind, isUser, rights, noExecute))
-        return this.#pageFault(lo, hi, kind, PageFaultCode.P);
+        return this.#pageFault(lo, hi, kind, PageFaultError.PRESENT);
       this.#words[at] = low | Entry.A | (kind === 'write' ? Entry.D : 0);
       const pageBytes = 2 ** (PAGE_SHIFT + 9 * level);
       const address = base - (base % pageBytes) + (((hi & 0xffff) * TWO_32 + lo) % pageBytes);
@@ -208,9 +228,9 @@ export class Mmu {
   }
 
   #pageFault(lo: number, hi: number, kind: AccessKind, present: number): number {
-    const { W, U, I } = PageFaultCode;
-    const code =
-      present | (kind === 'write' ? W : 0) | (this.#tc.cpl === USER ? U : 0) | (kind === 'fetch' ? I : 0);
+    const { WRITE, USER: BY_USER, FETCH } = PageFaultError;
+    const how = (kind === 'write' ? WRITE : 0) | (kind === 'fetch' ? FETCH : 0);
+    const code = present | how | (this.#tc.cpl === USER ? BY_USER : 0);
     this.setFault(Vector.PF, code, lo, hi);
     return TRANSLATE_FAULT;
   }

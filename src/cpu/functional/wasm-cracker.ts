@@ -7,19 +7,26 @@
  */
 
 import { Vector } from '../../arch/x86/exceptions.ts';
-import { ASSISTS, type AssistName } from '../../arch/x86/isa/assists.ts';
-import { type Condition, STATUS_FLAGS } from '../../arch/x86/isa/conditions.ts';
+import type { Condition } from '../../arch/x86/isa/conditions.ts';
+import { STATUS_FLAGS } from '../../arch/x86/isa/conditions.ts';
+import { crackDecoded } from '../../arch/x86/isa/crack.ts';
 import type { Cracker, LeaveReason, TrapKind } from '../../arch/x86/isa/cracker.ts';
-import { type Bits, type Decoded, type Operand, OperandKind } from '../../arch/x86/isa/decoded.ts';
+import {
+  type Bits,
+  type Decoded,
+  mustBeAligned,
+  type Operand,
+  OperandKind,
+} from '../../arch/x86/isa/decoded.ts';
 import type { Width } from '../../arch/x86/isa/ops.ts';
 import { Gpr, Seg } from '../../arch/x86/registers.ts';
 import { OFFSET, SEGMENT, segmentOffset } from '../../arch/x86/state-layout.ts';
 import { panic } from '../../sim/trouble.ts';
 import { ENGINE } from './core-functions.ts';
-import { emitLoad, emitStore } from './core-module.ts';
+import { emitStore } from './core-module.ts';
 import { FlagOps } from './flag-ops.ts';
-import { CELL, CONTEXT_AT } from './layout.ts';
-import { typeOf } from './memory-ops.ts';
+import { DOUBLE, SINGLE } from './float-checks.ts';
+import { CONTEXT_AT } from './layout.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
 import type { Value } from './wasm-ops.ts';
 
@@ -61,6 +68,7 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
   protected abstract segmentBase(operand: Operand): Value | undefined;
   protected abstract writeGpr(index: number): void;
   abstract gpr(index: number): Value;
+  abstract rip(): Value;
   abstract nextRip(): Value;
   abstract condition(condition: Condition): Value;
 
@@ -72,9 +80,9 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
     this.control = NEXT;
     this.#addresses.clear();
     this.#places.clear();
-    const { crack, privileged } = instruction.form.instruction;
-    if (privileged) this.faultIf(this.ne(32, this.#privilegeLevel(), this.int(32, 0)), Vector.GP);
-    crack<Value>(this, ...instruction.operands);
+    if (instruction.form.instruction.privileged)
+      this.faultIf(this.ne(32, this.#privilegeLevel(), this.int(32, 0)), Vector.GP);
+    crackDecoded<Value>(this, instruction);
     this.commit();
     return this.control;
   }
@@ -141,6 +149,36 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
     else this.write(operand, this.lane('i32x4', value, 0));
   }
 
+  readFloat(operand: Operand): Value {
+    const { bits } = operand;
+    if (bits === 128) return this.read(operand);
+    if (operand.kind !== OperandKind.memory) return this.readFloatRegister(operand);
+    return this.loadFloat(bits as 32 | 64, this.linearAddress(operand));
+  }
+
+  writeFloat(operand: Operand, value: Value): void {
+    if (operand.bits === 128) this.write(operand, value);
+    else this.#pend(value, () => this.writeFloatRegister(operand));
+  }
+
+  /** A scalar float in an SSE register; and the write of the one that is on the stack. */
+  protected readFloatRegister(operand: Operand): Value {
+    return this.checks.ofBits(operand.bits === 64 ? DOUBLE : SINGLE, this.readRegister(operand));
+  }
+
+  protected writeFloatRegister(operand: Operand): void {
+    this.f.code.op(operand.bits === 64 ? Op.i64_reinterpret_f64 : Op.i32_reinterpret_f32);
+    this.writeRegister(operand);
+  }
+
+  protected mxcsr(): Value {
+    return this.field(OFFSET.mxcsr, 32);
+  }
+
+  protected mxcsrChanged(): void {
+    // It is read anew whenever it is needed.
+  }
+
   constant(operand: Operand): number | undefined {
     if (operand.kind !== OperandKind.immediate) return undefined;
     const { form, operands } = this.instruction;
@@ -175,10 +213,6 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
     const linear = this.is64 ? sum : this.zext(32, 64, this.zext(64, 32, sum));
     this.#addresses.set(operand, linear);
     return linear;
-  }
-
-  probe(bits: Bits, linear: Value): void {
-    this.loadAt(bits, linear, this.findForUpdate(bits, linear));
   }
 
   // ---- stack ----
@@ -221,7 +255,11 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
   jump(target: Value): void {
     // What the target is made of may be overwritten when the instruction's effects are: CALL RSP.
     this.put(target);
-    this.control = { kind: 'jump', target: this.take(ValueType.i64) };
+    const kept = this.take(ValueType.i64);
+    // SDM vol. 2B "JMP", "RET": a target that is not canonical raises #GP, and nothing else happens.
+    const extended = this.sar(64, this.shl(64, kept, this.int(32, 16)), this.int(32, 16));
+    if (this.is64) this.faultIf(this.ne(64, kept, extended), Vector.GP);
+    this.control = { kind: 'jump', target: kept };
   }
 
   jumpTo(target: Operand): void {
@@ -255,44 +293,7 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
     this.f.end();
   }
 
-  fault(vector: number, errorCode = 0): void {
-    this.setFault(vector, errorCode);
-    this.f.branch(this.faultLabel());
-  }
-
-  faultIf(condition: Value, vector: number, errorCode = 0): void {
-    this.put(condition);
-    this.f.if(undefined, false);
-    this.fault(vector, errorCode);
-    this.f.end();
-  }
-
-  protected setFault(vector: number, errorCode: number): void {
-    this.setFaultCells(this.int(32, vector), this.int(32, errorCode));
-  }
-
-  protected setFaultCells(vector: Value, errorCode: Value): void {
-    const { code } = this.f;
-    for (const [cell, value] of [
-      [CELL.faultVector, vector],
-      [CELL.faultCode, errorCode],
-    ] as const) {
-      code.i32(0);
-      this.put(value);
-      code.memory(Op.i32_store, ENGINE, cell);
-    }
-    code.i32(0);
-    code.i64(0);
-    code.memory(Op.i64_store, ENGINE, CELL.faultAddress);
-  }
-
   // ---- state ----
-
-  field(offset: number, z: Width): Value {
-    this.f.code.i32(0);
-    emitLoad(this.f, z / 8, ENGINE, CONTEXT_AT + offset);
-    return this.take(z === 64 ? ValueType.i64 : ValueType.i32);
-  }
 
   /** The address goes below the value: behind all other effects, from a temporary. */
   setField(offset: number, z: Width, value: Value): void {
@@ -304,28 +305,6 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
     });
   }
 
-  assist(name: AssistName, ...values: Value[]): Value {
-    const { code } = this.f;
-    code.i32(ASSISTS.indexOf(name));
-    for (let i = 0; i < 3; i++) this.put(values[i] ?? this.int(32, 0));
-    code.opIndex(Op.call, this.core.assist);
-    const answer = this.take(ValueType.i32);
-    this.branchIfFaulted();
-    return answer;
-  }
-
-  setArgument(offset: number, bits: Bits, value: Value): void {
-    this.f.code.i32(0);
-    this.put(value);
-    emitStore(this.f, bits / 8, ENGINE, CELL.scratch + offset);
-  }
-
-  assistResult(offset: number, bits: Bits): Value {
-    this.f.code.i32(0);
-    emitLoad(this.f, bits / 8, ENGINE, CELL.scratch + offset);
-    return this.take(typeOf(bits));
-  }
-
   // ---- parts ----
 
   #pend(value: Value, write: () => void): void {
@@ -335,8 +314,9 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
 
   #readMemory(operand: Operand): Value {
     const linear = this.linearAddress(operand);
-    if (!this.isUpdated(operand)) return this.load(operand.bits, linear);
-    const place = this.findForUpdate(operand.bits, linear);
+    const isAligned = mustBeAligned(this.instruction, operand);
+    if (!this.isUpdated(operand)) return this.load(operand.bits, linear, isAligned);
+    const place = this.findForUpdate(operand.bits, linear, isAligned);
     this.#places.set(operand, place);
     return this.loadAt(operand.bits, linear, place);
   }
@@ -344,7 +324,8 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
   #writeMemory(operand: Operand, value: Value): void {
     const linear = this.linearAddress(operand);
     const place = this.#places.get(operand);
-    if (place === undefined) this.store(operand.bits, linear, value);
+    if (place === undefined)
+      this.store(operand.bits, linear, value, mustBeAligned(this.instruction, operand));
     else this.storeAt(operand.bits, linear, place, value);
   }
 
@@ -356,6 +337,7 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
     const zero = this.vector(ZEROS);
     if (bits === 64) return this.withLane('i64x2', zero, 0, value);
     if (bits === 32) return this.withLane('i32x4', zero, 0, value);
+    if (bits === 16) return this.withLane('i16x8', zero, 0, value);
     return panic('functional CPU', `a vector operand of ${bits} bits`);
   }
 }

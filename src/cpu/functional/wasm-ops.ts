@@ -262,6 +262,13 @@ export class WasmOps implements Ops<Value> {
     return this.#vectorResult(VECTOR_OPCODES[op]);
   }
 
+  bitselect(a: Value, b: Value, mask: Value): Value {
+    this.put(a);
+    this.put(b);
+    this.put(mask);
+    return this.#vectorResult(VectorOp.bitselect);
+  }
+
   shuffle(a: Value, b: Value, lanes: readonly number[]): Value {
     const { code } = this.f;
     this.put(a);

@@ -50,7 +50,6 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu>
   #serving = false;
   /** The exit being served is an instruction that KVM retires at the next entry. */
   #owesCompletion = false;
-  #busyTicks = 0;
 
   /** @param allClasses mask of all register classes of the architecture */
   constructor(
@@ -135,7 +134,7 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu>
   }
 
   override get busyTicks(): number {
-    return this.#busyTicks;
+    return this.thread.busyTicks;
   }
 
   override get canSwitchThread(): boolean {
@@ -217,7 +216,7 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu>
   override takeOverFrom(old: BaseCpu<TC>): void {
     this.#mustBeDrained('switched in');
     super.takeOverFrom(old);
-    this.#port.takeOverFrom(old.dataPort);
+    if (old.dataPort.isBound) this.#port.takeOverFrom(old.dataPort);
     this.#registers.tcIsNewer();
     this.eventQueue.mark(this.#idleSince);
     this.#guestRun?.checkInstructionStops();
@@ -376,7 +375,7 @@ export abstract class BaseKvmCpu<TC, V extends Vcpu>
   #run(run: GuestRun, ticks: number): number {
     const executed = run.run(ticks);
     if (this.debug.KvmTimer && run.timeIsUp) this.trace('KvmTimer', `time was up after ${executed} ticks`);
-    this.#busyTicks += executed;
+    this.thread.busyTicks += executed;
     return executed;
   }
 

@@ -47,6 +47,8 @@ export interface LinuxProcessOptions {
   readonly hwcap2?: number;
   /** Text of /proc/cpuinfo; default: none. */
   readonly hostCpuinfo?: string;
+  /** Called when a thread can run again after none could. */
+  readonly becameBusy?: () => void;
 }
 
 /** FPU to SSE2 of CPUID.1:EDX as every x86-64 processor has them (psABI, x86-64 baseline). */

@@ -59,7 +59,8 @@ export class LinuxProcess extends SimObject implements UserModeOs {
   readonly attributes = new ProcessAttributes();
   readonly options: LinuxProcessOptions;
 
-  readonly cpu: BaseCpu<X86ThreadContext>;
+  /** The CPU that executes the program: another one after a switch. */
+  cpu: BaseCpu<X86ThreadContext>;
   /** The RAM that the program may use. */
   readonly ram: FrameAllocator;
   readonly addressSpace: AddressSpace;
@@ -111,6 +112,7 @@ export class LinuxProcess extends SimObject implements UserModeOs {
       frames: this.ram,
       limits: memoryLimits(this.limits),
       warn: (line) => this.warnOnce(line),
+      onMappingChanged: (va, sizeBytes) => this.cpu.translationsChanged(va, sizeBytes),
     });
     this.memory = new UserMemory(this.addressSpace, memory);
     this.files = new ProcessFiles({
@@ -218,6 +220,10 @@ export class LinuxProcess extends SimObject implements UserModeOs {
     this.scheduler.safePoint();
   }
 
+  cpuChanged(cpu: BaseCpu<X86ThreadContext>): void {
+    this.cpu = cpu;
+  }
+
   // ---- threads ----
 
   get currentThread(): Thread {
@@ -312,6 +318,7 @@ export class LinuxProcess extends SimObject implements UserModeOs {
 
   cpuBusy(): void {
     this.timers.resumeCpuTime();
+    this.options.becameBusy?.();
   }
 
   // ---- signals ----

@@ -72,13 +72,13 @@ describe('doctor', () => {
 
   test('says what to do about a /dev/kvm that may not be opened', () => {
     const report = formatFindings(diagnose({ ...good, kvm: missing }));
-    assert.match(report, /^kvm +missing +open\(\/dev\/kvm\): EACCES.*\n +→ join the group kvm$/m);
+    assert.match(report, /^kvm +limited +open\(\/dev\/kvm\): EACCES.*\n +→ join the group kvm$/m);
   });
 
   test('takes missing counters and huge pages for limits, not for obstacles', () => {
     const perf = { ...good.perf, hardware: { ...missing, reason: 'perf_event_open: ENOENT' } };
     const memory = { ...good.memory, hugePages: 'never' as const };
     const verdicts = diagnose({ ...good, perf, memory }).map(({ verdict }) => verdict);
-    assert.deepEqual(verdicts, ['ok', 'ok', 'ok', 'limited', 'limited']);
+    assert.deepEqual(verdicts, ['ok', 'ok', 'ok', 'ok', 'limited', 'limited']);
   });
 });

@@ -8,6 +8,10 @@ export const ASSISTS = [
   'crc32',
   'loadSegment',
   'describeSegment',
+  'float',
+  'fxsave',
+  'fxrstor',
+  'x87',
 ] as const;
 export type AssistName = (typeof ASSISTS)[number];
 

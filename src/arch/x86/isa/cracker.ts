@@ -11,6 +11,7 @@
 import type { AssistName } from './assists.ts';
 import type { Condition, FlagName } from './conditions.ts';
 import type { Bits, Operand } from './decoded.ts';
+import type { FloatOps } from './float-ops.ts';
 import type { Ops, Width } from './ops.ts';
 
 /** The value of a flag, of width 32, 0 or 1; or a function that computes it and is only called if somebody may read the flag. */
@@ -28,7 +29,7 @@ export interface FlagValues<V> {
   readonly of?: FlagValue<V>;
 }
 
-export interface Cracker<V> extends Ops<V> {
+export interface Cracker<V> extends Ops<V>, FloatOps<V> {
   /** Operand and address size of the instruction. */
   readonly operandBits: 16 | 32 | 64;
   readonly addressBits: 16 | 32 | 64;
@@ -66,8 +67,8 @@ export interface Cracker<V> extends Ops<V> {
 
   load(bits: Bits, linear: V): V;
   store(bits: Bits, linear: V, value: V): void;
-  /** Faults as a store would, and stores nothing. */
-  probe(bits: Bits, linear: V): void;
+  /** Faults as a store would, and stores nothing: in front of several stores of which all or none are to take place. */
+  probeStore(bits: Bits, linear: V): void;
   push(z: Width, value: V): void;
   pop(z: Width): V;
 
@@ -89,9 +90,10 @@ export interface Cracker<V> extends Ops<V> {
 
   // ---- control ----
 
-  /** Address of the next instruction, width 64. */
+  /** Address of this instruction, and of the next one, width 64. */
+  rip(): V;
   nextRip(): V;
-  /** Goes to this address of width 64: a value, or the target of a relative operand. At most one of these, at the end. */
+  /** Goes to this address of width 64: a value, or the target of a relative operand. At most one of these. */
   jump(target: V): void;
   jumpTo(target: Operand): void;
   /** To the target where the condition holds, else to the next instruction. */

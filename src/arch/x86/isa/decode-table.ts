@@ -6,6 +6,7 @@
 
 import type { Form } from './encoding.ts';
 import type { Instruction } from './instruction.ts';
+import { RAISING } from './units.ts';
 
 /** The maps without VEX, then those with it. */
 const MAPS = 8;
@@ -24,7 +25,7 @@ export interface OpcodeEntry {
 export class DecodeTable {
   readonly #entries: (OpcodeEntry | undefined)[] = [];
   /** All forms, by their `id`. */
-  readonly forms: readonly Form[];
+  readonly forms: Form[];
 
   /**
    * @param instructions the whole instruction set; forms are numbered in its order
@@ -44,6 +45,7 @@ export class DecodeTable {
         byOpcode.set(key, [...(byOpcode.get(key) ?? []), form]);
       }
     }
+    for (const form of RAISING.values()) form.id = this.forms.push(form) - 1;
     for (let key = 0; key < MAPS * OPCODES; key++) {
       const forms = byOpcode.get(key);
       this.#entries.push(forms === undefined ? undefined : entryOf(forms));

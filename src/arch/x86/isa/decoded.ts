@@ -50,6 +50,11 @@ export interface Operand {
   readonly memory: MemoryOperand | undefined;
 }
 
+/** Whether a memory operand must lie at a multiple of its size, or #GP(0): all of 128 bits, but for some instructions. */
+export function mustBeAligned({ form }: Decoded, { bits }: Operand): boolean {
+  return bits === 128 && form.instruction.unaligned !== true;
+}
+
 export type RepeatPrefix = 'none' | 'f3' | 'f2';
 
 export interface Decoded {

@@ -18,6 +18,7 @@ import {
 import type { Form } from './encoding.ts';
 import { type DecodeFailure, Failure, InstructionBytes, UNDEFINED } from './instruction-bytes.ts';
 import type { OperandBits, OperandSpec } from './operands.ts';
+import { ALL_UNITS, RAISING, type UnitState, unavailable, unitOf } from './units.ts';
 
 const RSP = 4;
 const RBP = 5;
@@ -54,12 +55,19 @@ export class Decoder {
    * Decodes one instruction.
    * @param at where it begins in `bytes`, and `end` where the bytes end that may be looked at
    * @param is64 64-bit mode, or compatibility mode with a default size of 32 bits
+   * @param units an instruction of a unit that is off becomes one that raises the exception
    */
-  decode(bytes: Uint8Array, at: number, end: number, is64: boolean): Decoded | DecodeFailure {
+  decode(
+    bytes: Uint8Array,
+    at: number,
+    end: number,
+    is64: boolean,
+    units: UnitState = ALL_UNITS,
+  ): Decoded | DecodeFailure {
     this.#bytes.begin(bytes, at, end);
     this.#is64 = is64;
     try {
-      return this.#decode();
+      return raisingIfOff(this.#decode(), units);
     } catch (failure) {
       if (failure instanceof Failure) return failure.reason;
       throw failure;
@@ -253,6 +261,8 @@ export class Decoder {
         return immediate(bits, this.#bytes.number(this.#bits(spec.encodedBits ?? spec.bits)));
       case 'relative':
         return { ...NOTHING, kind: OperandKind.relative, bits, value: this.#bytes.number(bits) };
+      case 'opcodeAndModrm':
+        return immediate(bits, ((opcode & 7) << 8) | (this.#mod << 6) | (this.#reg << 3) | this.#rm);
       case 'farPointer': {
         const value = this.#bytes.number(bits);
         return {
@@ -356,6 +366,15 @@ const ADDRESSES_16: readonly (readonly [base: number, index: number])[] = [
   [5, NO_REGISTER],
   [3, NO_REGISTER],
 ];
+
+/** Another exception of the decoder comes first: it is known that there is such an instruction. */
+function raisingIfOff(decoded: Decoded, units: UnitState): Decoded {
+  if (units === ALL_UNITS) return decoded;
+  const { form } = decoded;
+  const unit = form.instruction.unit ?? unitOf(form.operands);
+  const vector = unit === undefined ? undefined : unavailable(unit, units);
+  return vector === undefined ? decoded : { ...decoded, form: RAISING.get(vector)!, operands: [] };
+}
 
 const NOTHING = { index: 0, value: 0, selector: 0, memory: undefined } as const;
 

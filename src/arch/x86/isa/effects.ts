@@ -12,6 +12,7 @@ import {
   type FlagName,
   STATUS_FLAGS,
 } from './conditions.ts';
+import { crackDecoded } from './crack.ts';
 import type { Cracker, FlagValues } from './cracker.ts';
 import { type Decoded, type Operand, OperandKind } from './decoded.ts';
 
@@ -23,6 +24,10 @@ export interface Effects {
   readonly updatesMemory: boolean;
   /** It goes elsewhere than to the next instruction, or may. */
   readonly endsBlock: boolean;
+  /** It may also go on to the next instruction. */
+  readonly isConditional: boolean;
+  /** It hands over to the simulator, or raises an exception in any case. */
+  readonly leaves: boolean;
 }
 
 /** A value of which nothing is known. */
@@ -34,6 +39,8 @@ class Listener {
   flagsWritten = 0;
   updatesMemory = false;
   endsBlock = false;
+  isConditional = false;
+  leaves = false;
   readonly #read = new Set<Operand>();
   /** Inside `when`: what happens there may not happen. */
   #depth = 0;
@@ -118,22 +125,27 @@ class Listener {
 
   jumpIf(): void {
     this.endsBlock = true;
+    this.isConditional = true;
   }
 
   leave(): void {
     this.endsBlock = true;
+    this.leaves = true;
   }
 
   trap(): void {
     this.endsBlock = true;
+    this.leaves = true;
   }
 
   trapIf(): void {
-    this.endsBlock = true;
+    this.trap();
   }
 
   fault(): void {
-    if (this.#depth === 0) this.endsBlock = true;
+    if (this.#depth > 0) return;
+    this.endsBlock = true;
+    this.leaves = true;
   }
 
   #writes(mask: number): void {
@@ -165,8 +177,7 @@ export function effectsOf(decoded: Decoded): Effects {
       return typeof name === 'string' ? () => SOMETHING : panic('effects', 'asked for a symbol');
     },
   }) as unknown as Cracker<Something>;
-  const { form, operands } = decoded;
-  form.instruction.crack(cracker, ...operands);
-  const { flagsRead, flagsWritten, updatesMemory, endsBlock } = listener;
-  return { flagsRead, flagsWritten, updatesMemory, endsBlock };
+  crackDecoded(cracker, decoded);
+  const { flagsRead, flagsWritten, updatesMemory, endsBlock, isConditional, leaves } = listener;
+  return { flagsRead, flagsWritten, updatesMemory, endsBlock, isConditional, leaves };
 }

@@ -172,8 +172,9 @@ export class Form {
     const escapes = ['', '0F ', '0F 38 ', '0F 3A '][this.map];
     const extension = this.extension === undefined ? '' : ` /${this.extension}`;
     const prefix = this.prefix === 'any' ? '' : `${this.prefix.toUpperCase()} `;
+    const vex = this.vexL === undefined ? '' : 'VEX ';
     const opcode = this.opcode.toString(16).padStart(2, '0').toUpperCase();
-    return `${this.vexL === undefined ? '' : 'VEX '}${prefix}${escapes}${opcode}${extension}`;
+    return `${vex}${prefix}${escapes}${opcode}${extension}`;
   }
 }
 

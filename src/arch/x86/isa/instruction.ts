@@ -6,6 +6,7 @@
 import type { Cracker } from './cracker.ts';
 import type { Operand } from './decoded.ts';
 import type { Form } from './encoding.ts';
+import type { Unit } from './units.ts';
 
 /** Says what the instruction does with these operands, the explicit and implied ones in the order of the row. */
 export type Crack = <V>(u: Cracker<V>, ...operands: Operand[]) => void;
@@ -21,6 +22,12 @@ export interface InstructionDefinition {
   readonly repeat?: 'rep' | 'repe';
   /** The immediate chooses what is done, as with a shuffle: engines treat each of its values as an instruction of its own. */
   readonly literal?: boolean;
+  /** The unit that must be on, where it does not follow from the operands (MMX, SSE and x87 registers). */
+  readonly unit?: Unit;
+  /** Memory operands of 128 bits need not be aligned: those of all other instructions must, or #GP(0) (SDM vol. 2A §2.4). */
+  readonly unaligned?: boolean;
+  /** It reads or writes registers behind the Cracker's back, by an assist: only the interpreter executes it. */
+  readonly interpreted?: boolean;
   /** Only at privilege level 0: elsewhere #GP. */
   readonly privileged?: boolean;
 }
@@ -34,4 +41,11 @@ export function inst(mnemonic: string, definition: InstructionDefinition): Instr
   const instruction = { mnemonic, ...definition };
   for (const form of definition.forms) form.instruction = instruction;
   return instruction;
+}
+
+/** The instructions that the module of a family exports. */
+export function familyOf(
+  family: Readonly<Record<string, Instruction | readonly Instruction[]>>,
+): readonly Instruction[] {
+  return Object.values(family).flat() as readonly Instruction[];
 }

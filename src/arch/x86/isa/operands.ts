@@ -27,6 +27,8 @@ export type OperandSource =
   | 'relative'
   /** An address behind the opcode (MOV between memory and the accumulator). */
   | 'offset'
+  /** The last byte of the opcode and ModRM themselves, as a number: what an x87 instruction leaves in FOP. */
+  | 'opcodeAndModrm'
   /** A far pointer behind the opcode: offset, then selector. */
   | 'farPointer'
   /** A register or number that the opcode implies. */
@@ -77,6 +79,7 @@ export const RvMw = spec('Rv/Mw', 'rm', 'gpr', 'v', { memoryBits: 16 });
 /** A register of 32 or 64 bits, or fewer bits of memory: PEXTRB and the like. */
 export const RyMb = spec('Ry/Mb', 'rm', 'gpr', 'y', { memoryBits: 8 });
 export const RyMw = spec('Ry/Mw', 'rm', 'gpr', 'y', { memoryBits: 16 });
+export const RyMd = spec('Ry/Md', 'rm', 'gpr', 'y', { memoryBits: 32 });
 export const RdMb = spec('Rd/Mb', 'rm', 'gpr', 32, { memoryBits: 8 });
 export const RdMw = spec('Rd/Mw', 'rm', 'gpr', 32, { memoryBits: 16 });
 export const Rd = spec('Rd', 'rm', 'gpr', 32, { only: 'register' });
@@ -135,6 +138,11 @@ export const Wss = spec('Wss', 'rm', 'xmm', 32);
 export const Wsd = spec('Wsd', 'rm', 'xmm', 64);
 export const Udq = spec('Udq', 'rm', 'xmm', 128, { only: 'register' });
 export const Uq = spec('Uq', 'rm', 'xmm', 64, { only: 'register' });
+/** The low part of a register, never memory. */
+export const Uss = spec('Uss', 'rm', 'xmm', 32, { only: 'register' });
+export const Usd = spec('Usd', 'rm', 'xmm', 64, { only: 'register' });
+/** A whole register, or 32 bits of memory: INSERTPS. */
+export const UdqMd = spec('Udq/Md', 'rm', 'xmm', 128, { memoryBits: 32 });
 /** The implied first register of BLENDVPS, PBLENDVB, SHA256RNDS2. */
 export const XMM0 = spec('XMM0', 'fixed', 'xmm', 128, { index: 0 });
 export const Pq = spec('Pq', 'reg', 'mmx', 64);
@@ -148,6 +156,11 @@ export const Nq = spec('Nq', 'rm', 'mmx', 64, { only: 'register' });
 /** The top of the stack, and the register that ModRM.rm names relative to it. */
 export const ST0 = spec('ST(0)', 'fixed', 'st', 80, { index: 0 });
 export const STi = spec('ST(i)', 'rm', 'st', 80, { only: 'register' });
+/** Environment and whole state in memory: their layout, and with it their size, follows from the operand size. */
+export const Menv = memory('m14/28byte', 'v');
+export const Mstate = memory('m94/108byte', 'v');
+/** Bits 2:0 of the opcode, then ModRM (SDM vol. 1 §8.1.9): which instruction it is, and which ST(i). */
+export const Fop = spec('FOP', 'opcodeAndModrm', 'none', 16);
 
 // ---- immediates and addresses ----
 

@@ -158,6 +158,8 @@ export interface Ops<V> {
   vector1(op: VectorUnary, a: V): V;
   vector2(op: VectorBinary, a: V, b: V): V;
   vectorShift(op: VectorShift, a: V, count: V): V;
+  /** Bits of `a` where `mask` has ones, else of `b`. */
+  bitselect(a: V, b: V, mask: V): V;
   /** Byte i of the result is byte lanes[i] of a (0 to 15) or b (16 to 31). */
   shuffle(a: V, b: V, lanes: readonly number[]): V;
   /** Lane `lane` as a zero-extended integer, or the vector with this integer there. */

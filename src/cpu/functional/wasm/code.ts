@@ -13,12 +13,17 @@ const VECTOR_PREFIX = 0xfd;
 const MISC_PREFIX = 0xfc;
 
 export class CodeWriter {
-  #bytes = new Uint8Array(FIRST_SIZE_BYTES);
+  #bytes: Uint8Array;
   #length = 0;
   /** Where the last `local.set` begins and ends, and what it sets. */
   #lastSet = -1;
   #behindLastSet = -1;
   #lastSetLocal = -1;
+
+  /** @param sizeBytes room at first; it grows */
+  constructor(sizeBytes = FIRST_SIZE_BYTES) {
+    this.#bytes = new Uint8Array(sizeBytes);
+  }
 
   get length(): number {
     return this.#length;
@@ -141,6 +146,15 @@ export class CodeWriter {
   i64(value: number | bigint): void {
     this.byte(Op.i64_const);
     this.s64(value);
+  }
+
+  /** A constant of f32 or f64. */
+  float(bits: 32 | 64, value: number): void {
+    this.byte(bits === 32 ? Op.f32_const : Op.f64_const);
+    const view = new DataView(new ArrayBuffer(8));
+    if (bits === 32) view.setFloat32(0, value, true);
+    else view.setFloat64(0, value, true);
+    this.raw(new Uint8Array(view.buffer, 0, bits / 8));
   }
 
   /**

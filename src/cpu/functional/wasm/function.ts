@@ -7,6 +7,10 @@ import { CodeWriter } from './code.ts';
 import type { BranchHint } from './module.ts';
 import { EMPTY_BLOCK, Op, type ValueType } from './opcodes.ts';
 
+/** Room for the declarations of locals: they are few runs. */
+const HEAD_BYTES = 128;
+const NOTHING = new Uint8Array(0);
+
 export class FunctionWriter {
   readonly code = new CodeWriter();
   #parameters = 0;
@@ -84,6 +88,13 @@ export class FunctionWriter {
     this.code.opIndex(Op.br_if, this.#depth - label);
   }
 
+  /** To the label that the number on the stack chooses; a number that is too large chooses the last. */
+  branchTable(labels: readonly number[]): void {
+    this.code.op(Op.br_table);
+    this.code.u32(labels.length - 1);
+    for (const label of labels) this.code.u32(this.#depth - label);
+  }
+
   #open(op: Op, type: number): number {
     this.code.op(op);
     this.code.byte(type);
@@ -94,20 +105,28 @@ export class FunctionWriter {
     if (isLikely !== undefined) this.#hints.push({ offset: this.code.length, isLikely });
   }
 
-  /** The finished body, with its hints at their places. */
-  finish(): { readonly body: Uint8Array; readonly hints: readonly BranchHint[] } {
+  /**
+   * The finished body, with its hints at their places.
+   * @param prologue code that goes in front of all other
+   */
+  finish(prologue: Uint8Array = NOTHING): {
+    readonly body: Uint8Array;
+    readonly hints: readonly BranchHint[];
+  } {
     this.code.op(Op.end);
-    const head = new CodeWriter();
+    const head = new CodeWriter(HEAD_BYTES);
     const runs = runsOf(this.#types);
     head.u32(runs.length);
     for (const { type, count } of runs) {
       head.u32(count);
       head.byte(type);
     }
-    const body = new Uint8Array(head.length + this.code.length);
+    const start = head.length + prologue.length;
+    const body = new Uint8Array(start + this.code.length);
     body.set(head.bytes);
-    body.set(this.code.bytes, head.length);
-    return { body, hints: this.#hints.map((hint) => ({ ...hint, offset: hint.offset + head.length })) };
+    body.set(prologue, head.length);
+    body.set(this.code.bytes, start);
+    return { body, hints: this.#hints.map((hint) => ({ ...hint, offset: hint.offset + start })) };
   }
 }
 

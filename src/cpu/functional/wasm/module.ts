@@ -1,11 +1,11 @@
 /**
- * A WebAssembly module under construction: types, imports, functions, exports, one element segment that puts functions
- * into an imported table, and branch hints. WebAssembly Core Specification §5.5; branch hints: the proposal's
+ * A WebAssembly module under construction: types, imports, functions, exports, places of functions in an
+ * imported table, and branch hints. WebAssembly Core Specification §5.5; branch hints: the proposal's
  * custom section "metadata.code.branch_hint".
  */
 
 import { CodeWriter } from './code.ts';
-import type { ValueType } from './opcodes.ts';
+import { Op, type ValueType } from './opcodes.ts';
 
 const Section = { custom: 0, type: 1, import: 2, function: 3, export: 7, element: 9, code: 10 } as const;
 const ExternalKind = { function: 0, table: 1, memory: 2 } as const;
@@ -39,7 +39,7 @@ export class ModuleWriter {
   readonly #functions: FunctionBody[] = [];
   readonly #exports: { readonly name: string; readonly index: number }[] = [];
   #importedFunctions = 0;
-  #tableBase: number | undefined;
+  readonly #elements: { readonly index: number; readonly place: number }[] = [];
 
   /** Index of a function type. */
   type(parameters: readonly ValueType[], results: readonly ValueType[]): number {
@@ -89,9 +89,9 @@ export class ModuleWriter {
     this.#exports.push({ name, index });
   }
 
-  /** All functions of the module go into the imported table from `base` on, in their order. */
-  fillTable(base: number): void {
-    this.#tableBase = base;
+  /** A function goes to this place of the imported table. */
+  placeInTable(index: number, place: number): void {
+    this.#elements.push({ index, place });
   }
 
   /** The module's bytes. */
@@ -124,7 +124,7 @@ export class ModuleWriter {
         body.u32(index);
       }
     });
-    if (this.#tableBase !== undefined) this.#writeElements(to, this.#tableBase);
+    if (this.#elements.length > 0) this.#writeElements(to);
     this.#writeHints(to);
     section(to, Section.code, (body) => {
       body.u32(this.#functions.length);
@@ -136,14 +136,17 @@ export class ModuleWriter {
     return to.bytes.slice();
   }
 
-  #writeElements(to: CodeWriter, base: number): void {
+  /** One active segment per function: their places need not be in a row. */
+  #writeElements(to: CodeWriter): void {
     section(to, Section.element, (body) => {
-      body.u32(1);
-      body.u32(0);
-      body.i32(base);
-      body.byte(0x0b);
-      body.u32(this.#functions.length);
-      for (let i = 0; i < this.#functions.length; i++) body.u32(this.#importedFunctions + i);
+      body.u32(this.#elements.length);
+      for (const { index, place } of this.#elements) {
+        body.u32(0);
+        body.i32(place);
+        body.op(Op.end);
+        body.u32(1);
+        body.u32(index);
+      }
     });
   }
 

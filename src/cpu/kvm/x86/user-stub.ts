@@ -17,10 +17,11 @@
 
 import { buildTss64, GdtBuilder, IdtBuilder } from '../../../arch/x86/descriptors.ts';
 import { pushesErrorCode } from '../../../arch/x86/exceptions.ts';
+import { MsrIndex } from '../../../arch/x86/msrs.ts';
 import { PAGE_SIZE, PagePreset } from '../../../arch/x86/page-table.ts';
 import { Rflags, Seg } from '../../../arch/x86/registers.ts';
 import { SegmentAttribute as A, SegmentPreset, SystemType } from '../../../arch/x86/segments.ts';
-import { OFFSET, SEGMENT, type X86ThreadContext } from '../../../arch/x86/thread-context.ts';
+import { OFFSET, RegClass, SEGMENT, type X86ThreadContext } from '../../../arch/x86/thread-context.ts';
 import { LinuxSelector } from '../../../arch/x86/user-mode.ts';
 import type { PhysAddr } from '../../../mem/addr.ts';
 import type { PhysicalMemory } from '../../../mem/physical-memory.ts';
@@ -175,4 +176,18 @@ function idt(): IdtBuilder {
     });
   }
   return table;
+}
+
+/**
+ * A CPU goes on with the registers of another. Where it executes user code on a stub, its MSRs, which user code does not see,
+ * stay those that it started with.
+ */
+export function takeRegisters(
+  tc: X86ThreadContext,
+  theirs: X86ThreadContext,
+  stub: UserStub | undefined,
+): void {
+  tc.copyFrom(theirs, stub === undefined ? RegClass.all : RegClass.all & ~RegClass.msr);
+  tc.setMsr(MsrIndex.TSC, theirs.msr(MsrIndex.TSC)!);
+  stub?.setRegisters(tc);
 }

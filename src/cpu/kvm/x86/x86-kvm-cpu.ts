@@ -35,7 +35,7 @@ import { NestedState } from './nested-state.ts';
 import { clockCell, makeParavirtualClock, type ParavirtualClock } from './paravirtual-clock.ts';
 import { X86StateTransfer, xsaveFormatOf } from './state-transfer.ts';
 import { UserEntry } from './user-entry.ts';
-import { UserStub } from './user-stub.ts';
+import { takeRegisters, UserStub } from './user-stub.ts';
 import {
   splitParams,
   X86_KVM_CPU_PARAMS,
@@ -235,7 +235,8 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
   }
 
   override takeOverFrom(old: BaseCpu<X86ThreadContext>): void {
-    this.context.copyFrom(old.readState(RegClass.all));
+    const stub = this.os === undefined ? undefined : this.#theStub();
+    takeRegisters(this.context, old.readState(RegClass.all), stub);
     if (this.#clock !== undefined && old instanceof X86KvmCpu) this.#clock.seenNs = old.#clock?.seenNs ?? 0;
     super.takeOverFrom(old);
   }

@@ -47,9 +47,9 @@ export const CALL = inst('CALL', {
 export const CALL_INDIRECT = inst('CALL', {
   forms: [enc(0xff, Ev).ext(2).f64()],
   crack(u, target) {
-    const address = u.zext(u.operandBits, 64, u.read(target));
+    // First: nothing is pushed where the target is not canonical.
+    u.jump(u.zext(u.operandBits, 64, u.read(target)));
     u.push(u.operandBits, u.zext(64, u.operandBits, u.nextRip()));
-    u.jump(address);
   },
 });
 

@@ -105,7 +105,7 @@ export const ENTER = inst('ENTER', {
     if (levels > 0) u.store(z, stackAddress(u, -(levels + 1) * bytes), u.zext(64, z, frame));
     setLow(u, z, Gpr.RBP, u.zext(64, z, frame));
     const end = stackAddress(u, -((levels + 1) * bytes + (u.constant(size)! & 0xffff)));
-    u.probe(z, end);
+    u.probeStore(z, end);
     u.setGpr(Gpr.RSP, end);
   },
 });

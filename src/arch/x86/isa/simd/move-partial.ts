@@ -1,0 +1,160 @@
+/** Moves of parts of SSE registers; moves by a mask, and of masks. SDM vol. 2B "MOV…", "MASKMOV…", "PMOVMSKB". */
+
+import type { Cracker } from '../cracker.ts';
+import type { Operand } from '../decoded.ts';
+import { enc } from '../encoding.ts';
+import { inst } from '../instruction.ts';
+import {
+  Gy,
+  MaskStoreDq,
+  MaskStoreQ,
+  Md,
+  Mq,
+  Nq,
+  Pq,
+  Udq,
+  Usd,
+  Uss,
+  Vdq,
+  Vq,
+  Vsd,
+  Vss,
+  Wdq,
+  Wq,
+} from '../operands.ts';
+
+function copy<V>(u: Cracker<V>, dst: Operand, src: Operand): void {
+  u.write(dst, u.read(src));
+}
+
+function copyWithZeros<V>(u: Cracker<V>, dst: Operand, src: Operand): void {
+  u.writeVector(dst, u.readVector(src));
+}
+
+/** Between registers the rest of the destination stays. */
+export const MOVSS = inst('MOVSS', {
+  forms: [enc(0x0f10, Vss, Uss).pf3(), enc(0x0f11, Uss, Vss).pf3(), enc(0x0f11, Md, Vss).pf3()],
+  crack: copy,
+});
+
+/** From memory the rest becomes zero. */
+export const MOVSS_LOAD = inst('MOVSS', {
+  forms: [enc(0x0f10, Vdq, Md).pf3()],
+  crack: copyWithZeros,
+});
+
+export const MOVSD = inst('MOVSD', {
+  forms: [enc(0x0f10, Vsd, Usd).pf2(), enc(0x0f11, Usd, Vsd).pf2(), enc(0x0f11, Mq, Vsd).pf2()],
+  crack: copy,
+});
+
+export const MOVSD_LOAD = inst('MOVSD', {
+  forms: [enc(0x0f10, Vdq, Mq).pf2()],
+  crack: copyWithZeros,
+});
+
+export const MOVLPS = inst('MOVLPS', {
+  forms: [enc(0x0f12, Vq, Mq).np(), enc(0x0f13, Mq, Vq).np()],
+  crack: copy,
+});
+
+export const MOVLPD = inst('MOVLPD', {
+  forms: [enc(0x0f12, Vq, Mq).p66(), enc(0x0f13, Mq, Vq).p66()],
+  crack: copy,
+});
+
+function loadHigh<V>(u: Cracker<V>, dst: Operand, src: Operand): void {
+  u.writeVector(dst, u.withLane('i64x2', u.readVector(dst), 1, u.read(src)));
+}
+
+function storeHigh<V>(u: Cracker<V>, dst: Operand, src: Operand): void {
+  u.write(dst, u.lane('i64x2', u.readVector(src), 1));
+}
+
+export const MOVHPS = inst('MOVHPS', { forms: [enc(0x0f16, Vdq, Mq).np()], crack: loadHigh });
+export const MOVHPS_STORE = inst('MOVHPS', { forms: [enc(0x0f17, Mq, Vdq).np()], crack: storeHigh });
+export const MOVHPD = inst('MOVHPD', { forms: [enc(0x0f16, Vdq, Mq).p66()], crack: loadHigh });
+export const MOVHPD_STORE = inst('MOVHPD', { forms: [enc(0x0f17, Mq, Vdq).p66()], crack: storeHigh });
+
+export const MOVLHPS = inst('MOVLHPS', { forms: [enc(0x0f16, Vdq, Usd).np()], crack: loadHigh });
+
+export const MOVHLPS = inst('MOVHLPS', {
+  forms: [enc(0x0f12, Vsd, Udq).np()],
+  crack: storeHigh,
+});
+
+export const MOVSLDUP = inst('MOVSLDUP', {
+  forms: [enc(0x0f12, Vdq, Wdq).pf3()],
+  feature: 'pni',
+  crack(u, dst, src) {
+    const a = u.readVector(src);
+    u.writeVector(dst, u.shuffle(a, a, [0, 1, 2, 3, 0, 1, 2, 3, 8, 9, 10, 11, 8, 9, 10, 11]));
+  },
+});
+
+export const MOVSHDUP = inst('MOVSHDUP', {
+  forms: [enc(0x0f16, Vdq, Wdq).pf3()],
+  feature: 'pni',
+  crack(u, dst, src) {
+    const a = u.readVector(src);
+    u.writeVector(dst, u.shuffle(a, a, [4, 5, 6, 7, 4, 5, 6, 7, 12, 13, 14, 15, 12, 13, 14, 15]));
+  },
+});
+
+export const MOVDDUP = inst('MOVDDUP', {
+  forms: [enc(0x0f12, Vdq, Wq).pf2()],
+  feature: 'pni',
+  crack(u, dst, src) {
+    u.writeVector(dst, u.splat('i64x2', u.read(src)));
+  },
+});
+
+// ---- masks ----
+
+export const MOVMSKPS = inst('MOVMSKPS', {
+  forms: [enc(0x0f50, Gy, Udq).np()],
+  crack(u, dst, src) {
+    writeMask(u, dst, u.bitmask('i32x4', u.readVector(src)));
+  },
+});
+
+export const MOVMSKPD = inst('MOVMSKPD', {
+  forms: [enc(0x0f50, Gy, Udq).p66()],
+  crack(u, dst, src) {
+    writeMask(u, dst, u.bitmask('i64x2', u.readVector(src)));
+  },
+});
+
+export const PMOVMSKB = inst('PMOVMSKB', {
+  forms: [enc(0x0fd7, Gy, Nq).np(), enc(0x0fd7, Gy, Udq).p66()],
+  crack(u, dst, src) {
+    writeMask(u, dst, u.bitmask('i8x16', u.readVector(src)));
+  },
+});
+
+function writeMask<V>(u: Cracker<V>, dst: Operand, mask: V): void {
+  u.write(dst, u.zext(32, dst.bits === 64 ? 64 : 32, mask));
+}
+
+/**
+ * Stores the bytes whose mask byte has its highest bit set. Where there is none, memory is not accessed; where there is one, all
+ * bytes are, which the manual leaves to the implementation.
+ */
+function storeMasked<V>(u: Cracker<V>, memory: Operand, src: Operand, mask: Operand): void {
+  const chosen = u.vectorShift('i8x16.shr_s', u.readVector(mask), u.int(32, 7));
+  const value = u.readVector(src);
+  u.when(u.anyTrue(chosen), () => {
+    u.writeVector(memory, u.bitselect(value, u.readVector(memory), chosen));
+  });
+}
+
+export const MASKMOVQ = inst('MASKMOVQ', {
+  forms: [enc(0x0ff7, MaskStoreQ, Pq, Nq).np()],
+  crack: storeMasked,
+});
+
+export const MASKMOVDQU = inst('MASKMOVDQU', {
+  forms: [enc(0x0ff7, MaskStoreDq, Vdq, Udq).p66()],
+  unaligned: true,
+  crack: storeMasked,
+});

@@ -1,0 +1,343 @@
+/**
+ * A translated region: several blocks as one WebAssembly function. Loops are loops, registers live in locals, and there is one
+ * way out, which stores them.
+ *
+ *   load registers and flags
+ *   block out, block fault
+ *     the blocks; each pays for its instructions from the budget
+ *   end fault
+ *     note the fault
+ *   end out
+ *   store registers and flags
+ *   dispatch to where control leads, or stop: the budget is too small, or an instruction faults
+ *
+ * A region may have several entries, chosen by its argument. Returns find the places behind the region's own calls without
+ * leaving it.
+ *
+ * The budget is compared at the entry and at the head of each loop with the longest way to the next comparison, so that it
+ * never runs out in between.
+ */
+
+import { OFFSET } from '../../arch/x86/state-layout.ts';
+import { panic } from '../../sim/trouble.ts';
+import type { Block } from './blocks.ts';
+import { isBackEdge, isSideways, type RegionGraph, type RegionNode } from './control-flow.ts';
+import { type CoreFunctions, ENGINE } from './core-functions.ts';
+import { emitJump, emitLoad, emitStore } from './core-module.ts';
+import { branchTarget } from './interpreter.ts';
+import { CELL, CONTEXT_AT, Stop } from './layout.ts';
+import { type FaultPoint, RegionCracker } from './region-cracker.ts';
+import { CodeWriter } from './wasm/code.ts';
+import type { FunctionWriter } from './wasm/function.ts';
+import { Op, ValueType } from './wasm/opcodes.ts';
+import type { Value } from './wasm-ops.ts';
+
+const { i32, i64 } = ValueType;
+const ARGUMENT = 0;
+const BUDGET = 1;
+
+export interface WrittenRegion {
+  readonly body: Uint8Array;
+  readonly hints: ReturnType<FunctionWriter['finish']>['hints'];
+  readonly faultPoints: readonly FaultPoint[];
+}
+
+export class RegionWriter {
+  readonly #f: FunctionWriter;
+  readonly #core: CoreFunctions;
+  readonly #cracker: RegionCracker;
+  /** Why the region is left: 0 (which is Stop.lookUp): to go on elsewhere. */
+  #wayLocal = 0;
+  #ripLocal = 0;
+  #pointLocal = 0;
+  #outLabel = 0;
+  /** Labels of nodes that control may branch to: of a loop's head or of the end of a block. */
+  readonly #loopLabels = new Map<RegionNode, number>();
+  readonly #mergeLabels = new Map<RegionNode, number>();
+  #rootLabel = 0;
+  #graph!: RegionGraph;
+  #returns: readonly number[] = [];
+  readonly #byRip = new Map<number, RegionNode>();
+
+  constructor(f: FunctionWriter, core: CoreFunctions) {
+    this.#f = f;
+    this.#core = core;
+    this.#cracker = new RegionCracker(f, core);
+  }
+
+  /**
+   * Writes a region.
+   * @param graph whose first `entries` successors of the root are the entries: the argument is their number
+   * @param returns addresses behind calls within the region, where returns may lead
+   * @param id by which a fault is told from those of other regions
+   */
+  write(graph: RegionGraph, returns: readonly number[], id: number): WrittenRegion {
+    const f = this.#f;
+    f.begin(2);
+    this.#graph = graph;
+    this.#returns = returns;
+    this.#byRip.clear();
+    for (const node of graph.nodes) if (node.block !== undefined) this.#byRip.set(node.block.rip, node);
+    this.#loopLabels.clear();
+    this.#mergeLabels.clear();
+    this.#wayLocal = f.local(i32);
+    this.#ripLocal = f.local(i64);
+    this.#pointLocal = f.local(i32);
+    this.#outLabel = f.block();
+    const fault = f.block();
+    this.#cracker.beginRegion(fault, this.#pointLocal);
+    this.#writeRoot();
+    f.code.op(Op.unreachable);
+    f.end();
+    f.code.i32(Stop.fault);
+    f.code.set(this.#wayLocal);
+    f.end();
+    this.#writeExit(id);
+    const { body, hints } = f.finish(this.#prologue());
+    return { body, hints, faultPoints: [...this.#cracker.faultPoints] };
+  }
+
+  // ---- structure (Ramsey, figures 5 and 6) ----
+
+  /** The root is a loop around everything: it leads to the node whose number is in the argument. */
+  #writeRoot(): void {
+    const { root } = this.#graph;
+    this.#rootLabel = this.#f.loop();
+    this.#compareBudget(root);
+    this.#writeWithin(root, mergesBelow(root), 0);
+    this.#f.end();
+  }
+
+  #writeTree(node: RegionNode): void {
+    const merges = mergesBelow(node);
+    if (!node.isLoopHeader) {
+      this.#writeWithin(node, merges, 0);
+      return;
+    }
+    this.#cracker.forgetFlags();
+    this.#loopLabels.set(node, this.#f.loop());
+    this.#compareBudget(node);
+    this.#writeWithin(node, merges, 0);
+    this.#f.end();
+  }
+
+  /** The node inside a block for each node where ways from it meet: those that come later lie further out. */
+  #writeWithin(node: RegionNode, merges: readonly RegionNode[], from: number): void {
+    const merge = merges[from];
+    if (merge === undefined) {
+      if (node.block === undefined)
+        this.#selectBy(node.successors.map((next) => this.#mergeLabels.get(next)!));
+      else this.#writeBlock(node, node.block);
+      return;
+    }
+    this.#mergeLabels.set(merge, this.#f.block());
+    this.#writeWithin(node, merges, from + 1);
+    this.#f.end();
+    this.#cracker.flags = undefined;
+    this.#writeTree(merge);
+  }
+
+  /** Branches to the label whose number is in the argument. */
+  #selectBy(labels: readonly number[]): void {
+    this.#f.code.get(ARGUMENT);
+    this.#f.branchTable(labels);
+  }
+
+  #writeBlock(node: RegionNode, block: Block): void {
+    const { instructions } = block;
+    this.#pay(instructions.length);
+    for (const [i, instruction] of instructions.entries()) {
+      const control = this.#cracker.crackAt(instruction, instructions.length - i);
+      const isLast = i === instructions.length - 1;
+      if (control.kind === 'next') {
+        if (isLast) this.#goTo(node, block.end);
+      } else if (control.kind === 'jump') this.#jump(node, control.target);
+      else if (control.kind === 'jumpTo') this.#goTo(node, this.#targetOf(block, control.target));
+      else if (control.kind === 'jumpIf')
+        this.#branch(node, control.condition, this.#targetOf(block, control.target));
+      else panic('region', `${instruction.decoded.form.instruction.mnemonic} cannot be translated`);
+      this.#f.releaseTemporaries();
+    }
+  }
+
+  #targetOf(block: Block, operand: Parameters<typeof branchTarget>[1]): number {
+    const { decoded, rip } = block.instructions.at(-1)!;
+    return branchTarget(decoded, operand, rip + decoded.lengthBytes);
+  }
+
+  #branch(node: RegionNode, condition: Value, target: number): void {
+    const { end } = node.block!;
+    if (target === end) {
+      this.#goTo(node, target);
+      return;
+    }
+    const flags = this.#cracker.flags;
+    this.#cracker.put(condition);
+    this.#f.if();
+    this.#goTo(node, target);
+    this.#f.end();
+    this.#cracker.flags = flags;
+    this.#goTo(node, end);
+  }
+
+  /** Control goes from a node to an address: within the region, or out of it. */
+  #goTo(from: RegionNode, rip: number): void {
+    const to = this.#byRip.get(rip);
+    if (to === undefined) this.#exitTo(this.#cracker.int(64, rip));
+    else if (isSideways(from, to)) this.#goByRoot(to);
+    else if (isBackEdge(from, to)) {
+      this.#cracker.forgetFlags();
+      this.#f.branch(this.#loopLabels.get(to)!);
+    } else if (to.isMerge) {
+      this.#cracker.forgetFlags();
+      this.#f.branch(this.#mergeLabels.get(to)!);
+    } else this.#writeTree(to);
+  }
+
+  #goByRoot(to: RegionNode): void {
+    this.#cracker.forgetFlags();
+    this.#f.code.i32(this.#graph.root.successors.indexOf(to));
+    this.#f.code.set(ARGUMENT);
+    this.#f.branch(this.#rootLabel);
+  }
+
+  /** A return, or another jump to somewhere: maybe behind a call of the region. */
+  #jump(from: RegionNode, target: Value): void {
+    const isReturn = from.block!.instructions.at(-1)!.decoded.form.instruction.mnemonic === 'RET';
+    this.#cracker.forgetFlags();
+    if (isReturn) {
+      for (const rip of this.#returns) {
+        this.#cracker.put(this.#cracker.eq(64, target, this.#cracker.int(64, rip)));
+        this.#f.if();
+        this.#goByRoot(this.#byRip.get(rip)!);
+        this.#f.end();
+      }
+    }
+    this.#exitTo(target);
+  }
+
+  #exitTo(target: Value): void {
+    this.#cracker.forgetFlags();
+    this.#cracker.put(target);
+    this.#f.code.set(this.#ripLocal);
+    this.#f.branch(this.#outLabel);
+  }
+
+  // ---- budget ----
+
+  #pay(instructions: number): void {
+    const { code } = this.#f;
+    code.get(BUDGET);
+    code.i32(instructions);
+    code.op(Op.i32_sub);
+    code.set(BUDGET);
+  }
+
+  /** Stops in front of a node if the budget does not suffice for every way to the next comparison. */
+  #compareBudget(node: RegionNode): void {
+    const { code } = this.#f;
+    code.get(BUDGET);
+    code.i32(this.#longestWay(node));
+    code.op(Op.i32_lt_s);
+    this.#f.if(undefined, false);
+    code.i32(Stop.budget);
+    code.set(this.#wayLocal);
+    if (node.block === undefined) this.#exitToEntry(node);
+    else this.#exitTo(this.#cracker.int(64, node.block.rip));
+    this.#f.end();
+  }
+
+  /** To the address of the root's successor that the argument says. */
+  #exitToEntry(root: RegionNode): void {
+    const { code } = this.#f;
+    const labels = root.successors.map(() => this.#f.block());
+    this.#selectBy(labels);
+    for (const next of [...root.successors].reverse()) {
+      this.#f.end();
+      code.i64(next.block!.rip);
+      code.set(this.#ripLocal);
+      this.#f.branch(this.#outLabel);
+    }
+  }
+
+  #longestWay(from: RegionNode): number {
+    const { nodes } = this.#graph;
+    const longest = new Map<RegionNode, number>();
+    for (let i = nodes.length - 1; i >= from.order; i--) {
+      const node = nodes[i]!;
+      const further = node.successors
+        .filter((next) => next.order > node.order && (!next.isLoopHeader || node.block === undefined))
+        .map((next) => longest.get(next)!);
+      longest.set(node, (node.block?.instructions.length ?? 0) + Math.max(0, ...further));
+    }
+    return longest.get(from)!;
+  }
+
+  // ---- entry and exit ----
+
+  #prologue(): Uint8Array {
+    const code = new CodeWriter();
+    const load = (op: Op, at: number, local: number) => {
+      code.i32(0);
+      code.memory(op, ENGINE, at);
+      code.set(local);
+    };
+    const [flagCode, flagA, flagB] = this.#cracker.flagLocals;
+    load(Op.i32_load, CELL.flagCode, flagCode);
+    load(Op.i64_load, CELL.flagA, flagA);
+    load(Op.i64_load, CELL.flagB, flagB);
+    const f = { code } as FunctionWriter;
+    for (const { at, local, sizeBytes } of this.#cracker.registers.values()) {
+      code.i32(0);
+      emitLoad(f, sizeBytes, ENGINE, at);
+      code.set(local);
+    }
+    code.i32(0);
+    code.i32(1);
+    code.memory(Op.i32_store, ENGINE, CELL.inRegion);
+    return code.bytes.slice();
+  }
+
+  #writeExit(id: number): void {
+    const f = this.#f;
+    const { code } = f;
+    const store = (op: Op, at: number, local: number) => {
+      code.i32(0);
+      code.get(local);
+      code.memory(op, ENGINE, at);
+    };
+    const [flagCode, flagA, flagB] = this.#cracker.flagLocals;
+    store(Op.i32_store, CELL.flagCode, flagCode);
+    store(Op.i64_store, CELL.flagA, flagA);
+    store(Op.i64_store, CELL.flagB, flagB);
+    for (const { at, local, sizeBytes, isDirty } of this.#cracker.registers.values()) {
+      if (!isDirty) continue;
+      code.i32(0);
+      code.get(local);
+      emitStore(f, sizeBytes, ENGINE, at);
+    }
+    code.i32(0);
+    code.i32(0);
+    code.memory(Op.i32_store, ENGINE, CELL.inRegion);
+    code.get(this.#wayLocal);
+    code.op(Op.i32_eqz);
+    f.if(undefined, true);
+    emitJump(f, this.#ripLocal, BUDGET);
+    code.get(this.#ripLocal);
+    code.get(BUDGET);
+    code.opIndex(Op.return_call, this.#core.dispatch);
+    f.end();
+    store(Op.i64_store, CONTEXT_AT + OFFSET.rip, this.#ripLocal);
+    store(Op.i32_store, CELL.budget, BUDGET);
+    store(Op.i32_store, CELL.stopPoint, this.#pointLocal);
+    code.i32(0);
+    code.i32(id);
+    code.memory(Op.i32_store, ENGINE, CELL.stopRegion);
+    code.get(this.#wayLocal);
+  }
+}
+
+/** Nodes below a node where ways meet: those that come last in order lie outermost. */
+function mergesBelow(node: RegionNode): RegionNode[] {
+  return node.children.filter(({ isMerge }) => isMerge).sort((a, b) => b.order - a.order);
+}

@@ -1,0 +1,26 @@
+/** Which segment an access went through, found out behind it: only the exception for a bad address depends on it. */
+
+import { type Decoded, NO_REGISTER, OperandKind } from '../../arch/x86/isa/decoded.ts';
+import { Seg } from '../../arch/x86/registers.ts';
+import type { X86ThreadContext } from '../../arch/x86/thread-context.ts';
+import { sourceOf } from './handler-cracker.ts';
+
+/**
+ * Whether an instruction that accessed this linear address did so through SS: by a memory operand with that segment, or as
+ * PUSH, POP, CALL and their like do. The registers are still those before the instruction.
+ */
+export function isStackReference(decoded: Decoded, address: bigint, tc: X86ThreadContext): boolean {
+  const operand = decoded.operands.find(
+    (candidate) => candidate.kind === OperandKind.memory && sourceOf(decoded, candidate) === 'rm',
+  );
+  const memory = operand?.memory;
+  // String operands and the like are never on the stack; without any, the access was an implied one.
+  if (memory === undefined) return decoded.operands.every(({ kind }) => kind !== OperandKind.memory);
+  const isRegister = (index: number) => index !== NO_REGISTER && index < 16;
+  const base = isRegister(memory.base) ? tc.gpr(memory.base) : 0n;
+  const index = isRegister(memory.index) ? tc.gpr(memory.index) << BigInt(memory.scale) : 0n;
+  const offset = BigInt.asUintN(decoded.addressBits, base + index + BigInt(memory.displacement));
+  const segment = memory.segment >= Seg.FS ? tc.segmentBase(memory.segment) : 0n;
+  const isOperand = BigInt.asUintN(64, offset + segment) === address;
+  return isOperand ? memory.segment === Seg.SS : true;
+}

@@ -1,0 +1,221 @@
+/**
+ * The translator: gathers hot blocks, puts each together with what it leads to into a region, and compiles regions in
+ * batches. What is decoded, but has never been executed, is left out.
+ */
+
+import { OperandKind } from '../../arch/x86/isa/decoded.ts';
+import type { Block, BlockInstruction, Blocks } from './blocks.ts';
+import type { CodeTable } from './code-table.ts';
+import { buildGraph } from './control-flow.ts';
+import { CODE_TYPE_INDEX, importCore } from './core-functions.ts';
+import { isRepeated } from './handler-cracker.ts';
+import { branchTarget } from './interpreter.ts';
+import { BLOCK_ENTRIES } from './layout.ts';
+import type { FaultPoint } from './region-cracker.ts';
+import { RegionWriter } from './region-writer.ts';
+import { FunctionWriter } from './wasm/function.ts';
+import { ModuleWriter } from './wasm/module.ts';
+
+const MAX_BLOCKS = 48;
+const MAX_INSTRUCTIONS = 400;
+/** A block is taken along if it was entered this often for each entry of the hot one. */
+const WORTH_TAKING = 1 / 64;
+
+/** Entries besides the hot block: behind calls, where returns lead. And as many places does a return compare with. */
+const MAX_FURTHER_ENTRIES = 8;
+
+/** Bytes of machine code, of both of V8's compilers together, for a byte of WebAssembly: measured. */
+const MACHINE_CODE_PER_BYTE = 8;
+
+/** Code of several blocks. The argument of its function is the number of an entry. */
+export interface Region {
+  readonly id: number;
+  readonly entries: readonly Block[];
+  readonly blocks: readonly Block[];
+  readonly functionIndex: number;
+  readonly faultPoints: readonly FaultPoint[];
+}
+
+export interface RegionEntry {
+  readonly region: Region;
+  readonly argument: number;
+}
+
+export class Translator {
+  readonly #table: CodeTable;
+  readonly #blocks: Blocks;
+  readonly #records: DataView;
+  readonly #f = new FunctionWriter();
+  #waiting = new Set<Block>();
+  readonly #byId = new Map<number, Region>();
+  /** Regions that contain a block, and the region that begins with it. */
+  readonly #containing = new Map<Block, Set<Region>>();
+  readonly #byEntry = new Map<Block, RegionEntry>();
+  readonly #limitBytes: number;
+  /** WebAssembly of all regions. */
+  #codeBytes = 0;
+  #nextId = 1;
+
+  /** @param limitBytes of machine code, for all regions together */
+  constructor(table: CodeTable, blocks: Blocks, engineMemory: ArrayBuffer, limitBytes: number) {
+    this.#limitBytes = limitBytes;
+    this.#table = table;
+    this.#blocks = blocks;
+    this.#records = new DataView(engineMemory);
+  }
+
+  get regionCount(): number {
+    return this.#byId.size;
+  }
+
+  /** Whether the regions together have more code than they may: V8's, estimated from what it is made of. */
+  get isFull(): boolean {
+    return this.#codeBytes * MACHINE_CODE_PER_BYTE > this.#limitBytes;
+  }
+
+  region(id: number): Region | undefined {
+    return this.#byId.get(id);
+  }
+
+  /** The region that can be entered at a block. */
+  at(block: Block): RegionEntry | undefined {
+    return this.#byEntry.get(block);
+  }
+
+  /**
+   * A block is hot. The first time it waits for others, the second time all that wait are translated.
+   * @returns regions that are new
+   */
+  hot(block: Block): readonly Region[] {
+    if (!isTranslatable(block)) return [];
+    if (!this.#waiting.has(block)) {
+      this.#waiting.add(block);
+      return [];
+    }
+    const waiting = this.#waiting;
+    this.#waiting = new Set();
+    return this.translate([...waiting]);
+  }
+
+  /** The block's code has changed: the regions with it are no more. Returns them. */
+  drop(block: Block): readonly Region[] {
+    this.#waiting.delete(block);
+    const regions = [...(this.#containing.get(block) ?? [])];
+    for (const region of regions) {
+      this.#byId.delete(region.id);
+      this.#table.release(region.functionIndex);
+      for (const entry of region.entries)
+        if (this.#byEntry.get(entry)?.region === region) this.#byEntry.delete(entry);
+      for (const part of region.blocks) this.#containing.get(part)?.delete(region);
+    }
+    this.#containing.delete(block);
+    return regions;
+  }
+
+  /** Forgets all regions. */
+  clear(): void {
+    for (const { functionIndex } of this.#byId.values()) this.#table.release(functionIndex);
+    this.#codeBytes = 0;
+    this.#waiting.clear();
+    this.#byId.clear();
+    this.#byEntry.clear();
+    this.#containing.clear();
+  }
+
+  /** Translates the regions of these blocks as one module, without those that have been translated or cannot be. */
+  translate(hot: readonly Block[]): readonly Region[] {
+    const entries = hot.filter((block) => !this.#byEntry.has(block) && isTranslatable(block));
+    if (entries.length === 0) return [];
+    const module = new ModuleWriter();
+    const core = importCore(module);
+    const writer = new RegionWriter(this.#f, core);
+    const regions = entries.map((entry): Region => {
+      const functionIndex = this.#table.take();
+      const blocks = this.#gather(entry);
+      const returns = returnsOf(blocks);
+      const graph = buildGraph([entry, ...returns.filter((block) => block !== entry)], blocks, successorsOf);
+      const id = this.#nextId++;
+      const { body, hints, faultPoints } = writer.write(
+        graph,
+        returns.map(({ rip }) => rip),
+        id,
+      );
+      module.placeInTable(module.addFunction(CODE_TYPE_INDEX, body, hints), functionIndex);
+      this.#codeBytes += body.length;
+      const entries = graph.root.successors.map(({ block }) => block!);
+      return { id, entries, blocks: [...blocks.values()], functionIndex, faultPoints };
+    });
+    this.#table.instantiate(module);
+    for (const region of regions) this.#enter(region);
+    return regions;
+  }
+
+  #enter(region: Region): void {
+    this.#byId.set(region.id, region);
+    for (const [argument, entry] of region.entries.entries()) {
+      if (argument === 0 || !this.#byEntry.has(entry)) this.#byEntry.set(entry, { region, argument });
+    }
+    for (const block of region.blocks) {
+      const regions = this.#containing.get(block);
+      if (regions === undefined) this.#containing.set(block, new Set([region]));
+      else regions.add(region);
+    }
+  }
+
+  /** The blocks that belong to the region of a hot block, breadth first, by address. */
+  #gather(entry: Block): ReadonlyMap<number, Block> {
+    const gathered = new Map([[entry.rip, entry]]);
+    const least = this.#entriesOf(entry) * WORTH_TAKING;
+    let instructions = entry.instructions.length;
+    for (const block of gathered.values()) {
+      for (const rip of isCall(block) ? [...successorsOf(block), block.end] : successorsOf(block)) {
+        const next = this.#blocks.at(rip);
+        if (next === undefined || gathered.has(rip) || next.is64 !== entry.is64) continue;
+        if (!isTranslatable(next) || !(this.#entriesOf(next) >= least)) continue;
+        instructions += next.instructions.length;
+        if (gathered.size >= MAX_BLOCKS || instructions > MAX_INSTRUCTIONS) return gathered;
+        gathered.set(rip, next);
+      }
+    }
+    return gathered;
+  }
+
+  /** How often a block was entered; those that are translated count as ever so often. */
+  #entriesOf(block: Block): number {
+    if (this.#byEntry.has(block)) return Number.POSITIVE_INFINITY;
+    return this.#records.getUint32(block.record + BLOCK_ENTRIES, true);
+  }
+}
+
+/** Blocks behind calls. */
+function returnsOf(blocks: ReadonlyMap<number, Block>): Block[] {
+  const returns: Block[] = [];
+  for (const block of blocks.values()) {
+    const behind = isCall(block) ? blocks.get(block.end) : undefined;
+    if (behind !== undefined && returns.length < MAX_FURTHER_ENTRIES) returns.push(behind);
+  }
+  return returns;
+}
+
+function isCall(block: Block): boolean {
+  return block.instructions.at(-1)!.decoded.form.instruction.mnemonic === 'CALL';
+}
+
+/** Whether all instructions of a block can be part of a region. */
+function isTranslatable(block: Block): boolean {
+  return block.instructions.every(canTranslate);
+}
+
+function canTranslate({ decoded, effects }: BlockInstruction): boolean {
+  return !effects.leaves && !isRepeated(decoded) && decoded.form.instruction.interpreted !== true;
+}
+
+/** Addresses to which control may go from a block, as far as they are known. */
+function successorsOf(block: Block): readonly number[] {
+  const { decoded, effects, rip } = block.instructions.at(-1)!;
+  if (!effects.endsBlock) return [block.end];
+  const target = decoded.operands.find(({ kind }) => kind === OperandKind.relative);
+  if (target === undefined) return [];
+  const taken = branchTarget(decoded, target, rip + decoded.lengthBytes);
+  return effects.isConditional ? [block.end, taken] : [taken];
+}

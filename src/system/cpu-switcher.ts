@@ -1,0 +1,81 @@
+/**
+ * CpuSwitcher: a test mode in which two CPUs take turns with one thread. At random times it ends the simulation loop, and
+ * whoever runs the simulation calls {@link CpuSwitcher.switch}. gem5's name for the cause is "switchcpu".
+ */
+
+import type { BaseCpu } from '../cpu/base-cpu.ts';
+import { switchCpus } from '../cpu/switch-cpus.ts';
+import { Priority, SimEvent } from '../sim/event-queue.ts';
+import { SimObject } from '../sim/sim-object.ts';
+import type { Simulator } from '../sim/simulator.ts';
+import { scalar, statGroup } from '../sim/stats/group.ts';
+import type { Ticks } from '../sim/tick.ts';
+import { SeededRandom } from '../workload/linux/random.ts';
+
+export const SWITCH_CAUSE = 'switchcpu';
+const TWO_32 = 2 ** 32;
+/** Another stream than the program's. */
+const STREAM = 0x5157;
+
+class CpuSwitcherStats extends statGroup({ numSwitches: scalar('times that the other CPU took over') }) {}
+
+export class CpuSwitcher extends SimObject {
+  readonly stats = this.addStats(new CpuSwitcherStats());
+  readonly cpus: readonly [BaseCpu, BaseCpu];
+  readonly #meanTicks: number;
+  readonly #random: SeededRandom;
+  readonly #event: SimEvent;
+  /** The time has come while the thread was idle: it is put off, so that nothing but the outside is waited for. */
+  #isPutOff = false;
+
+  /** @param meanTicks time between two switches on average: they are uniform in (0, 2 · meanTicks) */
+  constructor(parent: SimObject, name: string, cpus: readonly [BaseCpu, BaseCpu], meanTicks: number) {
+    super(parent, name);
+    this.cpus = cpus;
+    this.#meanTicks = meanTicks;
+    this.#random = SeededRandom.fromSeed(this.root.params.seed + STREAM);
+    this.#event = new SimEvent(`${this.path}.switch`, () => this.#timeHasCome(), Priority.CpuSwitch);
+  }
+
+  /** The CPU that executes the thread. */
+  get current(): BaseCpu {
+    const [first, second] = this.cpus;
+    return first.isSwitchedOut ? second : first;
+  }
+
+  override startup(): void {
+    this.#scheduleNext();
+  }
+
+  /** The thread has work again. */
+  busyAgain(): void {
+    if (!this.#isPutOff) return;
+    this.#isPutOff = false;
+    this.#scheduleNext();
+  }
+
+  /** Drains the system and hands the thread over. */
+  async switch(simulator: Simulator): Promise<undefined> {
+    const { current } = this;
+    // Draining may have ended the program.
+    await simulator.drain();
+    if (current.thread.status !== 'halted') {
+      const other = this.cpus.find((cpu) => cpu !== current)!;
+      await switchCpus(simulator, [[current, other]]);
+      this.stats.numSwitches.inc();
+      this.#scheduleNext();
+    }
+    return undefined;
+  }
+
+  #timeHasCome(): void {
+    if (this.current.thread.status === 'active') this.root.exitSimLoop(SWITCH_CAUSE);
+    else this.#isPutOff = true;
+  }
+
+  #scheduleNext(): void {
+    const fraction = (this.#random.nextU32() + 0.5) / TWO_32;
+    const ticks = Math.ceil(fraction * 2 * this.#meanTicks);
+    this.eventQueue.schedule(this.#event, Math.max(1, ticks) as Ticks);
+  }
+}

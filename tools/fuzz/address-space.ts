@@ -1,0 +1,141 @@
+// The address space of the fuzzer's cases, the same in every executor, so that addresses mean the same everywhere:
+//
+//   0x40_0000  code, 2 pages: read, write, execute. What is not the case's code is INT3.
+//   0x50_0000  data, 2 pages: read, write
+//   0x50_2000  data, 1 page: read only
+//   0x50_4000  data, 1 page: read, write, between two unmapped ones
+//   END_ADDRESS  where a case ends. Nothing is mapped there as far as a case is concerned; an executor may have something
+//              of its own on that page, and far above, where no case points by chance.
+//
+// The pages are kept one behind the other ("the area"): an executor gives them that order in its RAM.
+
+import { PAGE_SIZE, PagePreset, PageTable, type PageTableMemory } from '../../src/arch/x86/page-table.ts';
+import { codeBytes, type MemoryBytes, type Sequence } from './sequence.ts';
+
+export const CODE_ADDRESS = 0x40_0000;
+export const CODE_PAGES = 2;
+/** Behind the last code page nothing is mapped. */
+export const CODE_END = CODE_ADDRESS + CODE_PAGES * PAGE_SIZE;
+export const DATA_ADDRESS = 0x50_0000;
+/** Read-only data, directly behind data that can be written. */
+export const READ_ONLY_ADDRESS = 0x50_2000;
+/** A page of data between unmapped ones. */
+export const ISLAND_ADDRESS = 0x50_4000;
+/** RIP at the end of a case; within reach of a JMP from the code. Off the ways of likely pointers. */
+export const END_ADDRESS = 0x6b39_d000;
+
+interface AreaPage {
+  readonly virtualAddress: number;
+  readonly flags: number;
+}
+
+/** The pages of the area in order. */
+const PAGES: readonly AreaPage[] = [
+  { virtualAddress: CODE_ADDRESS, flags: PagePreset.userReadWriteExecute },
+  { virtualAddress: CODE_ADDRESS + PAGE_SIZE, flags: PagePreset.userReadWriteExecute },
+  { virtualAddress: DATA_ADDRESS, flags: PagePreset.userReadWrite },
+  { virtualAddress: DATA_ADDRESS + PAGE_SIZE, flags: PagePreset.userReadWrite },
+  { virtualAddress: READ_ONLY_ADDRESS, flags: PagePreset.userRead },
+  { virtualAddress: ISLAND_ADDRESS, flags: PagePreset.userReadWrite },
+];
+
+/** Size of the area. */
+export const AREA_BYTES = PAGES.length * PAGE_SIZE;
+const CODE_BYTES = CODE_PAGES * PAGE_SIZE;
+
+const INT3 = 0xcc;
+const JMP_REL32 = 0xe9;
+const JMP_BYTES = 5;
+
+/** Builds the page tables of cases over an area at physical address `areaBase`. */
+export function buildPageTable(
+  memory: PageTableMemory,
+  allocateTable: () => number,
+  areaBase: number,
+): PageTable {
+  const table = new PageTable(memory, allocateTable);
+  for (const [i, { virtualAddress, flags }] of PAGES.entries())
+    table.map(virtualAddress, areaBase + i * PAGE_SIZE, flags);
+  return table;
+}
+
+/** Offset in the area of a virtual address, or −1. */
+export function areaOffset(virtualAddress: number): number {
+  for (let i = 0; i < PAGES.length; i++) {
+    const offset = virtualAddress - PAGES[i]!.virtualAddress;
+    if (offset >= 0 && offset < PAGE_SIZE) return i * PAGE_SIZE + offset;
+  }
+  return -1;
+}
+
+/** Virtual address of an offset in the area. */
+export function areaAddress(offset: number): number {
+  return PAGES[Math.floor(offset / PAGE_SIZE)]!.virtualAddress + (offset % PAGE_SIZE);
+}
+
+/** Pages that follow one another in the area, but not in the address space: a piece of memory ends there. */
+export function isSeam(offset: number): boolean {
+  return offset % PAGE_SIZE === 0 && offset > 0 && areaAddress(offset) !== areaAddress(offset - 1) + 1;
+}
+
+/** What the area holds before code and data of a case: INT3, and bytes that depend on `fill` alone. */
+export function areaBackground(fill: number): Uint8Array<ArrayBuffer> {
+  const area = new Uint8Array(AREA_BYTES).fill(INT3, 0, CODE_BYTES);
+  if (fill === 0) return area;
+  // xorshift32 (Marsaglia 2003): bytes of no meaning that every executor can make.
+  let state = fill >>> 0;
+  for (let at = CODE_BYTES; at < AREA_BYTES; at++) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    area[at] = state >>> 24;
+  }
+  return area;
+}
+
+/**
+ * What a case puts over the background: its data, its code, and behind that a jump to END_ADDRESS, cut off where the code
+ * pages end.
+ * @throws RangeError for what lies outside the area
+ */
+export function areaPatches(sequence: Sequence): MemoryBytes[] {
+  const code = codeBytes(sequence);
+  const end = sequence.codeAddress + code.length;
+  if (sequence.codeAddress < CODE_ADDRESS || end > CODE_END)
+    throw new RangeError(`code at 0x${sequence.codeAddress.toString(16)} is not in the code pages`);
+  const jumpBytes = Math.min(JMP_BYTES, CODE_END - end);
+  const bytes = new Uint8Array(code.length + jumpBytes);
+  bytes.set(code);
+  const distance = END_ADDRESS - (end + JMP_BYTES);
+  for (let i = 0; i < jumpBytes; i++)
+    bytes[code.length + i] = i === 0 ? JMP_REL32 : distance >>> (8 * (i - 1));
+  for (const { address, bytes: data } of sequence.data) {
+    const offset = areaOffset(address);
+    if (offset < 0 || areaOffset(address + data.length - 1) !== offset + data.length - 1)
+      throw new RangeError(
+        `${data.length} bytes at 0x${address.toString(16)} are not in one piece of the pages`,
+      );
+  }
+  return [...sequence.data, { address: sequence.codeAddress, bytes }];
+}
+
+/** The area as it is when a case begins. */
+export function initialArea(sequence: Sequence): Uint8Array<ArrayBuffer> {
+  const area = areaBackground(sequence.fill);
+  for (const { address, bytes } of areaPatches(sequence)) area.set(bytes, areaOffset(address));
+  return area;
+}
+
+/** What differs between two areas, as {@link Outcome.memory} tells it. */
+export function areaChanges(before: Uint8Array, after: Uint8Array): MemoryBytes[] {
+  const changes: MemoryBytes[] = [];
+  for (let at = 0; at < AREA_BYTES; at++) {
+    if (before[at] === after[at]) continue;
+    const start = at;
+    do at++;
+    while (at < AREA_BYTES && before[at] !== after[at] && !isSeam(at));
+    changes.push({ address: areaAddress(start), bytes: after.slice(start, at) });
+    at--;
+  }
+  return changes;
+}

@@ -1,0 +1,75 @@
+// Runs cases on two executors and finds those that they disagree on.
+
+import { describeDifference, sameOutcome, type Tolerance } from './difference.ts';
+import type { Executor } from './executor.ts';
+import type { Outcome, Sequence } from './sequence.ts';
+
+/** A case that two executors disagree on. */
+export interface Disagreement {
+  /** Place among the cases given. */
+  readonly index: number;
+  readonly sequence: Sequence;
+  /** What the first executor says. */
+  readonly expected: Outcome;
+  readonly actual: Outcome;
+  /** The differences, see {@link describeDifference}. */
+  readonly lines: readonly string[];
+}
+
+/** Two executors, and what may differ between them whatever the case. */
+export class Comparison {
+  readonly #oracle: Executor;
+  readonly #subject: Executor;
+  readonly #tolerance: Tolerance;
+  /** Cases in which a difference was seen once and not again. */
+  unconfirmed = 0;
+
+  constructor(oracle: Executor, subject: Executor, tolerance: Tolerance = {}) {
+    this.#oracle = oracle;
+    this.#subject = subject;
+    this.#tolerance = joined(tolerance, joined(oracle.tolerance, subject.tolerance));
+  }
+
+  /**
+   * The cases that the executors disagree on, twice: both execute such a case once more, by itself. About once in a million cases
+   * a processor under PVM raises an exception that has nothing to do with the case, and a store of REP STOS over its own
+   * code takes effect when the next interrupt arrives.
+   * @param undefinedFlags for each case, bits of RFLAGS that may differ
+   */
+  run(cases: readonly Sequence[], undefinedFlags: readonly number[] = []): Disagreement[] {
+    const expected = this.#oracle.run(cases);
+    const actual = this.#subject.run(cases);
+    const found: Disagreement[] = [];
+    for (const [index, sequence] of cases.entries()) {
+      const flags = undefinedFlags[index] ?? 0;
+      if (sameOutcome(expected[index]!, actual[index]!, this.#with(flags))) continue;
+      const confirmed = this.runOne(sequence, flags);
+      if (confirmed === undefined) this.unconfirmed++;
+      else found.push({ ...confirmed, index });
+    }
+    return found;
+  }
+
+  /** One case, once. For {@link minimize}. */
+  runOne(sequence: Sequence, undefinedFlags = 0): Disagreement | undefined {
+    const [expected] = this.#oracle.run([sequence]);
+    const [actual] = this.#subject.run([sequence]);
+    const names = [this.#oracle.name, this.#subject.name] as const;
+    const tolerance = this.#with(undefinedFlags);
+    if (sameOutcome(expected!, actual!, tolerance)) return undefined;
+    const lines = describeDifference(expected!, actual!, names, tolerance);
+    return { index: 0, sequence, expected: expected!, actual: actual!, lines };
+  }
+
+  #with(flags: number): Tolerance {
+    return flags === 0 ? this.#tolerance : joined(this.#tolerance, { flags });
+  }
+}
+
+function joined(one: Tolerance, other: Tolerance): Tolerance {
+  return {
+    flags: (one.flags ?? 0) | (other.flags ?? 0),
+    registers: new Set([...(one.registers ?? []), ...(other.registers ?? [])]),
+    emulatesBadAddresses: one.emulatesBadAddresses === true || other.emulatesBadAddresses === true,
+  };
+}

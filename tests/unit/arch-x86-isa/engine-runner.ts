@@ -10,10 +10,12 @@ import { MEMORY_BYTES, type Outcome, type Piece, withEnd } from './silicon.ts';
 const BUDGET = 1000;
 
 export class EngineRunner {
-  readonly #machine = new FunctionalMachine();
+  readonly #machine: FunctionalMachine;
   #code = '';
 
-  constructor() {
+  /** @param translate by the interpreter, or by translated regions */
+  constructor(translate: 'never' | 'always') {
+    this.#machine = new FunctionalMachine({ translate });
     const data = { ...SegmentPreset.userData, selector: LinuxSelector.userData };
     for (const segment of [Seg.DS, Seg.ES]) this.#machine.tc.setSegment(segment, data);
   }

@@ -134,8 +134,8 @@ function placesOf(form: Form, is32: boolean): (readonly ['memory' | number, numb
   return places;
 }
 
-const BYTES = [0n, 1n, 7n, 0x1fn, 0x7fn, 0x80n, 0xffn];
-const WORDS = [0n, 1n, 0x7fffn, 0x8000n, 0xff80n, 0x12345678n, 0x7fffffffn, 0x80000000n, 0xffffffffn];
+const BYTES = [0n, 1n, 7n, 0x1fn, 0x85n];
+const WORDS = [1n, 0x8000n, 0x12345678n, 0x80000000n, 0xffffffffn];
 
 function immediatesOf(form: Form): readonly bigint[] {
   const spec = form.operands.find(({ source }) => source === 'immediate');

@@ -50,22 +50,29 @@ export function withEnd(code: readonly number[]): Uint8Array {
   return bytes;
 }
 
-/** Runs all pieces on this machine's processor. */
-export function runOnSilicon(pieces: readonly Piece[]): Outcome[] {
-  const directory = mkdtempSync(join(tmpdir(), 'silicon-'));
-  try {
-    const program = join(directory, 'run');
+/** The compiled runner, in a directory of its own until it is closed. */
+export class Silicon {
+  readonly #directory = mkdtempSync(join(tmpdir(), 'silicon-'));
+  readonly #program = join(this.#directory, 'run');
+
+  constructor() {
     const source = join(import.meta.dirname, 'silicon.c');
-    const compiled = spawnSync('gcc', ['-O1', '-o', program, source]);
-    if (compiled.status !== 0) throw new Error(`gcc: ${compiled.stderr}`);
-    const file = join(directory, 'records');
+    const { status, stderr } = spawnSync('gcc', ['-O1', '-o', this.#program, source]);
+    if (status !== 0) throw new Error(`gcc: ${stderr}`);
+  }
+
+  /** Runs all pieces on this machine's processor. */
+  run(pieces: readonly Piece[]): Outcome[] {
+    const file = join(this.#directory, 'records');
     writeFileSync(file, encode(pieces));
-    const { status, signal } = spawnSync(program, [file], { timeout: 20_000 });
+    const { status, signal } = spawnSync(this.#program, [file], { timeout: 20_000 });
     if (status !== 0) throw new Error(`silicon runner: status ${status}, signal ${signal}`);
     const results = readFileSync(file);
     return pieces.map((_, i) => decode(results.subarray(i * RECORD_BYTES, (i + 1) * RECORD_BYTES)));
-  } finally {
-    rmSync(directory, { recursive: true });
+  }
+
+  close(): void {
+    rmSync(this.#directory, { recursive: true });
   }
 }
 

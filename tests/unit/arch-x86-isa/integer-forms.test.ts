@@ -54,9 +54,10 @@ function piecesOf(is32: boolean): NamedPiece[] {
     const isThere = is32 ? form.inCompatibility : form.in64;
     if (!isThere || isLeftOut(form) || !isHere(form, features)) continue;
     const { mnemonic } = form.instruction;
-    for (const encoding of encodingsOf(form, is32)) {
+    for (const [number, encoding] of encodingsOf(form, is32).entries()) {
+      // Most is the same in both modes.
+      if (is32 && form.in64 && number % 3 !== 0) continue;
       if (!knowsUndefined && isResultUndefined(mnemonic, encoding.operandBits)) continue;
-      // In compatibility mode most is the same: one set of values each.
       const count = is32 || form.operands.some(({ source }) => source === 'immediate') ? 1 : 2;
       for (let i = 0; i < count; i++) {
         found.push({
@@ -86,7 +87,9 @@ describe('general-purpose instructions against silicon', { skip: noSilicon() }, 
     test(is32 ? 'compatibility mode' : '64-bit mode', () => {
       const comparison = new Comparison(silicon, piecesOf(is32));
       for (const translate of ['never', 'always'] as const) {
-        const lines = comparison.differences(translate).filter((line) => !isBeyondLimit(line));
+        const lines = comparison
+          .differences(translate, translate === 'never' ? 1 : 3)
+          .filter((line) => !isBeyondLimit(line));
         equal(lines.map((line) => `translate ${translate}: ${line}`).join('\n'), '');
       }
     });

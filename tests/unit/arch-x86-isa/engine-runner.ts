@@ -3,9 +3,10 @@
 import { Seg } from '../../../src/arch/x86/registers.ts';
 import { SegmentAttribute, SegmentPreset } from '../../../src/arch/x86/segments.ts';
 import { LinuxSelector } from '../../../src/arch/x86/user-mode.ts';
-import { CODE, DATA, FunctionalMachine } from '../../support/functional-machine.ts';
+import { CODE, DATA, FunctionalMachine, PAGES } from '../../support/functional-machine.ts';
 import { MEMORY_BYTES, type Outcome, type Piece, withEnd } from './silicon.ts';
 
+const PAGE_BYTES = 4096;
 /** More than any piece needs. */
 const BUDGET = 1000;
 
@@ -25,6 +26,8 @@ export class EngineRunner {
     const key = code.join();
     if (key !== this.#code) ram.write(this.#machine.physical(CODE), withEnd(code));
     this.#code = key;
+    for (let page = 0; page < PAGES; page++)
+      ram.fill(this.#machine.physical(DATA + page * PAGE_BYTES), PAGE_BYTES, 0);
     ram.write(this.#machine.physical(DATA), memory);
     for (const [i, value] of gpr.entries()) tc.setGpr(i, value);
     tc.ripNumber = CODE;

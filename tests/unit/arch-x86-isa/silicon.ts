@@ -22,7 +22,10 @@ const CODE_BYTES = 64;
 export const MEMORY_BYTES = 512;
 const UD2 = [0x0f, 0x0b];
 
-/** What a piece of code starts from. Memory is the beginning of the data area; `is32` is compatibility mode. */
+/**
+ * What a piece of code starts from. Memory is the beginning of the data area, the rest of which is zero; `is32` is
+ * compatibility mode.
+ */
 export interface Piece {
   readonly code: readonly number[];
   readonly gpr: readonly bigint[];

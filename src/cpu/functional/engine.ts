@@ -104,11 +104,11 @@ export class Engine {
     this.#core = table.core;
     this.#translatesAlways = translate === 'always';
     this.#handlers = new Handlers(table, translate === 'never' ? NEVER_HOT : HOT_ENTRIES);
-    this.#translator = new Translator(table, this.#blocks, buffer, codeCacheBytes);
     const decoder = new Decoder(new DecodeTable(INSTRUCTIONS, features));
     const ram = new Uint8Array(memory.memory.buffer);
     const fetch = (rip: number) => mmu.fetch(rip >>> 0, Math.floor(rip / TWO_32) | 0);
     this.#interpreter = new Interpreter(decoder, this.#handlers, ram, buffer, fetch);
+    this.#translator = new Translator(table, this.#blocks, this.#interpreter, buffer, codeCacheBytes);
   }
 
   /**
@@ -286,9 +286,10 @@ export class Engine {
     if (!this.#interpreter.hasRoom) this.#forgetAll();
     const block = this.#interpreter.build(rip, is64, this.#units);
     if (typeof block !== 'string') {
+      const isNewPage = block.spans.some(([start]) => !this.#blocks.has(start & ~(PAGE_BYTES - 1)));
       this.#blocks.add(block);
       for (const [start] of block.spans) this.#memory.versions.watch(start);
-      this.#mmu.flushWrites();
+      if (isNewPage) this.#mmu.flushWrites();
     }
     return block;
   }

@@ -70,6 +70,7 @@ export class RegionCracker extends WasmCracker {
   #at!: BlockInstruction;
   #refund = 0;
   #point = -1;
+  #liveFlags = STATUS_FLAGS;
 
   /** @param faultLabel where code goes that faults, with the number of the fault point in `pointLocal` */
   beginRegion(faultLabel: number, pointLocal: number): void {
@@ -88,8 +89,13 @@ export class RegionCracker extends WasmCracker {
     return [this.flagCodeLocal, this.#flagA, this.#flagB];
   }
 
-  /** Appends one instruction; `refund` instructions of the block remain, this one included. */
-  crackAt(instruction: BlockInstruction, refund: number): Control {
+  /**
+   * Appends one instruction.
+   * @param refund instructions of the block that remain, this one included
+   * @param liveFlags status flags that somebody may read behind it: a mask of RFLAGS
+   */
+  crackAt(instruction: BlockInstruction, refund: number, liveFlags: number): Control {
+    this.#liveFlags = liveFlags;
     this.#at = instruction;
     this.#refund = refund;
     this.#point = -1;
@@ -276,7 +282,7 @@ export class RegionCracker extends WasmCracker {
   // ---- flags ----
 
   protected override get liveFlags(): number {
-    return STATUS_FLAGS;
+    return this.#liveFlags;
   }
 
   protected override writeFlags({ kind, z, a, b }: PendingFlags): void {

@@ -26,13 +26,15 @@ import {
   RECORD,
   RECORD_BYTES,
   RECORDS_AT,
+  TARGETS,
+  TARGETS_BEHIND,
 } from './layout.ts';
 
 const PAGE_BYTES = 2 ** PAGE_SHIFT;
 const TWO_32 = 2 ** 32;
 const MAX_INSTRUCTIONS = 64;
 /** Records that are set aside for running a part of a block. */
-const SCRATCH_RECORDS = MAX_INSTRUCTIONS + 2;
+const SCRATCH_RECORDS = MAX_INSTRUCTIONS + 3;
 const FIRST_RECORD = RECORDS_AT + SCRATCH_RECORDS * RECORD_BYTES;
 
 /** Where code lies in RAM: an offset, or −1 where fetching faults, with the fault's cells set. */
@@ -99,13 +101,25 @@ export class Interpreter {
       if (effects.endsBlock || Math.floor(at / PAGE_BYTES) !== Math.floor(rip / PAGE_BYTES)) break;
     }
     const record = this.#nextRecord;
-    this.#nextRecord += (instructions.length + 2) * RECORD_BYTES;
+    this.#nextRecord += (instructions.length + 3) * RECORD_BYTES;
     this.#writeHead(record, this.#handlers.special.enter, instructions.length, rip, 0);
     this.#writeRecords(record + RECORD_BYTES, instructions);
     const end = record + (instructions.length + 1) * RECORD_BYTES;
     this.#writeHead(end, this.#handlers.special.goto, 0, at, at);
+    for (let i = 0; i < TARGETS; i++) this.#setNumber(end + RECORD_BYTES + 8 * i, 0);
     this.#handlers.flush();
     return { rip, is64, units, instructions, end: at, spans, record };
+  }
+
+  /** Addresses to which the indirect jump that ends a block has gone, as far as the interpreter has executed it. */
+  targetsOf({ record, instructions }: Block): number[] {
+    const first = record + instructions.length * RECORD_BYTES + TARGETS_BEHIND;
+    const targets: number[] = [];
+    for (let at = first; at < first + 8 * TARGETS; at += 8) {
+      const target = this.#records.getInt32(at + 4, true) * TWO_32 + this.#records.getUint32(at, true);
+      if (target !== 0) targets.push(target);
+    }
+    return targets;
   }
 
   /** The instruction at an address, if there is one. */

@@ -82,6 +82,12 @@ export const RECORD = {
   registers: 56,
 } as const;
 export const RECORD_BYTES = 64;
+/**
+ * Behind the record of an indirect jump, two records on (in between is the one that ends the block): so many addresses to
+ * which it has gone, u64 each, 0 where there is none.
+ */
+export const TARGETS_BEHIND = 2 * RECORD_BYTES;
+export const TARGETS = 8;
 /** In the record that begins a block: how often it was entered (u32, at `immediate`). */
 export const BLOCK_ENTRIES = RECORD.immediate;
 

@@ -8,8 +8,8 @@ import type { Block, BlockInstruction, Blocks } from './blocks.ts';
 import type { CodeTable } from './code-table.ts';
 import { buildGraph } from './control-flow.ts';
 import { CODE_TYPE_INDEX, importCore } from './core-functions.ts';
-import { isRepeated } from './handler-cracker.ts';
-import { branchTarget } from './interpreter.ts';
+import { isRepeated, isReturn } from './handler-cracker.ts';
+import { branchTarget, type Interpreter } from './interpreter.ts';
 import { BLOCK_ENTRIES, HOT_ENTRIES } from './layout.ts';
 import type { FaultPoint } from './region-cracker.ts';
 import { RegionWriter } from './region-writer.ts';
@@ -47,6 +47,7 @@ export class Translator {
   readonly #table: CodeTable;
   readonly #blocks: Blocks;
   readonly #records: DataView;
+  readonly #interpreter: Interpreter;
   readonly #f = new FunctionWriter();
   #waiting = new Set<Block>();
   readonly #byId = new Map<number, Region>();
@@ -59,7 +60,14 @@ export class Translator {
   #nextId = 1;
 
   /** @param limitBytes of machine code, for all regions together */
-  constructor(table: CodeTable, blocks: Blocks, engineMemory: ArrayBuffer, limitBytes: number) {
+  constructor(
+    table: CodeTable,
+    blocks: Blocks,
+    interpreter: Interpreter,
+    engineMemory: ArrayBuffer,
+    limitBytes: number,
+  ) {
+    this.#interpreter = interpreter;
     this.#limitBytes = limitBytes;
     this.#table = table;
     this.#blocks = blocks;
@@ -141,7 +149,11 @@ export class Translator {
       const functionIndex = this.#table.take();
       const blocks = this.#gather(entry, isLarge);
       const returns = returnsOf(blocks);
-      const graph = buildGraph([entry, ...returns.filter((block) => block !== entry)], blocks, successorsOf);
+      const graph = buildGraph(
+        [entry, ...returns.filter((block) => block !== entry)],
+        blocks,
+        this.#successorsOf,
+      );
       const id = this.#nextId++;
       const { body, hints, faultPoints } = writer.write(
         graph,
@@ -180,7 +192,8 @@ export class Translator {
     const least = Math.min(this.#entriesOf(entry), HOT_ENTRIES) * WORTH_TAKING;
     let instructions = entry.instructions.length;
     for (const block of gathered.values()) {
-      for (const rip of isCall(block) ? [...successorsOf(block), block.end] : successorsOf(block)) {
+      const successors = this.#successorsOf(block);
+      for (const rip of isCall(block) ? [...successors, block.end] : successors) {
         const next = this.#blocks.at(rip);
         if (next === undefined || gathered.has(rip) || next.is64 !== entry.is64) continue;
         if (!isLarge && this.#byEntry.has(next)) continue;
@@ -192,6 +205,17 @@ export class Translator {
     }
     return gathered;
   }
+
+  /** Addresses to which control may go from a block, as far as they are known. */
+  readonly #successorsOf = (block: Block): readonly number[] => {
+    const { decoded, effects, rip } = block.instructions.at(-1)!;
+    if (!effects.endsBlock) return [block.end];
+    if (effects.isIndirect) return isReturn(decoded) ? [] : this.#interpreter.targetsOf(block);
+    const target = decoded.operands.find(({ kind }) => kind === OperandKind.relative);
+    if (target === undefined) return [];
+    const taken = branchTarget(decoded, target, rip + decoded.lengthBytes);
+    return effects.isConditional ? [block.end, taken] : [taken];
+  };
 
   /** How often a block was entered; those that are translated count as ever so often. */
   #entriesOf(block: Block): number {
@@ -221,14 +245,4 @@ function isTranslatable(block: Block): boolean {
 
 function canTranslate({ decoded, effects }: BlockInstruction): boolean {
   return !effects.leaves && !isRepeated(decoded) && decoded.form.instruction.interpreted !== true;
-}
-
-/** Addresses to which control may go from a block, as far as they are known. */
-function successorsOf(block: Block): readonly number[] {
-  const { decoded, effects, rip } = block.instructions.at(-1)!;
-  if (!effects.endsBlock) return [block.end];
-  const target = decoded.operands.find(({ kind }) => kind === OperandKind.relative);
-  if (target === undefined) return [];
-  const taken = branchTarget(decoded, target, rip + decoded.lengthBytes);
-  return effects.isConditional ? [block.end, taken] : [taken];
 }

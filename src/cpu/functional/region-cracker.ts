@@ -260,14 +260,14 @@ export class RegionCracker extends WasmCracker {
   }
 
   /** LDMXCSR: what is pending first takes effect last. */
-  override setField(offset: number, z: Width, value: Value): void {
+  override setField(offset: number, z: Width, value: Value, at?: Value): void {
     if (offset === OFFSET.mxcsr) {
       this.pend(this.int(32, 0), () => {
         this.f.code.op(Op.drop);
         this.#readMode(this.f.code);
       });
     }
-    super.setField(offset, z, value);
+    super.setField(offset, z, value, at);
   }
 
   override assist(name: AssistName, ...values: Value[]): Value {

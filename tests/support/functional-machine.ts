@@ -24,12 +24,12 @@ export class FunctionalMachine {
   readonly tc: X86ThreadContext;
   readonly #frames = new Map<number, number>();
 
-  constructor(options: Partial<EngineOptions> = {}) {
+  constructor(options: Partial<EngineOptions> = {}, codeIsWritable = false) {
     const root = new Root();
     this.memory = new PhysicalMemory(root, 'memory', { ranges: [{ start: 0, sizeBytes: 16 << 20 }] });
     const os = new TinyOs(this.memory);
     for (const [area, flags] of [
-      [CODE, PagePreset.userReadExecute],
+      [CODE, codeIsWritable ? PagePreset.userReadWriteExecute : PagePreset.userReadExecute],
       [DATA, PagePreset.userReadWrite],
     ] as const) {
       for (let i = 0; i < PAGES; i++) {

@@ -95,11 +95,12 @@ export class Mmu {
   /** CoreImports.translate. */
   translate(lo: number, hi: number, sizeBytes: number, isWrite: number): number {
     const kind: AccessKind = isWrite ? 'write' : 'read';
-    if (!isCanonical(hi) || this.#isMisaligned(lo, sizeBytes)) return this.#refuse(lo, hi);
+    if (!isCanonical(hi)) return this.#refuse(lo, hi);
     const inPage = PAGE_BYTES - (lo & OFFSET_MASK);
     const nextLo = ((lo >>> 0) + inPage) % TWO_32;
     const nextHi = nextLo === 0 ? (hi + 1) | 0 : hi;
     if (sizeBytes > inPage && !isCanonical(nextHi)) return this.#refuse(lo, nextHi, hi);
+    if (this.#isMisaligned(lo, sizeBytes)) return this.#refuse(lo, hi);
     const first = this.#find(lo >>> 0, hi, kind);
     if (first < 0) return TRANSLATE_FAULT;
     if (sizeBytes <= inPage) return kind === 'write' ? this.#allowWrite(first, sizeBytes) : first | 0;

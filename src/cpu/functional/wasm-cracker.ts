@@ -53,9 +53,9 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
   #writes: (() => void)[] = [];
   #values: Value[] = [];
   /** The linear address of each memory operand, computed once. */
-  readonly #addresses = new Map<Operand, Value>();
+  #addresses = new Map<Operand, Value>();
   /** Memory operands that are read and then written: where they are, once they have been read. */
-  readonly #places = new Map<Operand, Value>();
+  #places = new Map<Operand, Value>();
 
   // ---- what differs ----
 
@@ -135,12 +135,15 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
 
   write(operand: Operand, value: Value): void {
     if (operand.kind === OperandKind.memory) this.#writeMemory(operand, value);
-    else this.#pend(value, () => this.writeRegister(operand));
+    else this.pend(value, () => this.writeRegister(operand));
   }
 
   readVector(operand: Operand): Value {
+    const { bits, kind } = operand;
+    if (kind === OperandKind.memory && (bits === 64 || bits === 32))
+      return this.loadWidened(bits, this.linearAddress(operand));
     const value = this.read(operand);
-    return operand.bits === 128 ? value : this.#widened(operand.bits, value);
+    return bits === 128 ? value : this.#widened(bits, value);
   }
 
   writeVector(operand: Operand, value: Value): void {
@@ -158,7 +161,7 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
 
   writeFloat(operand: Operand, value: Value): void {
     if (operand.bits === 128) this.write(operand, value);
-    else this.#pend(value, () => this.writeFloatRegister(operand));
+    else this.pend(value, () => this.writeFloatRegister(operand));
   }
 
   /** A scalar float in an SSE register; and the write of the one that is on the stack. */
@@ -175,10 +178,6 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
     return this.field(OFFSET.mxcsr, 32);
   }
 
-  protected mxcsrChanged(): void {
-    // It is read anew whenever it is needed.
-  }
-
   constant(operand: Operand): number | undefined {
     if (operand.kind !== OperandKind.immediate) return undefined;
     const { form, operands } = this.instruction;
@@ -187,7 +186,7 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
   }
 
   setGpr(index: number, value: Value): void {
-    this.#pend(value, () => this.writeGpr(index));
+    this.pend(value, () => this.writeGpr(index));
   }
 
   effectiveAddress(operand: Operand): Value {
@@ -282,24 +281,36 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
     this.control = { kind: 'trap', trap, vector, condition };
   }
 
-  when(condition: Value, body: () => void): void {
+  when(condition: Value, body: () => void, otherwise?: () => void): void {
     this.commit();
     this.beforeWhen();
     this.put(condition);
     this.f.if();
+    this.#whenBody(body);
+    if (otherwise !== undefined) {
+      this.f.else();
+      this.#whenBody(otherwise);
+    }
+    this.f.end();
+  }
+
+  /** What is computed in a body is not known behind it. */
+  #whenBody(body: () => void): void {
+    const [addresses, places] = [new Map(this.#addresses), new Map(this.#places)];
     body();
     this.commit();
     this.afterWhenBody();
-    this.f.end();
+    this.#addresses = addresses;
+    this.#places = places;
   }
 
   // ---- state ----
 
   /** The address goes below the value: behind all other effects, from a temporary. */
-  setField(offset: number, z: Width, value: Value): void {
-    this.#pend(value, () => {
+  setField(offset: number, z: Width, value: Value, at?: Value): void {
+    this.pend(value, () => {
       const kept = this.take(value.type);
-      this.f.code.i32(0);
+      this.put(at ?? this.int(32, 0));
       this.put(kept);
       emitStore(this.f, z / 8, ENGINE, CONTEXT_AT + offset);
     });
@@ -307,7 +318,8 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
 
   // ---- parts ----
 
-  #pend(value: Value, write: () => void): void {
+  /** A write at the end of the instruction, of the value that is on the stack then. */
+  protected pend(value: Value, write: () => void): void {
     this.#values.push(value);
     this.#writes.push(write);
   }

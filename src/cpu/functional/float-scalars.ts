@@ -30,6 +30,7 @@ import {
 } from '../../arch/x86/isa/float-ops.ts';
 import { DOUBLE, FloatChecks, type Format, SINGLE } from './float-checks.ts';
 import { StateOps } from './state-ops.ts';
+import { type FloatConstant, floatConstantBytes, type Lanes, VectorChecks } from './vector-checks.ts';
 import { MiscOp, Op, ValueType } from './wasm/opcodes.ts';
 import { FloatVectorOp } from './wasm/vector-opcodes.ts';
 import type { Value } from './wasm-ops.ts';
@@ -45,6 +46,12 @@ type Holds = (condition: Value, orElse?: () => Value) => void;
 
 export abstract class FloatScalars extends StateOps {
   protected readonly checks = new FloatChecks(this);
+  protected readonly vectors = new VectorChecks(this, (lanes, name) => this.floatConstant(lanes, name));
+
+  /** A constant of fast paths: a region may keep it in a local. */
+  protected floatConstant(lanes: Lanes, name: FloatConstant): Value {
+    return this.vector(floatConstantBytes(lanes, name));
+  }
 
   /** MXCSR, width 32. */
   protected abstract mxcsr(): Value;
@@ -89,6 +96,8 @@ export abstract class FloatScalars extends StateOps {
   protected scalarFloat(operation: FloatOperation, shape: FloatShape, a: Value, b: Value): Value {
     const format = elementBits(shape) === 64 ? DOUBLE : SINGLE;
     const exact = () => this.#exactScalar(operation, shape, a, b);
+    const lanes = lanesOf(format);
+    const operands = () => this.#pair(format, a, b);
     const { checks } = this;
     const arithmetic = (name: 'add' | 'sub' | 'mul' | 'div') => checks.arithmetic(format, name, a, b);
     switch (operation) {
@@ -97,9 +106,13 @@ export abstract class FloatScalars extends StateOps {
         const r = arithmetic(operation);
         const conditions = (holds: Holds) => {
           holds(this.mxcsrIsCommon());
-          holds(checks.notDenormal(format, a));
-          holds(checks.notDenormal(format, b));
-          holds(checks.ordinary(format, r), () => checks.isZeroFloat(format, r));
+          const words = [
+            this.vectors.notDenormal(lanes, operands()),
+            this.vectors.ordinary(lanes, this.#splat(format, r)),
+          ];
+          holds(this.isZero(32, this.vectors.anyZero(lanes, words)), () =>
+            this.#isExactZero(format, a, b, r),
+          );
         };
         return this.guarded(r, conditions, exact);
       }
@@ -108,9 +121,11 @@ export abstract class FloatScalars extends StateOps {
         const r = arithmetic(operation);
         const conditions = (holds: Holds) => {
           holds(this.mxcsrIsCommon());
-          holds(checks.ordinary(format, r));
-          holds(checks.nonzeroExponent(format, a));
-          holds(checks.nonzeroExponent(format, b));
+          const words = [
+            this.vectors.nonzeroExponent(lanes, operands()),
+            this.vectors.ordinary(lanes, this.#splat(format, r)),
+          ];
+          holds(this.isZero(32, this.vectors.anyZero(lanes, words)));
         };
         return this.guarded(r, conditions, exact);
       }
@@ -125,7 +140,7 @@ export abstract class FloatScalars extends StateOps {
       case 'max':
         return this.guarded(
           this.#pick(operation, format, a, b),
-          (holds) => this.#comparable(format, a, b, holds),
+          (holds) => holds(this.#comparable(format, a, b)),
           exact,
         );
       case 'addsub':
@@ -138,13 +153,36 @@ export abstract class FloatScalars extends StateOps {
     }
   }
 
+  /** A sum that is zero, of operands that are not denormal. */
+  #isExactZero(format: Format, a: Value, b: Value, r: Value): Value {
+    const { checks } = this;
+    const [aIs, bIs] = [a, b].map((operand) => this.isZero(format.bits, checks.notDenormal(format, operand)));
+    return this.and(32, checks.isZeroFloat(format, r), this.isZero(32, this.or(32, aIs!, bIs!)));
+  }
+
+  /** A float in all lanes. */
+  #splat({ bits }: Format, a: Value): Value {
+    return this.vectors.emit(bits === 64 ? FloatVectorOp.f64x2_splat : FloatVectorOp.f32x4_splat, a);
+  }
+
+  /** Two floats side by side, and the first in all other lanes. */
+  #pair(format: Format, a: Value, b: Value): Value {
+    this.put(this.#splat(format, a));
+    this.put(b);
+    this.f.code.vector(
+      format.bits === 64 ? FloatVectorOp.f64x2_replace_lane : FloatVectorOp.f32x4_replace_lane,
+    );
+    this.f.code.byte(1);
+    return this.take(v128);
+  }
+
   /** Comparisons and roundings: the number is the predicate or the immediate. */
   #numbered(operation: FloatOperation, format: Format, a: Value, b: Value, exact: () => void): Value {
     const number = Number(/\d+$/.exec(operation)![0]);
     if (operation.startsWith('cmp')) {
       const mask = this.neg(format.bits, this.zext(32, format.bits, this.#predicate(number, format, a, b)));
       const result = this.checks.ofBits(format, mask);
-      return this.guarded(result, (holds) => this.#comparable(format, a, b, holds), exact);
+      return this.guarded(result, (holds) => holds(this.#comparable(format, a, b)), exact);
     }
     const rounded = this.checks.arithmetic(format, ROUNDING_OPS[number & 4 ? 0 : number & 3]!, a);
     const conditions = (holds: Holds) => {
@@ -178,10 +216,9 @@ export abstract class FloatScalars extends StateOps {
     return this.take(type);
   }
 
-  #comparable(format: Format, a: Value, b: Value, holds: Holds): void {
-    holds(this.checks.notDenormal(format, a));
-    holds(this.checks.notDenormal(format, b));
-    holds(this.or(32, this.checks.compare(format, 'le', a, b), this.checks.compare(format, 'ge', a, b)));
+  /** 0 or 1: neither is a NaN or denormal. */
+  #comparable(format: Format, a: Value, b: Value): Value {
+    return this.vectors.comparable(lanesOf(format), this.#pair(format, a, b));
   }
 
   /** Of operands that can be compared: EQ LT LE false NEQ GE GT true. */
@@ -213,14 +250,8 @@ export abstract class FloatScalars extends StateOps {
     // ZF is bit 6, CF bit 0.
     const word = this.or(32, less, this.shl(32, equal, this.int(32, 6)));
     this.put(word);
-    const conditions = (holds: Holds) => {
-      holds(this.or(32, word, checks.compare(format, 'gt', a, b)));
-      holds(checks.notDenormal(format, a));
-      holds(checks.notDenormal(format, b));
-    };
-    return this.guarded(this.take(i32), conditions, () => {
-      this.exactByMemory(comparison, [a, b], 32);
-    });
+    const exact = () => this.exactByMemory(comparison, [a, b], 32);
+    return this.guarded(this.take(i32), (holds) => holds(this.#comparable(format, a, b)), exact);
   }
 
   /** Calls a routine with its operands in the space of arguments; its result of so many bits is left on the stack. */
@@ -314,3 +345,7 @@ export abstract class FloatScalars extends StateOps {
 }
 
 const ROUNDING_OPS = ['nearest', 'floor', 'ceil', 'trunc'] as const;
+
+function lanesOf({ bits }: Format): Lanes {
+  return bits === 64 ? 'f64x2' : 'f32x4';
+}

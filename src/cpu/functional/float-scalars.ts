@@ -106,13 +106,8 @@ export abstract class FloatScalars extends StateOps {
         const r = arithmetic(operation);
         const conditions = (holds: Holds) => {
           holds(this.mxcsrIsCommon());
-          const words = [
-            this.vectors.notDenormal(lanes, operands()),
-            this.vectors.ordinary(lanes, this.#splat(format, r)),
-          ];
-          holds(this.isZero(32, this.vectors.anyZero(lanes, words)), () =>
-            this.#isExactZero(format, a, b, r),
-          );
+          holds(this.isZero(32, this.vectors.anyZero(lanes, [this.vectors.notDenormal(lanes, operands())])));
+          holds(checks.ordinary(format, r), () => checks.isZeroFloat(format, r));
         };
         return this.guarded(r, conditions, exact);
       }
@@ -151,13 +146,6 @@ export abstract class FloatScalars extends StateOps {
       default:
         return this.#numbered(operation, format, a, b, exact);
     }
-  }
-
-  /** A sum that is zero, of operands that are not denormal. */
-  #isExactZero(format: Format, a: Value, b: Value, r: Value): Value {
-    const { checks } = this;
-    const [aIs, bIs] = [a, b].map((operand) => this.isZero(format.bits, checks.notDenormal(format, operand)));
-    return this.and(32, checks.isZeroFloat(format, r), this.isZero(32, this.or(32, aIs!, bIs!)));
   }
 
   /** A float in all lanes. */
@@ -250,25 +238,27 @@ export abstract class FloatScalars extends StateOps {
     // ZF is bit 6, CF bit 0.
     const word = this.or(32, less, this.shl(32, equal, this.int(32, 6)));
     this.put(word);
-    const exact = () => this.exactByMemory(comparison, [a, b], 32);
+    const exact = () => this.#exactByBits(comparison, [a, b], 32);
     return this.guarded(this.take(i32), (holds) => holds(this.#comparable(format, a, b)), exact);
   }
 
-  /** Calls a routine with its operands in the space of arguments; its result of so many bits is left on the stack. */
-  protected exactByMemory(
-    name: FloatRoutineName,
-    operands: readonly Value[],
-    resultBits: 32 | 64 | 128,
-  ): void {
-    for (const [i, operand] of operands.entries()) this.#setArgument(16 * i, operand);
-    this.assist('float', this.int(32, floatRoutineCode(name)));
-    this.put(this.assistResult(0, resultBits));
-  }
-
-  #setArgument(offset: number, value: Value): void {
-    if (value.type === ValueType.f32) this.setArgument(offset, 32, this.checks.bits(SINGLE, value));
-    else if (value.type === ValueType.f64) this.setArgument(offset, 64, this.checks.bits(DOUBLE, value));
-    else this.setArgument(offset, value.type === v128 ? 128 : value.type === i64 ? 64 : 32, value);
+  /**
+   * Calls a routine with any scalar operands, through the function for doubles: the encodings travel in its operands and its
+   * result. The result's encoding is left on the stack.
+   */
+  #exactByBits(name: FloatRoutineName, operands: readonly [Value, Value], resultBits: 32 | 64): void {
+    const { code } = this.f;
+    code.i32(floatRoutineCode(name));
+    for (const operand of operands) {
+      this.put(operand);
+      if (operand.type === ValueType.f32) code.op(Op.i32_reinterpret_f32);
+      if (operand.type === ValueType.f32 || operand.type === i32) code.op(Op.i64_extend_i32_u);
+      if (operand.type !== ValueType.f64) code.op(Op.f64_reinterpret_i64);
+    }
+    code.opIndex(Op.call, this.core.float64);
+    this.branchIfFaulted();
+    code.op(Op.i64_reinterpret_f64);
+    if (resultBits === 32) code.op(Op.i32_wrap_i64);
   }
 
   // ---- conversions ----
@@ -278,7 +268,7 @@ export abstract class FloatScalars extends StateOps {
     const source = conversionSide(from);
     const target = conversionSide(to);
     const exact = () => {
-      this.exactByMemory(conversion, [a], target.bits);
+      this.#exactByBits(conversion, [a, a], target.bits);
       if (!target.isFloat) return;
       this.f.code.op(target.bits === 64 ? Op.f64_reinterpret_i64 : Op.f32_reinterpret_i32);
     };

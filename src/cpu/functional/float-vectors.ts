@@ -5,6 +5,7 @@
 
 import {
   type FloatOperation,
+  type FloatRoutineName,
   type FloatShape,
   floatRoutineCode,
   type VectorConversion,
@@ -19,7 +20,7 @@ export abstract class FloatVectors extends FloatScalars {
   float(operation: FloatOperation, shape: FloatShape, a: Value, b: Value = a): Value {
     if (shape === 'ss' || shape === 'sd') return this.scalarFloat(operation, shape, a, b);
     const lanes = shape === 'pd' ? 'f64x2' : 'f32x4';
-    const exact = () => this.#exactVector(operation, shape, a, b);
+    const exact = () => this.#exactVector(`${operation}.${shape}`, a, b);
     switch (operation) {
       case 'add':
       case 'sub':
@@ -50,8 +51,8 @@ export abstract class FloatVectors extends FloatScalars {
     }
   }
 
-  #exactVector(operation: FloatOperation, shape: FloatShape, a: Value, b: Value): void {
-    this.f.code.i32(floatRoutineCode(`${operation}.${shape}`));
+  #exactVector(name: FloatRoutineName, a: Value, b: Value): void {
+    this.f.code.i32(floatRoutineCode(name));
     this.put(a);
     this.put(b);
     this.f.code.opIndex(Op.call, this.core.floatPacked);
@@ -134,7 +135,7 @@ export abstract class FloatVectors extends FloatScalars {
   // ---- conversions ----
 
   convertVector(conversion: VectorConversion, a: Value): Value {
-    const exact = () => this.exactByMemory(conversion, [a], 128);
+    const exact = () => this.#exactVector(conversion, a, a);
     const common = () => this.mxcsrIsCommon();
     switch (conversion) {
       case 'cvtdq2ps':

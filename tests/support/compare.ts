@@ -10,13 +10,15 @@ import { hypertick, type RunOptions, run, scratchDirectory } from './hypertick.t
 export interface Comparison extends Pick<RunOptions, 'input' | 'env'> {
   /** Files of the working directory, by name. */
   files?: Readonly<Record<string, string | Buffer>>;
-  /** Options of `hypertick run` beside `--cpu kvm`. */
+  /** Who executes the program. Default: `--cpu kvm`. */
+  cpu?: readonly string[];
+  /** Further options of `hypertick run`. */
   options?: readonly string[];
   /** Files that the program writes, which must be equal as well. */
   outputs?: readonly string[];
 }
 
-/** Runs the program natively and under `hypertick run --cpu kvm`; fails unless stdout and status are equal. */
+/** Runs the program natively and under `hypertick run`; fails unless stdout and status are equal. */
 export function assertSameAsNative(
   t: TestContext,
   argv: readonly [string, ...string[]],
@@ -33,7 +35,7 @@ export function assertSameAsNative(
     return { ...outcome, outputs };
   };
   const native = runIn('native', (cwd) => run(program, args, { ...how, cwd }));
-  const options = ['run', '--cpu', 'kvm', ...(how.options ?? []), program, ...args];
+  const options = ['run', ...(how.cpu ?? ['--cpu', 'kvm']), ...(how.options ?? []), program, ...args];
   const guest = runIn('guest', (cwd) => hypertick(options, { ...how, cwd }));
 
   assert.equal(guest.status, native.status, `exit status; stderr: ${guest.stderr}`);

@@ -68,6 +68,11 @@ export function kvmIsMissing(): string | false {
 
 /** Why a test that needs these programs or files, and KVM, cannot run here; false if it can. */
 export function missing(...paths: readonly string[]): string | false {
+  return notInstalled(...paths) || kvmIsMissing();
+}
+
+/** The same without KVM. */
+export function notInstalled(...paths: readonly string[]): string | false {
   const absent = paths.find((path) => !existsSync(path));
-  return absent === undefined ? kvmIsMissing() : `${absent} is not installed`;
+  return absent !== undefined && `${absent} is not installed`;
 }

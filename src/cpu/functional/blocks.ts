@@ -14,6 +14,8 @@ const OFFSET_MASK = PAGE_BYTES - 1;
 export interface BlockInstruction {
   readonly decoded: Decoded;
   readonly effects: Effects;
+  /** Place of its handler in the table of code. */
+  readonly handler: number;
   readonly rip: number;
 }
 

@@ -22,6 +22,8 @@ const SIGNATURES = {
   store128: { parameters: [i64, v128], results: [] },
   /** Goes on at an address with so many instructions left: never returns to where it is called from. */
   dispatch: { parameters: [i64, i32], results: [i32] },
+  /** The interpreter goes from the jump of a record to an address: notes it among the jump's targets. */
+  observe: { parameters: [i32, i64], results: [] },
   /** The status flags of a lazy form: code, A, B. */
   flagWord: { parameters: [i32, i64, i64], results: [i32] },
   mulHighU64: { parameters: [i64, i64], results: [i64] },

@@ -24,6 +24,8 @@ import {
   JUMP_CACHE_STRIDE,
   PAGE_SHIFT,
   Stop,
+  TARGETS,
+  TARGETS_BEHIND,
 } from './layout.ts';
 import { FunctionWriter } from './wasm/function.ts';
 import { ModuleWriter } from './wasm/module.ts';
@@ -111,6 +113,7 @@ export function buildCoreModule(): Uint8Array {
     add(`store${bytes * 8}` as CoreFunctionName, () => writeSlowStore(f, imports, bytes));
   }
   const dispatch = add('dispatch', () => writeDispatch(f));
+  add('observe', () => writeObserve(f));
   add('flagWord', () => writeFlagWord(f));
   const unsigned = add('mulHighU64', () => writeMulHighU64(f));
   add('mulHighS64', () => writeMulHighS64(f, unsigned));
@@ -239,6 +242,41 @@ export function emitJump(f: FunctionWriter, rip: number, budget: number): void {
   code.memory(Op.i32_load, ENGINE, JUMP_CACHE_AT + 8);
   code.opIndex(Op.return_call_indirect, CODE_TYPE_INDEX);
   code.u32(0);
+  f.end();
+}
+
+/** The first slot that is empty or has the address gets it; where all have others, nothing happens. */
+function writeObserve(f: FunctionWriter): void {
+  const { code } = f;
+  const end = f.local(i32);
+  code.get(0);
+  code.i32(8 * TARGETS);
+  code.op(Op.i32_add);
+  code.set(end);
+  const found = f.block();
+  const next = f.loop();
+  for (const isKnown of [false, true]) {
+    code.get(0);
+    code.memory(Op.i64_load, ENGINE, TARGETS_BEHIND);
+    if (isKnown) {
+      code.get(1);
+      code.op(Op.i64_eq);
+    } else code.op(Op.i64_eqz);
+    f.if();
+    code.get(0);
+    code.get(1);
+    code.memory(Op.i64_store, ENGINE, TARGETS_BEHIND);
+    f.branch(found);
+    f.end();
+  }
+  code.get(0);
+  code.i32(8);
+  code.op(Op.i32_add);
+  code.tee(0);
+  code.get(end);
+  code.op(Op.i32_lt_u);
+  f.branchIf(next);
+  f.end();
   f.end();
 }
 

@@ -104,11 +104,11 @@ export class Engine {
     this.#core = table.core;
     this.#translatesAlways = translate === 'always';
     this.#handlers = new Handlers(table, translate === 'never' ? NEVER_HOT : HOT_ENTRIES);
-    this.#translator = new Translator(table, this.#blocks, buffer, codeCacheBytes);
     const decoder = new Decoder(new DecodeTable(INSTRUCTIONS, features));
     const ram = new Uint8Array(memory.memory.buffer);
     const fetch = (rip: number) => mmu.fetch(rip >>> 0, Math.floor(rip / TWO_32) | 0);
     this.#interpreter = new Interpreter(decoder, this.#handlers, ram, buffer, fetch);
+    this.#translator = new Translator(table, this.#blocks, this.#interpreter, buffer, codeCacheBytes);
   }
 
   /**

@@ -31,6 +31,16 @@ const BASELINE: readonly string[] = [
 ];
 /** What the operating system enables where the other is there. */
 const FOLLOWS: Readonly<Record<string, string>> = { osxsave: 'xsave' };
+/** Features that one instruction is not enough for: the one that shows that they are there. */
+const SHOWN_BY: Readonly<Record<string, string>> = { xsave: 'XSAVE' };
+/** What programs take for granted with the first: it goes with the others. */
+const BUILT_ON: Readonly<Record<string, readonly string[]>> = {
+  sse3: ['ssse3', 'sse4_1', 'sse4_2', 'avx'],
+  ssse3: ['sse4_1', 'sse4_2', 'avx'],
+  sse4_1: ['sse4_2', 'avx'],
+  sse4_2: ['avx'],
+  xsave: ['avx'],
+};
 const LEVEL = /^x86-64(?:-v([1-4]))?$/;
 
 /** The name of a feature in /proc/cpuinfo. */
@@ -52,7 +62,10 @@ export function implementedFeatures(instructions: readonly Instruction[]): Reado
     feature,
     ...forms.map(({ formFeature }) => formFeature),
   ]);
-  const known = marks.flatMap((mark) => (mark === undefined ? [] : (KNOWN.get(mark) ?? [])));
+  const mnemonics = new Set(instructions.map(({ mnemonic }) => mnemonic));
+  const known = marks
+    .flatMap((mark) => (mark === undefined ? [] : (KNOWN.get(mark) ?? [])))
+    .filter((name) => SHOWN_BY[name] === undefined || mnemonics.has(SHOWN_BY[name]));
   return new Set([...BASELINE, ...X86_64_LEVELS[1]!, ...known]);
 }
 
@@ -99,7 +112,7 @@ export function chooseFeatures(path: string, list: string, implemented: Readonly
     const name = nameOf(path, item.slice(1));
     if (item.startsWith('-') && BASELINE.includes(name))
       fatal(path, `features: ${item}: every x86-64 processor has it`);
-    if (item.startsWith('-')) chosen.delete(name);
+    if (item.startsWith('-')) for (const gone of [name, ...(BUILT_ON[name] ?? [])]) chosen.delete(gone);
     else {
       require(path, item, name, implemented);
       chosen.add(name);

@@ -65,6 +65,7 @@ export class HandlerCracker extends WasmCracker {
         code.u32(0);
         return;
       case 'jump':
+        if (!isReturn(this.instruction)) this.#observe(control.target);
         this.put(control.target);
         break;
       case 'jumpTo':
@@ -83,6 +84,12 @@ export class HandlerCracker extends WasmCracker {
     }
     code.get(BUDGET_LOCAL);
     code.opIndex(Op.return_call, this.core.dispatch);
+  }
+
+  #observe(target: Value): void {
+    this.f.code.get(RECORD_LOCAL);
+    this.put(target);
+    this.f.code.opIndex(Op.call, this.core.observe);
   }
 
   /** An exception or interrupt behind the instruction. */
@@ -376,6 +383,11 @@ export class HandlerCracker extends WasmCracker {
 /** F3 or F2 in front of a string instruction. */
 export function isRepeated({ form, repeat }: Decoded): boolean {
   return form.instruction.repeat !== undefined && repeat !== 'none';
+}
+
+/** Returns find where they lead by the calls of a region. */
+export function isReturn({ form }: Decoded): boolean {
+  return form.instruction.mnemonic === 'RET';
 }
 
 /** The register operands of an instruction: those that have a place in its record. */

@@ -2,14 +2,14 @@
  * The interpreter's handlers in the table of code: made in batches, when instructions of a new shape are decoded.
  */
 
-import { type Decoded, NO_REGISTER, OperandKind } from '../../arch/x86/isa/decoded.ts';
-import type { Effects } from '../../arch/x86/isa/effects.ts';
-import { Seg } from '../../arch/x86/registers.ts';
+import type { Decoded } from '../../arch/x86/isa/decoded.ts';
+import { effectsOf } from '../../arch/x86/isa/effects.ts';
 import { OFFSET } from '../../arch/x86/state-layout.ts';
 import type { CodeTable } from './code-table.ts';
 import { CODE_TYPE_INDEX, type CoreFunctions, ENGINE, importCore } from './core-functions.ts';
-import { HandlerCracker, isRepeated } from './handler-cracker.ts';
+import { HandlerCracker } from './handler-cracker.ts';
 import { BLOCK_ENTRIES, CELL, CONTEXT_AT, RECORD, RECORD_BYTES, Stop } from './layout.ts';
+import { type Shape, shapeNumber } from './shapes.ts';
 import { FunctionWriter } from './wasm/function.ts';
 import { ModuleWriter } from './wasm/module.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
@@ -28,14 +28,13 @@ export interface SpecialHandlers {
 
 interface Pending {
   readonly decoded: Decoded;
-  readonly effects: Effects;
-  readonly index: number;
+  readonly shape: Shape;
 }
 
 export class Handlers {
   readonly special: SpecialHandlers;
   readonly #table: CodeTable;
-  readonly #byShape = new Map<string, number>();
+  readonly #byShape = new Map<number, Shape>();
   #pending: Pending[] = [];
   readonly #f = new FunctionWriter();
 
@@ -61,15 +60,15 @@ export class Handlers {
     return this.#byShape.size;
   }
 
-  /** Table index of the handler of such an instruction; it is there after the next {@link flush}. */
-  indexOf(decoded: Decoded, effects: Effects): number {
-    const shape = shapeOf(decoded);
-    const known = this.#byShape.get(shape);
+  /** The shape of an instruction; its handler is there after the next {@link flush}. */
+  shapeOf(decoded: Decoded): Shape {
+    const number = shapeNumber(decoded);
+    const known = this.#byShape.get(number);
     if (known !== undefined) return known;
-    const index = this.#table.take();
-    this.#pending.push({ decoded, effects, index });
-    this.#byShape.set(shape, index);
-    return index;
+    const shape = { handler: this.#table.take(), effects: effectsOf(decoded) };
+    this.#pending.push({ decoded, shape });
+    this.#byShape.set(number, shape);
+    return shape;
   }
 
   /** Makes the handlers that have been asked for. */
@@ -79,10 +78,10 @@ export class Handlers {
     this.#pending = [];
     this.#compile((module, core) => {
       const cracker = new HandlerCracker(this.#f, core);
-      for (const { decoded, effects, index } of pending) {
-        cracker.writeHandler(decoded, effects);
+      for (const { decoded, shape } of pending) {
+        cracker.writeHandler(decoded, shape.effects);
         const { body, hints } = this.#f.finish();
-        module.placeInTable(module.addFunction(CODE_TYPE_INDEX, body, hints), index);
+        module.placeInTable(module.addFunction(CODE_TYPE_INDEX, body, hints), shape.handler);
       }
     });
   }
@@ -92,22 +91,6 @@ export class Handlers {
     write(module, importCore(module));
     this.#table.instantiate(module);
   }
-}
-
-/**
- * What handlers are told apart by: the form, the sizes, memory or register, the parts of the address that are there, and the
- * value of a literal.
- */
-function shapeOf(decoded: Decoded): string {
-  const { form, operands, operandBits, addressBits, is64 } = decoded;
-  let shape = `${form.id}:${operandBits}:${addressBits}:${is64 ? 1 : 0}${isRepeated(decoded) ? decoded.repeat : ''}`;
-  for (const { kind, memory, value } of operands) {
-    if (kind === OperandKind.memory && memory !== undefined) {
-      shape += `m${memory.index === NO_REGISTER ? '' : 'i'}${memory.segment >= Seg.FS ? 's' : ''}`;
-    } else if (kind === OperandKind.immediate && form.instruction.literal) shape += `=${value}`;
-    else if (kind !== OperandKind.immediate) shape += 'r';
-  }
-  return shape;
 }
 
 /** The block at the record begins, unless the budget does not suffice. */

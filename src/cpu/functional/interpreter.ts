@@ -12,7 +12,6 @@ import {
   OperandKind,
 } from '../../arch/x86/isa/decoded.ts';
 import type { Decoder } from '../../arch/x86/isa/decoder.ts';
-import { effectsOf } from '../../arch/x86/isa/effects.ts';
 import { type DecodeFailure, MAX_LENGTH_BYTES } from '../../arch/x86/isa/instruction-bytes.ts';
 import type { UnitState } from '../../arch/x86/isa/units.ts';
 import { Seg } from '../../arch/x86/registers.ts';
@@ -27,13 +26,15 @@ import {
   RECORD,
   RECORD_BYTES,
   RECORDS_AT,
+  TARGETS,
+  TARGETS_BEHIND,
 } from './layout.ts';
 
 const PAGE_BYTES = 2 ** PAGE_SHIFT;
 const TWO_32 = 2 ** 32;
 const MAX_INSTRUCTIONS = 64;
 /** Records that are set aside for running a part of a block. */
-const SCRATCH_RECORDS = MAX_INSTRUCTIONS + 2;
+const SCRATCH_RECORDS = MAX_INSTRUCTIONS + 3;
 const FIRST_RECORD = RECORDS_AT + SCRATCH_RECORDS * RECORD_BYTES;
 
 /** Where code lies in RAM: an offset, or −1 where fetching faults, with the fault's cells set. */
@@ -94,19 +95,31 @@ export class Interpreter {
         if (instructions.length === 0) return decoded;
         break;
       }
-      const effects = effectsOf(decoded);
-      instructions.push({ decoded, effects, rip: at });
+      const { effects, handler } = this.#handlers.shapeOf(decoded);
+      instructions.push({ decoded, effects, handler, rip: at });
       at += decoded.lengthBytes;
       if (effects.endsBlock || Math.floor(at / PAGE_BYTES) !== Math.floor(rip / PAGE_BYTES)) break;
     }
     const record = this.#nextRecord;
-    this.#nextRecord += (instructions.length + 2) * RECORD_BYTES;
+    this.#nextRecord += (instructions.length + 3) * RECORD_BYTES;
     this.#writeHead(record, this.#handlers.special.enter, instructions.length, rip, 0);
     this.#writeRecords(record + RECORD_BYTES, instructions);
     const end = record + (instructions.length + 1) * RECORD_BYTES;
     this.#writeHead(end, this.#handlers.special.goto, 0, at, at);
+    for (let i = 0; i < TARGETS; i++) this.#setNumber(end + RECORD_BYTES + 8 * i, 0);
     this.#handlers.flush();
     return { rip, is64, units, instructions, end: at, spans, record };
+  }
+
+  /** Addresses to which the indirect jump that ends a block has gone, as far as the interpreter has executed it. */
+  targetsOf({ record, instructions }: Block): number[] {
+    const first = record + instructions.length * RECORD_BYTES + TARGETS_BEHIND;
+    const targets: number[] = [];
+    for (let at = first; at < first + 8 * TARGETS; at += 8) {
+      const target = this.#records.getInt32(at + 4, true) * TWO_32 + this.#records.getUint32(at, true);
+      if (target !== 0) targets.push(target);
+    }
+    return targets;
   }
 
   /** The instruction at an address, if there is one. */
@@ -178,10 +191,10 @@ export class Interpreter {
       this.#writeRecord(first + i * RECORD_BYTES, instruction, instructions.length - i);
   }
 
-  #writeRecord(record: number, { decoded, effects, rip }: BlockInstruction, remaining: number): void {
+  #writeRecord(record: number, { decoded, handler, rip }: BlockInstruction, remaining: number): void {
     const view = this.#records;
     const nextRip = rip + decoded.lengthBytes;
-    this.#writeHead(record, this.#handlers.indexOf(decoded, effects), remaining, rip, 0);
+    this.#writeHead(record, handler, remaining, rip, 0);
     this.#setNumber(record + RECORD.nextRip, nextRip);
     for (const operand of decoded.operands) {
       if (operand.kind === OperandKind.immediate) this.#setNumber(record + RECORD.immediate, operand.value);

@@ -5,6 +5,7 @@
  *
  *   0x0_0000  thread context (state-layout.ts)
  *   0x0_4000  cells, see CELL
+ *   0x0_8000  counts of entries of small regions, u32 each, by the region's number modulo REGION_COUNTS
  *   0x4_0000  TLB for reading: TLB entries of 16 bytes: tag u64 (page address; all ones: empty) | addend u32 | zero
  *   0x8_0000  TLB for writing: the same
  *   0x10_0000 jump cache: JUMP_CACHE entries of 16 bytes: address u64 | table index u32 | argument u32
@@ -47,6 +48,9 @@ export const JUMP_CACHE_AT = 0x10_0000;
 export const JUMP_CACHE_ENTRIES = 65_536;
 export const JUMP_CACHE_STRIDE = 16;
 
+export const REGION_COUNTS_AT = 0x8000;
+export const REGION_COUNTS = 32_768;
+
 export const TLB_READ_AT = 0x4_0000;
 export const TLB_WRITE_AT = 0x8_0000;
 export const TLB_ENTRIES = 16_384;
@@ -78,11 +82,21 @@ export const RECORD = {
   registers: 56,
 } as const;
 export const RECORD_BYTES = 64;
+/**
+ * Behind the record of an indirect jump, two records on (in between is the one that ends the block): so many addresses to
+ * which it has gone, u64 each, 0 where there is none.
+ */
+export const TARGETS_BEHIND = 2 * RECORD_BYTES;
+export const TARGETS = 8;
 /** In the record that begins a block: how often it was entered (u32, at `immediate`). */
 export const BLOCK_ENTRIES = RECORD.immediate;
 
-/** Entries after which a block is hot, and after which what is hot is translated. A power of two. */
-export const HOT_ENTRIES = 256;
+/**
+ * Entries after which a block is hot, and as many again after which what is hot is translated; and entries after which a small
+ * region is worth a large one. Powers of two.
+ */
+export const HOT_ENTRIES = 2048;
+export const VERY_HOT_ENTRIES = 2 ** 15;
 
 export const ENGINE_MEMORY_BYTES = 64 * 2 ** 20;
 

@@ -95,11 +95,12 @@ export class Mmu {
   /** CoreImports.translate. */
   translate(lo: number, hi: number, sizeBytes: number, isWrite: number): number {
     const kind: AccessKind = isWrite ? 'write' : 'read';
-    if (!isCanonical(hi) || this.#isMisaligned(lo, sizeBytes)) return this.#refuse(lo, hi);
+    if (!isCanonical(hi)) return this.#refuse(lo, hi);
     const inPage = PAGE_BYTES - (lo & OFFSET_MASK);
     const nextLo = ((lo >>> 0) + inPage) % TWO_32;
     const nextHi = nextLo === 0 ? (hi + 1) | 0 : hi;
     if (sizeBytes > inPage && !isCanonical(nextHi)) return this.#refuse(lo, nextHi, hi);
+    if (this.#isMisaligned(lo, sizeBytes)) return this.#refuse(lo, hi);
     const first = this.#find(lo >>> 0, hi, kind);
     if (first < 0) return TRANSLATE_FAULT;
     if (sizeBytes <= inPage) return kind === 'write' ? this.#allowWrite(first, sizeBytes) : first | 0;
@@ -164,9 +165,9 @@ export class Mmu {
     return TRANSLATE_FAULT;
   }
 
-  /** SDM vol. 3 §6.15, interrupt 17: in ring 3, with CR0.AM and RFLAGS.AC. Accesses of 16 bytes check for themselves. */
+  /** SDM vol. 3 §6.15, interrupt 17: in ring 3, with CR0.AM and RFLAGS.AC. 16 bytes at multiples of 16: MOVUPS, too. */
   #isMisaligned(lo: number, sizeBytes: number): boolean {
-    return this.checksAlignment && sizeBytes <= 8 && (lo & (sizeBytes - 1)) !== 0;
+    return this.checksAlignment && (lo & (sizeBytes - 1)) !== 0;
   }
 
   get checksAlignment(): boolean {

@@ -75,6 +75,7 @@ export class RegionCracker extends WasmCracker {
   #at!: BlockInstruction;
   #refund = 0;
   #point = -1;
+  #liveFlags = STATUS_FLAGS;
   /** MXCSR's mode less its common state: 0 where fast paths hold. Read at the entry, if anybody asks. */
   #modeLocal = 0;
   #usesMode = false;
@@ -101,8 +102,13 @@ export class RegionCracker extends WasmCracker {
     return [this.flagCodeLocal, this.#flagA, this.#flagB];
   }
 
-  /** Appends one instruction; `refund` instructions of the block remain, this one included. */
-  crackAt(instruction: BlockInstruction, refund: number): Control {
+  /**
+   * Appends one instruction.
+   * @param refund instructions of the block that remain, this one included
+   * @param liveFlags status flags that somebody may read behind it: a mask of RFLAGS
+   */
+  crackAt(instruction: BlockInstruction, refund: number, liveFlags: number): Control {
+    this.#liveFlags = liveFlags;
     this.#at = instruction;
     this.#refund = refund;
     this.#point = -1;
@@ -342,7 +348,7 @@ export class RegionCracker extends WasmCracker {
   // ---- flags ----
 
   protected override get liveFlags(): number {
-    return STATUS_FLAGS;
+    return this.#liveFlags;
   }
 
   protected override writeFlags({ kind, z, a, b }: PendingFlags): void {

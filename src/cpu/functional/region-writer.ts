@@ -24,8 +24,10 @@ import type { Block } from './blocks.ts';
 import { isBackEdge, isSideways, type RegionGraph, type RegionNode } from './control-flow.ts';
 import { type CoreFunctions, ENGINE } from './core-functions.ts';
 import { emitJump, emitLoad, emitStore } from './core-module.ts';
+import { isReturn } from './handler-cracker.ts';
 import { branchTarget } from './interpreter.ts';
-import { CELL, CONTEXT_AT, Stop } from './layout.ts';
+import { CELL, CONTEXT_AT, REGION_COUNTS, REGION_COUNTS_AT, Stop, VERY_HOT_ENTRIES } from './layout.ts';
+import { liveFlagsAtEnds, liveFlagsBehind } from './liveness.ts';
 import { type FaultPoint, RegionCracker } from './region-cracker.ts';
 import { CodeWriter } from './wasm/code.ts';
 import type { FunctionWriter } from './wasm/function.ts';
@@ -55,6 +57,7 @@ export class RegionWriter {
   readonly #loopLabels = new Map<RegionNode, number>();
   readonly #mergeLabels = new Map<RegionNode, number>();
   #rootLabel = 0;
+  #liveAtEnd: ReadonlyMap<RegionNode, number> = new Map();
   #graph!: RegionGraph;
   #returns: readonly number[] = [];
   readonly #byRip = new Map<number, RegionNode>();
@@ -70,11 +73,13 @@ export class RegionWriter {
    * @param graph whose first `entries` successors of the root are the entries: the argument is their number
    * @param returns addresses behind calls within the region, where returns may lead
    * @param id by which a fault is told from those of other regions
+   * @param countsEntries whether it stops as hot after many entries
    */
-  write(graph: RegionGraph, returns: readonly number[], id: number): WrittenRegion {
+  write(graph: RegionGraph, returns: readonly number[], id: number, countsEntries: boolean): WrittenRegion {
     const f = this.#f;
     f.begin(2);
     this.#graph = graph;
+    this.#liveAtEnd = liveFlagsAtEnds(graph);
     this.#returns = returns;
     this.#byRip.clear();
     for (const node of graph.nodes) if (node.block !== undefined) this.#byRip.set(node.block.rip, node);
@@ -86,6 +91,7 @@ export class RegionWriter {
     this.#outLabel = f.block();
     const fault = f.block();
     this.#cracker.beginRegion(fault, this.#pointLocal);
+    if (countsEntries) this.#countEntry(id);
     this.#writeRoot();
     f.code.op(Op.unreachable);
     f.end();
@@ -146,8 +152,9 @@ export class RegionWriter {
   #writeBlock(node: RegionNode, block: Block): void {
     const { instructions } = block;
     this.#pay(instructions.length);
+    const live = liveFlagsBehind(block, this.#liveAtEnd.get(node)!);
     for (const [i, instruction] of instructions.entries()) {
-      const control = this.#cracker.crackAt(instruction, instructions.length - i);
+      const control = this.#cracker.crackAt(instruction, instructions.length - i, live[i]!);
       const isLast = i === instructions.length - 1;
       if (control.kind === 'next') {
         if (isLast) this.#goTo(node, block.end);
@@ -201,17 +208,18 @@ export class RegionWriter {
     this.#f.branch(this.#rootLabel);
   }
 
-  /** A return, or another jump to somewhere: maybe behind a call of the region. */
+  /** To an address that is computed: it is compared with those that are likely. */
   #jump(from: RegionNode, target: Value): void {
-    const isReturn = from.block!.instructions.at(-1)!.decoded.form.instruction.mnemonic === 'RET';
+    const returns = isReturn(from.block!.instructions.at(-1)!.decoded);
+    const likely = returns ? this.#returns : from.successors.map(({ block }) => block!.rip);
     this.#cracker.forgetFlags();
-    if (isReturn) {
-      for (const rip of this.#returns) {
-        this.#cracker.put(this.#cracker.eq(64, target, this.#cracker.int(64, rip)));
-        this.#f.if();
-        this.#goByRoot(this.#byRip.get(rip)!);
-        this.#f.end();
-      }
+    for (const rip of likely) {
+      this.#cracker.put(this.#cracker.eq(64, target, this.#cracker.int(64, rip)));
+      this.#f.if();
+      if (returns) this.#goByRoot(this.#byRip.get(rip)!);
+      else this.#goTo(from, rip);
+      this.#f.end();
+      this.#cracker.flags = undefined;
     }
     this.#exitTo(target);
   }
@@ -221,6 +229,29 @@ export class RegionWriter {
     this.#cracker.put(target);
     this.#f.code.set(this.#ripLocal);
     this.#f.branch(this.#outLabel);
+  }
+
+  /** Stops as hot, in front of the entry's first instruction, after each so many entries. */
+  #countEntry(id: number): void {
+    const { code } = this.#f;
+    const at = REGION_COUNTS_AT + 4 * (id % REGION_COUNTS);
+    const count = this.#f.local(i32);
+    code.i32(0);
+    code.i32(0);
+    code.memory(Op.i32_load, ENGINE, at);
+    code.i32(1);
+    code.op(Op.i32_add);
+    code.tee(count);
+    code.memory(Op.i32_store, ENGINE, at);
+    code.get(count);
+    code.i32(VERY_HOT_ENTRIES - 1);
+    code.op(Op.i32_and);
+    code.op(Op.i32_eqz);
+    this.#f.if(undefined, false);
+    code.i32(Stop.hot);
+    code.set(this.#wayLocal);
+    this.#exitToEntry(this.#graph.root);
+    this.#f.end();
   }
 
   // ---- budget ----

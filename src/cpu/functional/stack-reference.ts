@@ -22,5 +22,6 @@ export function isStackReference(decoded: Decoded, address: bigint, tc: X86Threa
   const offset = BigInt.asUintN(decoded.addressBits, base + index + BigInt(memory.displacement));
   const segment = memory.segment >= Seg.FS ? tc.segmentBase(memory.segment) : 0n;
   const isOperand = BigInt.asUintN(64, offset + segment) === address;
-  return isOperand ? memory.segment === Seg.SS : true;
+  // Behind its operand only BT reaches, which has two; PUSH, POP and CALL, which access the stack besides, have one.
+  return isOperand || decoded.operands.length > 1 ? memory.segment === Seg.SS : true;
 }

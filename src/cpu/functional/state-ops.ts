@@ -45,8 +45,8 @@ export abstract class StateOps extends MemoryOps {
     code.memory(Op.i64_store, ENGINE, CELL.faultAddress);
   }
 
-  field(offset: number, z: Width): Value {
-    this.f.code.i32(0);
+  field(offset: number, z: Width, at?: Value): Value {
+    this.put(at ?? this.int(32, 0));
     emitLoad(this.f, z / 8, ENGINE, CONTEXT_AT + offset);
     return this.take(z === 64 ? ValueType.i64 : ValueType.i32);
   }

@@ -8,16 +8,17 @@ import type { Block, BlockInstruction, Blocks } from './blocks.ts';
 import type { CodeTable } from './code-table.ts';
 import { buildGraph } from './control-flow.ts';
 import { CODE_TYPE_INDEX, importCore } from './core-functions.ts';
-import { isRepeated } from './handler-cracker.ts';
-import { branchTarget } from './interpreter.ts';
-import { BLOCK_ENTRIES } from './layout.ts';
+import { isRepeated, isReturn } from './handler-cracker.ts';
+import { branchTarget, type Interpreter } from './interpreter.ts';
+import { BLOCK_ENTRIES, HOT_ENTRIES } from './layout.ts';
 import type { FaultPoint } from './region-cracker.ts';
 import { RegionWriter } from './region-writer.ts';
 import { FunctionWriter } from './wasm/function.ts';
 import { ModuleWriter } from './wasm/module.ts';
 
-const MAX_BLOCKS = 48;
-const MAX_INSTRUCTIONS = 400;
+/** How much goes into a region. Small ones lead to each other; large ones take along what has regions of its own. */
+const SMALL = { blocks: 8, instructions: 80 } as const;
+const LARGE = { blocks: 48, instructions: 400 } as const;
 /** A block is taken along if it was entered this often for each entry of the hot one. */
 const WORTH_TAKING = 1 / 64;
 
@@ -30,6 +31,7 @@ const MACHINE_CODE_PER_BYTE = 8;
 /** Code of several blocks. The argument of its function is the number of an entry. */
 export interface Region {
   readonly id: number;
+  readonly isLarge: boolean;
   readonly entries: readonly Block[];
   readonly blocks: readonly Block[];
   readonly functionIndex: number;
@@ -45,6 +47,7 @@ export class Translator {
   readonly #table: CodeTable;
   readonly #blocks: Blocks;
   readonly #records: DataView;
+  readonly #interpreter: Interpreter;
   readonly #f = new FunctionWriter();
   #waiting = new Set<Block>();
   readonly #byId = new Map<number, Region>();
@@ -57,7 +60,14 @@ export class Translator {
   #nextId = 1;
 
   /** @param limitBytes of machine code, for all regions together */
-  constructor(table: CodeTable, blocks: Blocks, engineMemory: ArrayBuffer, limitBytes: number) {
+  constructor(
+    table: CodeTable,
+    blocks: Blocks,
+    interpreter: Interpreter,
+    engineMemory: ArrayBuffer,
+    limitBytes: number,
+  ) {
+    this.#interpreter = interpreter;
     this.#limitBytes = limitBytes;
     this.#table = table;
     this.#blocks = blocks;
@@ -83,11 +93,14 @@ export class Translator {
   }
 
   /**
-   * A block is hot. The first time it waits for others, the second time all that wait are translated.
+   * A block is hot, or the small region that begins with it. The first time the block waits for others, the second time all that
+   * wait are translated.
    * @returns regions that are new
    */
   hot(block: Block): readonly Region[] {
     if (!isTranslatable(block)) return [];
+    const known = this.#byEntry.get(block);
+    if (known !== undefined) return known.region.isLarge ? [] : this.#translate([block], true);
     if (!this.#waiting.has(block)) {
       this.#waiting.add(block);
       return [];
@@ -125,25 +138,33 @@ export class Translator {
   /** Translates the regions of these blocks as one module, without those that have been translated or cannot be. */
   translate(hot: readonly Block[]): readonly Region[] {
     const entries = hot.filter((block) => !this.#byEntry.has(block) && isTranslatable(block));
-    if (entries.length === 0) return [];
+    return entries.length === 0 ? [] : this.#translate(entries, false);
+  }
+
+  #translate(entries: readonly Block[], isLarge: boolean): readonly Region[] {
     const module = new ModuleWriter();
     const core = importCore(module);
     const writer = new RegionWriter(this.#f, core);
     const regions = entries.map((entry): Region => {
       const functionIndex = this.#table.take();
-      const blocks = this.#gather(entry);
+      const blocks = this.#gather(entry, isLarge);
       const returns = returnsOf(blocks);
-      const graph = buildGraph([entry, ...returns.filter((block) => block !== entry)], blocks, successorsOf);
+      const graph = buildGraph(
+        [entry, ...returns.filter((block) => block !== entry)],
+        blocks,
+        this.#successorsOf,
+      );
       const id = this.#nextId++;
       const { body, hints, faultPoints } = writer.write(
         graph,
         returns.map(({ rip }) => rip),
         id,
+        !isLarge,
       );
       module.placeInTable(module.addFunction(CODE_TYPE_INDEX, body, hints), functionIndex);
       this.#codeBytes += body.length;
       const entries = graph.root.successors.map(({ block }) => block!);
-      return { id, entries, blocks: [...blocks.values()], functionIndex, faultPoints };
+      return { id, isLarge, entries, blocks: [...blocks.values()], functionIndex, faultPoints };
     });
     this.#table.instantiate(module);
     for (const region of regions) this.#enter(region);
@@ -153,7 +174,9 @@ export class Translator {
   #enter(region: Region): void {
     this.#byId.set(region.id, region);
     for (const [argument, entry] of region.entries.entries()) {
-      if (argument === 0 || !this.#byEntry.has(entry)) this.#byEntry.set(entry, { region, argument });
+      const known = this.#byEntry.get(entry);
+      if (argument === 0 || known === undefined || (region.isLarge && !known.region.isLarge))
+        this.#byEntry.set(entry, { region, argument });
     }
     for (const block of region.blocks) {
       const regions = this.#containing.get(block);
@@ -163,22 +186,36 @@ export class Translator {
   }
 
   /** The blocks that belong to the region of a hot block, breadth first, by address. */
-  #gather(entry: Block): ReadonlyMap<number, Block> {
+  #gather(entry: Block, isLarge: boolean): ReadonlyMap<number, Block> {
+    const most = isLarge ? LARGE : SMALL;
     const gathered = new Map([[entry.rip, entry]]);
-    const least = this.#entriesOf(entry) * WORTH_TAKING;
+    const least = Math.min(this.#entriesOf(entry), HOT_ENTRIES) * WORTH_TAKING;
     let instructions = entry.instructions.length;
     for (const block of gathered.values()) {
-      for (const rip of isCall(block) ? [...successorsOf(block), block.end] : successorsOf(block)) {
+      const successors = this.#successorsOf(block);
+      for (const rip of isCall(block) ? [...successors, block.end] : successors) {
         const next = this.#blocks.at(rip);
         if (next === undefined || gathered.has(rip) || next.is64 !== entry.is64) continue;
+        if (!isLarge && this.#byEntry.has(next)) continue;
         if (!isTranslatable(next) || !(this.#entriesOf(next) >= least)) continue;
         instructions += next.instructions.length;
-        if (gathered.size >= MAX_BLOCKS || instructions > MAX_INSTRUCTIONS) return gathered;
+        if (gathered.size >= most.blocks || instructions > most.instructions) return gathered;
         gathered.set(rip, next);
       }
     }
     return gathered;
   }
+
+  /** Addresses to which control may go from a block, as far as they are known. */
+  readonly #successorsOf = (block: Block): readonly number[] => {
+    const { decoded, effects, rip } = block.instructions.at(-1)!;
+    if (!effects.endsBlock) return [block.end];
+    if (effects.isIndirect) return isReturn(decoded) ? [] : this.#interpreter.targetsOf(block);
+    const target = decoded.operands.find(({ kind }) => kind === OperandKind.relative);
+    if (target === undefined) return [];
+    const taken = branchTarget(decoded, target, rip + decoded.lengthBytes);
+    return effects.isConditional ? [block.end, taken] : [taken];
+  };
 
   /** How often a block was entered; those that are translated count as ever so often. */
   #entriesOf(block: Block): number {
@@ -208,14 +245,4 @@ function isTranslatable(block: Block): boolean {
 
 function canTranslate({ decoded, effects }: BlockInstruction): boolean {
   return !effects.leaves && !isRepeated(decoded) && decoded.form.instruction.interpreted !== true;
-}
-
-/** Addresses to which control may go from a block, as far as they are known. */
-function successorsOf(block: Block): readonly number[] {
-  const { decoded, effects, rip } = block.instructions.at(-1)!;
-  if (!effects.endsBlock) return [block.end];
-  const target = decoded.operands.find(({ kind }) => kind === OperandKind.relative);
-  if (target === undefined) return [];
-  const taken = branchTarget(decoded, target, rip + decoded.lengthBytes);
-  return effects.isConditional ? [block.end, taken] : [taken];
 }

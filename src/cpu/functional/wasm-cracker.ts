@@ -53,9 +53,9 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
   #writes: (() => void)[] = [];
   #values: Value[] = [];
   /** The linear address of each memory operand, computed once. */
-  readonly #addresses = new Map<Operand, Value>();
+  #addresses = new Map<Operand, Value>();
   /** Memory operands that are read and then written: where they are, once they have been read. */
-  readonly #places = new Map<Operand, Value>();
+  #places = new Map<Operand, Value>();
 
   // ---- what differs ----
 
@@ -281,24 +281,36 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
     this.control = { kind: 'trap', trap, vector, condition };
   }
 
-  when(condition: Value, body: () => void): void {
+  when(condition: Value, body: () => void, otherwise?: () => void): void {
     this.commit();
     this.beforeWhen();
     this.put(condition);
     this.f.if();
+    this.#whenBody(body);
+    if (otherwise !== undefined) {
+      this.f.else();
+      this.#whenBody(otherwise);
+    }
+    this.f.end();
+  }
+
+  /** What is computed in a body is not known behind it. */
+  #whenBody(body: () => void): void {
+    const [addresses, places] = [new Map(this.#addresses), new Map(this.#places)];
     body();
     this.commit();
     this.afterWhenBody();
-    this.f.end();
+    this.#addresses = addresses;
+    this.#places = places;
   }
 
   // ---- state ----
 
   /** The address goes below the value: behind all other effects, from a temporary. */
-  setField(offset: number, z: Width, value: Value): void {
+  setField(offset: number, z: Width, value: Value, at?: Value): void {
     this.pend(value, () => {
       const kept = this.take(value.type);
-      this.f.code.i32(0);
+      this.put(at ?? this.int(32, 0));
       this.put(kept);
       emitStore(this.f, z / 8, ENGINE, CONTEXT_AT + offset);
     });

@@ -36,6 +36,7 @@ static void enter(ucontext_t *context) {
   if (current == end) _exit(0);
   greg_t *gregs = context->uc_mcontext.gregs;
   memcpy((void *)CODE, current->code, sizeof current->code);
+  memset((void *)DATA, 0, AREA_BYTES);
   memcpy((void *)DATA, current->memory, sizeof current->memory);
   for (int i = 0; i < 16; i++) gregs[REGISTERS[i]] = current->gpr[i];
   gregs[REG_RIP] = CODE;

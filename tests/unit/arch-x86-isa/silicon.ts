@@ -22,7 +22,10 @@ const CODE_BYTES = 64;
 export const MEMORY_BYTES = 512;
 const UD2 = [0x0f, 0x0b];
 
-/** What a piece of code starts from. Memory is the beginning of the data area; `is32` is compatibility mode. */
+/**
+ * What a piece of code starts from. Memory is the beginning of the data area, the rest of which is zero; `is32` is
+ * compatibility mode.
+ */
 export interface Piece {
   readonly code: readonly number[];
   readonly gpr: readonly bigint[];
@@ -50,22 +53,29 @@ export function withEnd(code: readonly number[]): Uint8Array {
   return bytes;
 }
 
-/** Runs all pieces on this machine's processor. */
-export function runOnSilicon(pieces: readonly Piece[]): Outcome[] {
-  const directory = mkdtempSync(join(tmpdir(), 'silicon-'));
-  try {
-    const program = join(directory, 'run');
+/** The compiled runner, in a directory of its own until it is closed. */
+export class Silicon {
+  readonly #directory = mkdtempSync(join(tmpdir(), 'silicon-'));
+  readonly #program = join(this.#directory, 'run');
+
+  constructor() {
     const source = join(import.meta.dirname, 'silicon.c');
-    const compiled = spawnSync('gcc', ['-O1', '-o', program, source]);
-    if (compiled.status !== 0) throw new Error(`gcc: ${compiled.stderr}`);
-    const file = join(directory, 'records');
+    const { status, stderr } = spawnSync('gcc', ['-O1', '-o', this.#program, source]);
+    if (status !== 0) throw new Error(`gcc: ${stderr}`);
+  }
+
+  /** Runs all pieces on this machine's processor. */
+  run(pieces: readonly Piece[]): Outcome[] {
+    const file = join(this.#directory, 'records');
     writeFileSync(file, encode(pieces));
-    const { status, signal } = spawnSync(program, [file], { timeout: 20_000 });
+    const { status, signal } = spawnSync(this.#program, [file], { timeout: 20_000 });
     if (status !== 0) throw new Error(`silicon runner: status ${status}, signal ${signal}`);
     const results = readFileSync(file);
     return pieces.map((_, i) => decode(results.subarray(i * RECORD_BYTES, (i + 1) * RECORD_BYTES)));
-  } finally {
-    rmSync(directory, { recursive: true });
+  }
+
+  close(): void {
+    rmSync(this.#directory, { recursive: true });
   }
 }
 

@@ -45,6 +45,18 @@ describe('time', () => {
     assert.deepEqual(crowded.cpu.readState(RegClass.all).diff(alone.cpu.readState(RegClass.all)), []);
   });
 
+  test('RDTSC: the cycles before it, wherever in a run it is executed', async () => {
+    const m = functionalSystem(X86.clock);
+    const random = new Random(3);
+    for (let i = 0; i < 300; i++) m.at(random.below(500_000 * CYCLE), () => {});
+    const { cause } = await m.run(500_000 * CYCLE);
+    assert.equal(cause, ExitCause.limitReached, m.os.log.join());
+    const first = functionalSystem([0x48, 0x83, 0xc3, 0x01, ...X86.clock]);
+    first.cpu.scheduleInstStop(2, 'stop');
+    await first.run();
+    assert.equal(first.cpu.readState(RegClass.general).gpr(Gpr.RAX), 1n);
+  });
+
   test('time without work is idle', async () => {
     const m = functionalSystem(X86.count);
     m.at(1000 * CYCLE, () => m.cpu.suspendContext());

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { CPUID_FEATURES, featuresOf, levelOf, X86_64_LEVELS } from '../../../src/arch/x86/cpuid.ts';
 import { FunctionalCpuid } from '../../../src/cpu/functional/cpuid.ts';
-import { chooseFeatures, FeatureSet } from '../../../src/cpu/functional/features.ts';
+import { chooseFeatures, FeatureSet, implementedFeatures } from '../../../src/cpu/functional/features.ts';
 import { FatalError } from '../../../src/sim/trouble.ts';
 
 const IMPLEMENTED = new Set([
@@ -45,6 +45,18 @@ describe('a choice of features', () => {
     assert.ok(choose('max').has('bmi2'));
     for (const name of ['pni', 'sse3', 'SSE3']) assert.ok(!choose(`x86-64-v2,-${name}`).has('sse3'), name);
     assert.ok(!choose('-sse4.2, -lahf_lm').has('lahf'));
+  });
+
+  test('what is built on a feature goes with it', () => {
+    const { names } = choose('x86-64-v2,-ssse3');
+    for (const name of ['ssse3', 'sse4_1', 'sse4_2']) assert.ok(!names.has(name), name);
+    assert.ok(names.has('sse3') && names.has('popcnt'));
+  });
+
+  test('XGETBV alone is no XSAVE', () => {
+    const xgetbv = { mnemonic: 'XGETBV', feature: 'xsave', forms: [], crack: () => {} };
+    assert.ok(!implementedFeatures([xgetbv]).has('xsave'));
+    assert.ok(implementedFeatures([xgetbv, { ...xgetbv, mnemonic: 'XSAVE' }]).has('xsave'));
   });
 
   test('the decoder is told both names', () => {

@@ -98,8 +98,11 @@ export interface Cracker<V> extends Ops<V>, FloatOps<V> {
   jumpTo(target: Operand): void;
   /** To the target where the condition holds, else to the next instruction. */
   jumpIf(condition: V, target: Operand): void;
-  /** Does the body where the condition holds. What it writes takes effect with it: nothing may be written behind it. */
-  when(condition: V, body: () => void): void;
+  /**
+   * Does the body where the condition holds, else the other. What they write takes effect with them: nothing may be written
+   * behind it.
+   */
+  when(condition: V, body: () => void, otherwise?: () => void): void;
   /** Raises an exception instead of what the instruction does. */
   fault(vector: number, errorCode?: number): void;
   faultIf(condition: V, vector: number, errorCode?: number): void;
@@ -112,9 +115,9 @@ export interface Cracker<V> extends Ops<V>, FloatOps<V> {
 
   // ---- state that no operand names ----
 
-  /** A field of the thread context, at its byte offset in state-layout.ts. */
-  field(offset: number, z: Width): V;
-  setField(offset: number, z: Width, value: V): void;
+  /** A field of the thread context, at its byte offset in state-layout.ts, or `at` bytes (of width 32) behind it. */
+  field(offset: number, z: Width, at?: V): V;
+  setField(offset: number, z: Width, value: V, at?: V): void;
   /**
    * Calls a routine of the simulator: for what is rare or cannot be said in operations. Integers of width 32 in and out; it may
    * read and write the thread context except for general registers, SSE registers and status flags.

@@ -15,6 +15,7 @@ import {
 import { crackDecoded } from './crack.ts';
 import type { Cracker, FlagValues } from './cracker.ts';
 import { type Decoded, type Operand, OperandKind } from './decoded.ts';
+import type { Ops } from './ops.ts';
 
 export interface Effects {
   /** Status flags that it reads, and that it certainly writes: masks of RFLAGS. */
@@ -22,8 +23,12 @@ export interface Effects {
   readonly flagsWritten: number;
   /** It reads a memory operand and writes it back. */
   readonly updatesMemory: boolean;
+  /** It may raise an exception: then the flags in front of it are seen. */
+  readonly mayFault: boolean;
   /** It goes elsewhere than to the next instruction, or may. */
   readonly endsBlock: boolean;
+  /** It goes to an address that is computed: a return, or a jump or call through a register or memory. */
+  readonly isIndirect: boolean;
   /** It may also go on to the next instruction. */
   readonly isConditional: boolean;
   /** It hands over to the simulator, or raises an exception in any case. */
@@ -38,7 +43,9 @@ class Listener {
   flagsRead = 0;
   flagsWritten = 0;
   updatesMemory = false;
+  mayFault = false;
   endsBlock = false;
+  isIndirect = false;
   isConditional = false;
   leaves = false;
   readonly #read = new Set<Operand>();
@@ -52,6 +59,7 @@ class Listener {
 
   read(operand: Operand): Something {
     this.#read.add(operand);
+    if (operand.kind === OperandKind.memory) this.mayFault = true;
     return SOMETHING;
   }
 
@@ -60,7 +68,9 @@ class Listener {
   }
 
   write(operand: Operand): void {
-    if (operand.kind === OperandKind.memory && this.#read.has(operand)) this.updatesMemory = true;
+    if (operand.kind !== OperandKind.memory) return;
+    this.mayFault = true;
+    if (this.#read.has(operand)) this.updatesMemory = true;
   }
 
   writeVector(operand: Operand): void {
@@ -84,9 +94,14 @@ class Listener {
   }
 
   setFlags(values: FlagValues<Something>): void {
+    this.#listenTo(values);
     const own = FLAG_NAMES.filter((name) => values[name] !== undefined);
     const ofResult = values.result === undefined ? 0 : FLAG_BITS.zf | FLAG_BITS.sf | FLAG_BITS.pf;
     this.#writes(own.reduce((mask, name) => mask | FLAG_BITS[name], ofResult));
+  }
+
+  setFlagsIf(_condition: Something, values: FlagValues<Something>): void {
+    this.#listenTo(values);
   }
 
   setRflags(mask: number): void {
@@ -109,14 +124,18 @@ class Listener {
     return SOMETHING;
   }
 
-  when(_condition: Something, body: () => void): void {
+  when(_condition: Something, body: () => void, otherwise?: () => void): void {
     this.#depth++;
     body();
+    otherwise?.();
     this.#depth--;
   }
 
+  /** A target that is not canonical faults. */
   jump(): void {
     this.endsBlock = true;
+    this.isIndirect = true;
+    this.mayFault = true;
   }
 
   jumpTo(): void {
@@ -143,9 +162,18 @@ class Listener {
   }
 
   fault(): void {
+    this.mayFault = true;
     if (this.#depth > 0) return;
     this.endsBlock = true;
     this.leaves = true;
+  }
+
+  /** Values that are computed only if somebody wants them may read flags. */
+  #listenTo(values: FlagValues<Something>): void {
+    for (const name of FLAG_NAMES) {
+      const value = values[name];
+      if (typeof value === 'function') value();
+    }
   }
 
   #writes(mask: number): void {
@@ -165,19 +193,51 @@ const FLAGS_OF_CONDITION: readonly (readonly FlagName[])[] = [
   ['sf', 'of', 'zf'],
 ];
 
+/** Operations that never fault and have nothing to do with flags. */
+const HARMLESS: ReadonlySet<string> = new Set<keyof Cracker<unknown>>([
+  'gpr',
+  'setGpr',
+  'effectiveAddress',
+  'linearAddress',
+  'displace',
+  'rip',
+  'nextRip',
+  'field',
+  'setField',
+  'setArgument',
+  'assistResult',
+  ...((
+    'int add sub mul mulHighU mulHighS divU divS remU remS and or xor not neg shl shr sar rotl rotr clz ctz popcnt eq ne ' +
+    'ltU ltS leU leS isZero select zext sext vector vector1 vector2 vectorShift bitselect shuffle lane withLane splat bitmask anyTrue'
+  ).split(' ') as (keyof Ops<unknown>)[]),
+]);
+
 /** Listens to the definition of a decoded instruction. */
 export function effectsOf(decoded: Decoded): Effects {
   const listener = new Listener(decoded);
-  // Operations that change nothing give a value of which nothing is known.
+  // Operations give a value of which nothing is known. What is neither listened to nor harmless may fault.
   const cracker = new Proxy(listener, {
     get: (target, name) => {
       const own: unknown = Reflect.get(target, name);
       if (typeof own === 'function') return own.bind(target);
       if (own !== undefined) return own;
-      return typeof name === 'string' ? () => SOMETHING : panic('effects', 'asked for a symbol');
+      if (typeof name !== 'string') return panic('effects', 'asked for a symbol');
+      if (!HARMLESS.has(name)) target.mayFault = true;
+      return () => SOMETHING;
     },
   }) as unknown as Cracker<Something>;
   crackDecoded(cracker, decoded);
-  const { flagsRead, flagsWritten, updatesMemory, endsBlock, isConditional, leaves } = listener;
-  return { flagsRead, flagsWritten, updatesMemory, endsBlock, isConditional, leaves };
+  const { flagsRead, flagsWritten, updatesMemory, mayFault, endsBlock, isIndirect, isConditional, leaves } =
+    listener;
+  const isPrivileged = decoded.form.instruction.privileged === true;
+  return {
+    flagsRead,
+    flagsWritten,
+    updatesMemory,
+    mayFault: mayFault || isPrivileged,
+    endsBlock,
+    isIndirect,
+    isConditional,
+    leaves,
+  };
 }

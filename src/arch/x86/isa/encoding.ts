@@ -162,9 +162,14 @@ export class Form {
     );
   }
 
-  /** Whether the operand size changes what the form does: 66 then is no mandatory prefix. */
+  /** Whether the operand size changes what the form does. */
   get hasOperandSize(): boolean {
-    return this.operands.some(({ bits }) => bits === 'v' || bits === 'z' || bits === 'y');
+    return this.sizedBy66 || this.operands.some(({ bits }) => bits === 'y');
+  }
+
+  /** Whether the prefix 66 can mean the operand size, and then is no mandatory prefix. It does not change y. */
+  get sizedBy66(): boolean {
+    return this.operands.some(({ bits }) => bits === 'v' || bits === 'z');
   }
 
   /** "0F 38 F0 /r" and the like, for messages. */

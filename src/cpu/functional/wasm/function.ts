@@ -5,18 +5,19 @@
 
 import { CodeWriter } from './code.ts';
 import type { BranchHint } from './module.ts';
-import { EMPTY_BLOCK, Op, type ValueType } from './opcodes.ts';
+import { EMPTY_BLOCK, Op, ValueType } from './opcodes.ts';
 
-/** Room for the declarations of locals: they are few runs. */
-const HEAD_BYTES = 128;
+/** Value types: numbers in a row, v128 the first of them. */
+const TYPES = 5;
 const NOTHING = new Uint8Array(0);
 
 export class FunctionWriter {
   readonly code = new CodeWriter();
   #parameters = 0;
   readonly #types: ValueType[] = [];
-  readonly #free = new Map<ValueType, number[]>();
-  readonly #lent: { readonly type: ValueType; readonly local: number }[] = [];
+  /** Temporaries by type, and how many of them are lent. */
+  readonly #temporaries: readonly number[][] = Array.from({ length: TYPES }, () => []);
+  readonly #lent = new Uint32Array(TYPES);
   readonly #hints: BranchHint[] = [];
   #depth = 0;
 
@@ -25,8 +26,8 @@ export class FunctionWriter {
     this.code.clear();
     this.#parameters = parameters;
     this.#types.length = 0;
-    this.#free.clear();
-    this.#lent.length = 0;
+    for (const pool of this.#temporaries) pool.length = 0;
+    this.#lent.fill(0);
     this.#hints.length = 0;
     this.#depth = 0;
   }
@@ -38,19 +39,15 @@ export class FunctionWriter {
 
   /** A local until {@link releaseTemporaries}. */
   temporary(type: ValueType): number {
-    const local = this.#free.get(type)?.pop() ?? this.local(type);
-    this.#lent.push({ type, local });
-    return local;
+    const pool = this.#temporaries[type - ValueType.v128]!;
+    const lent = this.#lent[type - ValueType.v128]!++;
+    if (lent === pool.length) pool.push(this.local(type));
+    return pool[lent]!;
   }
 
   /** Temporaries lent so far may be used again. */
   releaseTemporaries(): void {
-    for (const { type, local } of this.#lent) {
-      const free = this.#free.get(type);
-      if (free === undefined) this.#free.set(type, [local]);
-      else free.push(local);
-    }
-    this.#lent.length = 0;
+    this.#lent.fill(0);
   }
 
   // ---- structure; labels count from the outermost block: see branch ----
@@ -114,7 +111,7 @@ export class FunctionWriter {
     readonly hints: readonly BranchHint[];
   } {
     this.code.op(Op.end);
-    const head = new CodeWriter(HEAD_BYTES);
+    const head = new CodeWriter();
     const runs = runsOf(this.#types);
     head.u32(runs.length);
     for (const { type, count } of runs) {

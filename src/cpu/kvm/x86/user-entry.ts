@@ -144,6 +144,9 @@ export class UserEntry {
 
   /** The vCPU will not go on in the stub: returns the classes that must be written for that. */
   leaveStub(classes: number): number {
+    // A thread that another CPU model has started knows nothing of the stub's tables.
+    const tc = this.#cpu.readState(RegClass.none);
+    if (classes & RegClass.special && !this.#stub.isIn(tc)) this.#stub.setRegisters(tc);
     if (!this.#behindSyscall) return classes;
     this.#cpu.modifyState(RegClass.special);
     this.#behindSyscall = false;

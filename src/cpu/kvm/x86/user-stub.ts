@@ -115,6 +115,11 @@ export class UserStub {
     tc.setMsr(MSR_FMASK, BigInt(SYSCALL_MASK));
   }
 
+  /** Whether the processor's tables are the region's. Hot path. */
+  isIn({ u32 }: X86ThreadContext): boolean {
+    return u32[OFFSET.gdtr >> 2] === (STUB_VIRTUAL + PAGE.tables * PAGE_SIZE) >>> 0;
+  }
+
   /** What an OUT of one byte to `port` stands for: a vector, or one of {@link StubExit}. Hot path. */
   classify(port: number): number {
     if (port === SYSCALL_PORT) return StubExit.Syscall;

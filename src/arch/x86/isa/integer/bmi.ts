@@ -1,14 +1,14 @@
 /**
  * BMI1 and BMI2: bit fields and masks, encoded with VEX. SDM vol. 2, by mnemonic.
  *
- * Undefined flags are AMD Zen's: AF is clear but of BEXTR, where it is set; PF is that of the result; SF of BEXTR is that of
- * the result, too.
+ * Undefined flags are AMD Zen's: PF is that of the result, and AF is clear; but BEXTR sets AF, and clears SF.
  */
 
 import type { Cracker } from '../cracker.ts';
 import type { Operand } from '../decoded.ts';
 import { enc } from '../encoding.ts';
 import { inst } from '../instruction.ts';
+import { resultFlag } from '../lazy-flags.ts';
 import { By, Ey, Gy } from '../operands.ts';
 import type { Width } from '../ops.ts';
 
@@ -37,7 +37,8 @@ export const BEXTR = inst('BEXTR', {
     const r = lowBits(u, z, u.select(inRange, shifted, u.int(z, 0)), length);
     u.write(dst, r);
     const zero = u.int(32, 0);
-    u.setFlags({ result: { z, value: r }, cf: zero, af: u.int(32, 1), of: zero });
+    const pf = () => resultFlag(u, z, r, 'pf');
+    u.setFlags({ zf: u.isZero(z, r), pf, cf: zero, af: u.int(32, 1), sf: zero, of: zero });
   },
 });
 

@@ -4,7 +4,8 @@
  *
  * Undefined flags are AMD Zen's: AF is set; OF follows the rule for a count of 1 whatever the count (to the left CF xor the
  * result's highest bit, to the right the two highest bits of the result differ); shifts of more bits than the operand has
- * shift out zeros. Of double shifts of 16 bits by more than 16, the second operand comes in twice, and CF is 0.
+ * shift out zeros. Into double shifts of 16 bits by more than 16 the second operand comes twice; their CF is that of the
+ * first operand shifted alone, as is OF of SHLD.
  */
 
 import type { Cracker, FlagValues } from '../cracker.ts';
@@ -211,8 +212,9 @@ export const SHLD = inst('SHLD', {
       const pair = pairOf(u, u.select(isBeyond, b, a), b);
       const left = u.sub(32, n, u.select(isBeyond, u.int(32, 16), u.int(32, 0)));
       r = u.shr(32, u.shl(32, pair, left), u.int(32, 16));
-      cf = () => outOf(u, isBeyond, u.shr(32, pair, modulo(u, 32, u.sub(32, u.int(32, 0), n))));
-      of = () => outOf(u, isBeyond, leftOverflow(u, z, r, cf()));
+      const alone = u.shl(32, a, n);
+      cf = () => u.and(32, u.shr(32, alone, u.int(32, 16)), u.int(32, 1));
+      of = () => u.xor(32, cf(), u.and(32, u.shr(32, alone, u.int(32, 15)), u.int(32, 1)));
     } else {
       r = u.or(z, u.shl(z, a, n), fillOf(u, z, b, n, true));
       cf = () => bitOf(u, z, u.shr(z, a, modulo(u, z, u.sub(32, u.int(32, 0), n))), 0);
@@ -241,7 +243,7 @@ export const SHRD = inst('SHRD', {
       const pair = pairOf(u, b, u.select(isBeyond, b, a));
       const right = u.sub(32, n, u.select(isBeyond, u.int(32, 16), u.int(32, 0)));
       r = u.zext(32, 16, u.shr(32, pair, right));
-      cf = () => outOf(u, isBeyond, u.shr(32, pair, before));
+      cf = () => u.and(32, u.shr(32, a, before), u.int(32, 1));
     } else {
       r = u.or(z, u.shr(z, a, n), fillOf(u, z, b, n, false));
       cf = () => bitOf(u, z, u.shr(z, a, before), 0);
@@ -254,11 +256,6 @@ export const SHRD = inst('SHRD', {
 
 function pairOf<V>(u: Cracker<V>, high: V, low: V): V {
   return u.or(32, u.shl(32, u.zext(16, 32, high), u.int(32, 16)), u.zext(16, 32, low));
-}
-
-/** The lowest bit, or 0 where the count is beyond the operand. */
-function outOf<V>(u: Cracker<V>, isBeyond: V, value: V): V {
-  return u.and(32, u.and(32, value, u.int(32, 1)), u.isZero(32, isBeyond));
 }
 
 /** What comes in from the other operand: b by z − n to the other side, nothing where n is 0. */

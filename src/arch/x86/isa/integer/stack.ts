@@ -88,7 +88,7 @@ export const POPA = inst('POPA', {
   },
 });
 
-/** The nesting level, modulo 32, and the frame's size choose what is done. */
+/** The nesting level, modulo 32, and the frame's size choose what is done. The end of the frame must be writable. */
 export const ENTER = inst('ENTER', {
   literal: true,
   forms: [enc(0xc8, Iw, Ib).d64()],
@@ -104,8 +104,9 @@ export const ENTER = inst('ENTER', {
     }
     if (levels > 0) u.store(z, stackAddress(u, -(levels + 1) * bytes), u.zext(64, z, frame));
     setLow(u, z, Gpr.RBP, u.zext(64, z, frame));
-    const whole = (levels + 1) * bytes + (u.constant(size)! & 0xffff);
-    u.setGpr(Gpr.RSP, stackAddress(u, -whole));
+    const end = stackAddress(u, -((levels + 1) * bytes + (u.constant(size)! & 0xffff)));
+    u.probeStore(z, end);
+    u.setGpr(Gpr.RSP, end);
   },
 });
 

@@ -7,16 +7,17 @@
  */
 
 import { panic } from '../../../../sim/trouble.ts';
-import { Vector } from '../../exceptions.ts';
-import { Cr0 } from '../../registers.ts';
 import { OFFSET } from '../../state-layout.ts';
 import { x87Instruction } from '../../x87/instructions.ts';
-import { Fsw, type X87Instruction } from '../../x87/unit.ts';
+import type { X87Instruction } from '../../x87/unit.ts';
+import { STATUS_FLAGS } from '../conditions.ts';
+import { checkX87 } from '../crack.ts';
 import type { Cracker } from '../cracker.ts';
 import { type Bits, type Operand, OperandKind } from '../decoded.ts';
 import { enc, type Form } from '../encoding.ts';
 import { type Instruction, inst } from '../instruction.ts';
 import { Fop, type OperandSpec } from '../operands.ts';
+import { type Place, Stack } from './stack.ts';
 
 /** A row: its last operand is what FOP becomes, by which the assist knows the instruction. */
 export function row(opcode: number, ...operands: OperandSpec[]): Form {
@@ -30,50 +31,83 @@ export function unitInstruction(form: Form): X87Instruction {
   return x87Instruction(opcode, mod | (extension << 3) | rmExtension) ?? panic('x87', `no ${form}`);
 }
 
-/** How RFLAGS are involved. */
-export interface FlagUse {
-  /** Gives the status flags that the instruction goes by. */
-  readonly given?: <V>(u: Cracker<V>) => V;
-  /** Takes the status flags that it leaves. */
-  readonly taken?: <V>(u: Cracker<V>, flags: V) => void;
+/** What a fast path may look at: nothing has been changed yet, and what is loaded has been. */
+export interface Source<V> {
+  readonly stack: Stack<V>;
+  /** The register that ST(i) names. */
+  readonly register: Place<V>;
+  /** The memory operand, and the parts that have been loaded of it; undefined: there is none. */
+  readonly memory: Operand | undefined;
+  readonly loaded: readonly V[];
 }
 
-/** Defines an instruction that the assist executes. All of its rows wait or none does, and so on. */
-export function x87(mnemonic: string, forms: readonly Form[], flags: FlagUse = {}): Instruction {
+/** The operands and the machine's state are so ordinary that the effect is all there is to do: no exception but inexactness. */
+export interface FastPath<V> {
+  /** A condition. */
+  readonly holds: V;
+  readonly effect: () => void;
+}
+
+export interface X87Options {
+  /** Gives the status flags that the instruction goes by. */
+  readonly given?: <V>(u: Cracker<V>) => V;
+  /** It leaves the status flags of a comparison. */
+  readonly setsFlags?: boolean;
+  readonly fast?: <V>(u: Cracker<V>, source: Source<V>) => FastPath<V>;
+}
+
+/**
+ * Defines an instruction that the assist executes, unless its fast path does. All of its rows wait or none does, and so on.
+ */
+export function x87(mnemonic: string, forms: readonly Form[], options: X87Options = {}): Instruction {
   const first = unitInstruction(forms[0]!);
-  const { waits, pointers } = first;
   const stores = forms.some((form) => unitInstruction(form).stores);
   return inst(mnemonic, {
     forms,
+    unit: 'x87',
     crack(u, ...operands) {
-      checkAvailable(u, Cr0.EM | Cr0.TS);
-      if (waits) checkPending(u);
+      if (first.waits) checkX87(u);
       const fop = u.read(operands.at(-1)!);
       const memory = operands.find(({ kind }) => kind === OperandKind.memory);
       const parts = memory === undefined ? [] : partsOf(u, memory, first);
-      if (memory !== undefined) (stores ? probeOperand : loadOperand)(u, memory, parts);
-      const given = flags.given?.(u) ?? u.int(32, 0);
-      const answer = u.assist('x87', u.zext(16, 32, fop), given, u.int(32, u.operandBits));
-      flags.taken?.(u, answer);
-      if (pointers) setPointers(u, fop, memory);
-      if (memory === undefined || !stores) return;
-      u.when(u.shr(32, answer, u.int(32, 31)), () => storeOperand(u, memory, parts));
+      // Both ways need it: it is computed in front of them.
+      if (memory !== undefined) u.linearAddress(memory);
+      const loaded = memory === undefined || stores ? [] : loadOperand(u, memory, parts);
+      const pointers = () => {
+        if (first.pointers) setPointers(u, fop, memory);
+      };
+      const slow = () => {
+        for (const [i, value] of loaded.entries()) u.setArgument(parts[i]![0], parts[i]![1], value);
+        if (memory !== undefined && stores) probeOperand(u, memory, parts);
+        const answer = callAssist(u, fop, options);
+        pointers();
+        if (memory === undefined || !stores) return;
+        u.when(u.shr(32, answer, u.int(32, 31)), () => storeOperand(u, memory, parts));
+      };
+      if (options.fast === undefined) {
+        slow();
+        return;
+      }
+      const stack = new Stack(u, fop);
+      const index = u.and(32, u.zext(16, 32, fop), u.int(32, 7));
+      const { holds, effect } = options.fast(u, { stack, register: stack.stAt(index), memory, loaded });
+      const fast = () => {
+        effect();
+        pointers();
+      };
+      u.when(holds, fast, slow);
     },
   });
 }
 
-/** CR0: #NM (SDM vol. 3 table 2-2). */
-export function checkAvailable<V>(u: Cracker<V>, bits: number): void {
-  u.faultIf(u.ne(32, u.and(32, u.field(OFFSET.cr0, 32), u.int(32, bits)), u.int(32, 0)), Vector.NM);
+function callAssist<V>(u: Cracker<V>, fop: V, { given, setsFlags = false }: X87Options): V {
+  const flags = given?.(u) ?? u.int(32, 0);
+  const answer = u.assist('x87', u.zext(16, 32, fop), flags, u.int(32, u.operandBits));
+  if (setsFlags) u.setRflags(STATUS_FLAGS, answer);
+  return answer;
 }
 
-/** An unmasked exception is pending: #MF (SDM vol. 1 §8.6). */
-export function checkPending<V>(u: Cracker<V>): void {
-  const pending = u.and(16, u.field(OFFSET.fsw, 16), u.int(16, Fsw.ES));
-  u.faultIf(u.ne(16, pending, u.int(16, 0)), Vector.MF);
-}
-
-/** FOP, FIP, and FDP if there is a memory operand. */
+/** FOP, FIP, and FDP if there is a memory operand. A fast path's stack writes FOP with the other words. */
 function setPointers<V>(u: Cracker<V>, fop: V, memory: Operand | undefined): void {
   u.setField(OFFSET.fop, 16, u.and(16, fop, u.int(16, 0x7ff)));
   u.setField(OFFSET.fip, 64, u.rip());
@@ -93,20 +127,21 @@ function partsOf<V>(u: Cracker<V>, { bits }: Operand, { sizeBytes, sizeBytes16 }
   if (bits === 80) return EXTENDED_PARTS;
   if (sizeBytes <= 8) return [[0, bits]];
   const imageBytes = u.operandBits === 16 ? sizeBytes16 : sizeBytes;
-  const words = Array.from({ length: imageBytes >> 2 }, (_, i) => [4 * i, 32] as const);
-  return (imageBytes & 2) === 0 ? words : [...words, [imageBytes - 2, 16]];
+  const word = u.operandBits === 16 ? 16 : 32;
+  const words = Array.from({ length: (imageBytes * 8) / word }, (_, i) => [(i * word) / 8, word] as const);
+  // Zen 4 looks at both ends first, and CR2 says which of them it was.
+  return [words[0]!, [imageBytes - 1, 8], ...words.slice(1)];
 }
 
-function addressOf<V>(u: Cracker<V>, memory: Operand, offset: number): V {
+export function addressOf<V>(u: Cracker<V>, memory: Operand, offset: number): V {
   const linear = u.linearAddress(memory);
   if (offset === 0) return linear;
   const sum = u.add(64, linear, u.int(64, offset));
   return u.is64 ? sum : u.zext(32, 64, u.zext(64, 32, sum));
 }
 
-/** Brings what is loaded to where the assist finds it. */
-function loadOperand<V>(u: Cracker<V>, memory: Operand, parts: Parts): void {
-  for (const [offset, bits] of parts) u.setArgument(offset, bits, u.load(bits, addressOf(u, memory, offset)));
+function loadOperand<V>(u: Cracker<V>, memory: Operand, parts: Parts): V[] {
+  return parts.map(([offset, bits]) => u.load(bits, addressOf(u, memory, offset)));
 }
 
 /** Makes sure that nothing behind the assist faults. */

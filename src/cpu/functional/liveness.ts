@@ -1,0 +1,58 @@
+/**
+ * Which status flags somebody may still read, at each place of a region: those of instructions behind, of an exception, and of
+ * whatever lies outside. Flags that are dead are not computed.
+ */
+
+import { STATUS_FLAGS } from '../../arch/x86/isa/conditions.ts';
+import type { Effects } from '../../arch/x86/isa/effects.ts';
+import type { Block } from './blocks.ts';
+import type { RegionGraph, RegionNode } from './control-flow.ts';
+
+/** Flags that are live at the end of each block: masks of RFLAGS. */
+export function liveFlagsAtEnds({ root, nodes }: RegionGraph): ReadonlyMap<RegionNode, number> {
+  const atStart = new Map<RegionNode, number>();
+  const atEnd = new Map<RegionNode, number>();
+  for (let changed = true; changed; ) {
+    changed = false;
+    for (let i = nodes.length - 1; i >= 0; i--) {
+      const node = nodes[i]!;
+      const end = liveAtEnd(node, atStart);
+      atEnd.set(node, end);
+      // Where the budget is compared, the region may be left.
+      const maybeLeft = node.block === undefined || node.isLoopHeader || root.successors.includes(node);
+      const start = maybeLeft ? STATUS_FLAGS : liveInFront(node.block, end);
+      if (start === atStart.get(node)) continue;
+      atStart.set(node, start);
+      changed = true;
+    }
+  }
+  return atEnd;
+}
+
+/** Where control may leave the region, all are. */
+function liveAtEnd({ block, successors }: RegionNode, atStart: ReadonlyMap<RegionNode, number>): number {
+  if (block !== undefined) {
+    const { isIndirect, isConditional } = block.instructions.at(-1)!.effects;
+    if (isIndirect || successors.length < (isConditional ? 2 : 1)) return STATUS_FLAGS;
+  }
+  return successors.reduce((live, next) => live | (atStart.get(next) ?? 0), 0);
+}
+
+function liveInFront({ instructions }: Block, atEnd: number): number {
+  return instructions.reduceRight((live, { effects }) => inFrontOf(effects, live), atEnd);
+}
+
+/** For each instruction of a block the flags that are live behind it. */
+export function liveFlagsBehind({ instructions }: Block, atEnd: number): number[] {
+  const live = new Array<number>(instructions.length);
+  let behind = atEnd;
+  for (let i = instructions.length - 1; i >= 0; i--) {
+    live[i] = behind;
+    behind = inFrontOf(instructions[i]!.effects, behind);
+  }
+  return live;
+}
+
+function inFrontOf({ flagsRead, flagsWritten, mayFault }: Effects, behind: number): number {
+  return mayFault ? STATUS_FLAGS : (behind & ~flagsWritten) | flagsRead;
+}

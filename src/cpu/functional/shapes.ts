@@ -1,0 +1,41 @@
+/**
+ * Shapes of instructions: what handlers of the interpreter are told apart by. Of all instructions of one shape, effects.ts says
+ * the same, too.
+ */
+
+import { type Decoded, NO_REGISTER, OperandKind } from '../../arch/x86/isa/decoded.ts';
+import type { Effects } from '../../arch/x86/isa/effects.ts';
+import { Seg } from '../../arch/x86/registers.ts';
+import { isRepeated } from './handler-cracker.ts';
+
+/** An instruction's shape: its handler's place in the table of code, and what it does to flags, memory and control. */
+export interface Shape {
+  readonly handler: number;
+  readonly effects: Effects;
+}
+
+const SIZE_CODES = { 16: 0, 32: 1, 64: 2 } as const;
+const REPEAT_CODES = { none: 0, f3: 1, f2: 2 } as const;
+/** A literal has at most 16 bits; where there are two (ENTER), the second has 8. */
+const LITERAL_BITS = 16;
+const LITERALS = 2 ** (LITERAL_BITS + 8);
+
+/**
+ * A number for the form, the sizes, memory or register, the parts of the address that are there, and the value of a literal.
+ * Below 2^53. Hot path.
+ */
+export function shapeNumber(decoded: Decoded): number {
+  const { form, operands, operandBits, addressBits, is64 } = decoded;
+  let shape = form.id * 3 + SIZE_CODES[operandBits];
+  shape = (shape * 3 + SIZE_CODES[addressBits]) * 2 + (is64 ? 1 : 0);
+  shape = shape * 3 + (isRepeated(decoded) ? REPEAT_CODES[decoded.repeat] : 0);
+  let address = 0;
+  let literal = 0;
+  for (const { kind, memory, value } of operands) {
+    if (memory !== undefined)
+      address |= 1 | (memory.index === NO_REGISTER ? 0 : 2) | (memory.segment >= Seg.FS ? 4 : 0);
+    else if (kind === OperandKind.immediate && form.instruction.literal)
+      literal = literal * 2 ** LITERAL_BITS + (Number(value) & (2 ** LITERAL_BITS - 1));
+  }
+  return (shape * 8 + address) * LITERALS + (literal % LITERALS);
+}

@@ -16,6 +16,8 @@
  *   from int    From 32 bits to double: always exact. Otherwise inexact.
  *   sd to ss    The result is ordinary: then the operand is not denormal.
  *   ss to sd    Exact; the operand is neither NaN nor denormal.
+ *
+ * Operands are looked at side by side in a vector: one branch and one move to an integer register instead of two.
  */
 
 import {

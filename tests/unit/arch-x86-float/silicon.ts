@@ -101,7 +101,9 @@ export class Silicon {
     this.#directory = mkdtempSync(join(tmpdir(), 'silicon-'));
     const source = join(import.meta.dirname, 'silicon.c');
     const { status, stderr } = spawnSync('gcc', ['-O1', '-o', join(this.#directory, 'run'), source]);
-    if (status !== 0) throw new Error(`gcc: ${stderr}`);
+    if (status === 0) return;
+    this.close();
+    throw new Error(`gcc: ${stderr}`);
   }
 
   /** Runs the cases in order, each in place. */
@@ -120,6 +122,16 @@ export class Silicon {
 
   close(): void {
     rmSync(this.#directory, { recursive: true });
+  }
+}
+
+/** Compiles the runner, runs the cases, each in place, and leaves nothing behind. */
+export function runOnSilicon(cases: readonly SiliconCase[]): void {
+  const silicon = new Silicon();
+  try {
+    silicon.run(cases);
+  } finally {
+    silicon.close();
   }
 }
 

@@ -8,7 +8,7 @@ import { BINARY64 } from '../../../src/arch/x86/float/format.ts';
 import { sseReciprocal, sseReciprocalRoot } from '../../../src/arch/x86/float/reciprocal.ts';
 import { COMPARE_PREDICATES, sseArith } from '../../../src/arch/x86/float/sse.ts';
 import { Operands } from './operands.ts';
-import { noSilicon, otherVendor, Silicon, type SiliconCase } from './silicon.ts';
+import { noSilicon, otherVendor, runOnSilicon, type SiliconCase } from './silicon.ts';
 import { modelled, SSE_SUBJECTS, shown, sseCase } from './sse-subjects.ts';
 
 const CASES = 120;
@@ -16,9 +16,7 @@ const CASES = 120;
 describe('SSE floating point', { skip: noSilicon() }, () => {
   const all: SiliconCase[] = [];
   before(() => {
-    const silicon = new Silicon();
-    silicon.run(all);
-    silicon.close();
+    runOnSilicon(all);
   });
 
   for (const subject of SSE_SUBJECTS) {

@@ -18,7 +18,7 @@ import {
   type X87Outcome,
   X87Unit,
 } from '../../../src/arch/x86/x87/unit.ts';
-import { otherVendor, Silicon, SiliconCase } from './silicon.ts';
+import { otherVendor, runOnSilicon, SiliconCase } from './silicon.ts';
 
 const ONE = 0x3fff_8000_0000_0000_0000n;
 
@@ -171,9 +171,7 @@ describe('x87 unit', () => {
       writeBytes(one.memory, 0, 4, 0x7f80_0001n);
       return one;
     });
-    const silicon = new Silicon();
-    silicon.run(cases);
-    silicon.close();
+    runOnSilicon(cases);
     for (const one of cases) {
       const stored =
         readBytes(one.fxsave, FXSAVE.fop, 2) === 0x107n && readBytes(one.fxsave, FXSAVE.fdp, 8) !== 0n;
@@ -197,9 +195,7 @@ describe('x87 unit', () => {
       writeBytes(one.memory, 0, 2, 0x37fn);
       return one;
     });
-    const silicon = new Silicon();
-    silicon.run(cases);
-    silicon.close();
+    runOnSilicon(cases);
     for (const [i, name] of names.entries()) {
       const instruction = X87_BY_NAME.get(name)!;
       const one = cases[i]!;

@@ -10,7 +10,7 @@ import { LOGARITHMS } from '../../../src/arch/x86/x87/logarithm.ts';
 import { TRIGONOMETRY } from '../../../src/arch/x86/x87/trigonometry.ts';
 import type { X87Instruction } from '../../../src/arch/x86/x87/unit.ts';
 import { Operands } from './operands.ts';
-import { otherVendor, Silicon, type SiliconCase } from './silicon.ts';
+import { otherVendor, runOnSilicon, type SiliconCase } from './silicon.ts';
 import { modelledX87, shownX87, type X87CaseOptions, x87Case, x87Outcome } from './x87-subjects.ts';
 
 const CASES = 60;
@@ -57,9 +57,7 @@ describe('x87 instructions', { skip: otherVendor() }, () => {
     return comparison;
   };
   before(() => {
-    const silicon = new Silicon();
-    silicon.run(comparisons.flatMap(({ cases }) => cases));
-    silicon.close();
+    runOnSilicon(comparisons.flatMap(({ cases }) => cases));
   });
   // Nothing is made where the tests are skipped.
   const instructions = otherVendor() === false ? X87_INSTRUCTIONS : [];

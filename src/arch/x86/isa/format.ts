@@ -10,6 +10,7 @@ import {
   type Operand,
   OperandKind,
 } from './decoded.ts';
+import { Menv, Mstate, type OperandSpec } from './operands.ts';
 
 const SIZES: Readonly<Record<Bits, string>> = {
   0: '',
@@ -34,7 +35,10 @@ export function formatInstruction(decoded: Decoded, rip: number): string {
   const prefix =
     (isLocked ? 'lock ' : '') + (instruction.repeat === undefined ? '' : repeatName(decoded, repeat));
   const next = rip + decoded.lengthBytes;
-  const shown = operands.map((operand) => formatOperand(decoded, operand, next)).join(',');
+  const shown = operands
+    .filter((_, i) => form.operands[i]!.source !== 'opcodeAndModrm')
+    .map((operand) => formatOperand(decoded, operand, next))
+    .join(',');
   return `${prefix}${instruction.mnemonic.toLowerCase()}${shown === '' ? '' : ' '}${shown}`;
 }
 
@@ -50,7 +54,7 @@ function formatOperand(decoded: Decoded, operand: Operand, next: number): string
     case OperandKind.gprHigh:
       return HIGH_BYTES[index]!;
     case OperandKind.memory:
-      return `${SIZES[bits]}${formatAddress(decoded, operand.memory!, next)}`;
+      return `${sizeName(decoded, operand)}${formatAddress(decoded, operand.memory!, next)}`;
     case OperandKind.immediate:
       return unsignedHex(value, bits);
     case OperandKind.xmm:
@@ -60,12 +64,22 @@ function formatOperand(decoded: Decoded, operand: Operand, next: number): string
     case OperandKind.segment:
       return SEGMENT_NAMES[index]!;
     case OperandKind.st:
-      return index === 0 ? 'st' : `st(${index})`;
+      return specOf(decoded, operand).source === 'fixed' ? 'st' : `st(${index})`;
     case OperandKind.relative:
       return `0x${BigInt.asUintN(64, BigInt(next) + BigInt(value)).toString(16)}`;
     default:
       return `0x${operand.selector.toString(16)}:${unsignedHex(value, bits)}`;
   }
+}
+
+/** Images of the x87 state have a layout rather than a size. */
+function sizeName(decoded: Decoded, operand: Operand): string {
+  const spec = specOf(decoded, operand);
+  return spec === Menv || spec === Mstate ? '' : SIZES[operand.bits];
+}
+
+function specOf({ form, operands }: Decoded, operand: Operand): OperandSpec {
+  return form.operands[operands.indexOf(operand)]!;
 }
 
 /** A general register by number and bits: `eax`, `r8d`, `sil`. */

@@ -107,7 +107,12 @@ function double(first: Trigonometric, pushed: 'cos' | 'one'): X87Instruction['ru
       const result = evaluate(env, value, first);
       const special = unpack(EXTENDED80, value).class >= FloatClass.infinity;
       if (special) second = result;
-      else if (pushed === 'cos') second = evaluate(env, value, 'cos');
+      else if (pushed === 'cos') {
+        // C1 is that of the sine on Zen 4.
+        const { roundedUp } = env;
+        second = evaluate(env, value, 'cos');
+        env.roundedUp = roundedUp;
+      }
       return result;
     });
     if (done) unit.push(second);

@@ -59,10 +59,10 @@ export const FBLD = x87('FBLD', [row(0xdf, Mt).ext(4)]);
 
 export const FBSTP = x87('FBSTP', [row(0xdf, Mt).ext(6)]);
 
-export const FXCH = x87('FXCH', [row(0xd9, ST0, STi).ext(1)], FAST_EXCHANGE);
+export const FXCH = x87('FXCH', [row(0xd9, STi).ext(1)], FAST_EXCHANGE);
 /** FXCH by other opcodes. */
-export const FXCH4 = x87('FXCH4', [row(0xdd, ST0, STi).ext(1)], FAST_EXCHANGE);
-export const FXCH7 = x87('FXCH7', [row(0xdf, ST0, STi).ext(1)], FAST_EXCHANGE);
+export const FXCH4 = x87('FXCH4', [row(0xdd, STi).ext(1)], FAST_EXCHANGE);
+export const FXCH7 = x87('FXCH7', [row(0xdf, STi).ext(1)], FAST_EXCHANGE);
 
 const FAST_CONSTANTS: Readonly<Record<string, X87Options>> = { FLD1: fastConstant(1), FLDZ: fastConstant(0) };
 export const CONSTANTS = ['FLD1', 'FLDL2T', 'FLDL2E', 'FLDPI', 'FLDLG2', 'FLDLN2', 'FLDZ'].map(

@@ -83,8 +83,8 @@ export const RECORD = {
 } as const;
 export const RECORD_BYTES = 64;
 /**
- * Behind the record of an indirect jump, two records on (in between is the one that ends the block): so many addresses to which it
- * has gone, u64 each, 0 where there is none.
+ * Behind the record of an indirect jump, two records on (in between is the one that ends the block): so many addresses to
+ * which it has gone, u64 each, 0 where there is none.
  */
 export const TARGETS_BEHIND = 2 * RECORD_BYTES;
 export const TARGETS = 8;

@@ -207,8 +207,8 @@ const HARMLESS: ReadonlySet<string> = new Set<keyof Cracker<unknown>>([
   'setArgument',
   'assistResult',
   ...((
-    'int add sub mul mulHighU mulHighS divU divS remU remS and or xor not neg shl shr sar rotl rotr clz ctz popcnt eq ne ltU ltS ' +
-    'leU leS isZero select zext sext vector vector1 vector2 vectorShift bitselect shuffle lane withLane splat bitmask anyTrue'
+    'int add sub mul mulHighU mulHighS divU divS remU remS and or xor not neg shl shr sar rotl rotr clz ctz popcnt eq ne ltU ' +
+    'ltS leU leS isZero select zext sext vector vector1 vector2 vectorShift bitselect shuffle lane withLane splat bitmask anyTrue'
   ).split(' ') as (keyof Ops<unknown>)[]),
 ]);
 

@@ -18,13 +18,14 @@ import { OFFSET } from '../../arch/x86/state-layout.ts';
 import { type CoreFunctionName, type CoreFunctions, ENGINE, signatureOf } from './core-functions.ts';
 import { DOUBLE, FloatChecks, type Format, SINGLE } from './float-checks.ts';
 import { CELL, CONTEXT_AT } from './layout.ts';
+import { floatConstantBytes, type Lanes, VectorChecks } from './vector-checks.ts';
 import type { FunctionWriter } from './wasm/function.ts';
 import type { ModuleWriter } from './wasm/module.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
 import { FloatVectorOp, VectorOp } from './wasm/vector-opcodes.ts';
 import { type Value, WasmOps } from './wasm-ops.ts';
 
-const { i32, f32, f64, v128 } = ValueType;
+const { i32, f64, v128 } = ValueType;
 
 const MEDIUM = ['add', 'sub', 'mul', 'div', 'sqrt'] as const;
 type Medium = (typeof MEDIUM)[number];
@@ -55,8 +56,8 @@ class MediumPaths {
     const { type } = this.#format;
     const a = this.#o.ofLocal(1, type);
     const b = this.#o.ofLocal(2, type);
-    this.#exitIf(this.#o.isZero(32, this.#checks.notDenormal(this.#format, a)), a, 0);
-    this.#exitIf(this.#o.isZero(32, this.#checks.notDenormal(this.#format, b)), a, 0);
+    this.#exitIf(this.#isDenormal(a), a, 0);
+    this.#exitIf(this.#isDenormal(b), a, 0);
     this.#nans(a, b);
     const labels = MEDIUM.map(() => f.block());
     f.code.get(0);
@@ -118,12 +119,11 @@ class MediumPaths {
   }
 
   #sum(operation: 'add' | 'sub', a: Value, b: Value, r: Value): void {
-    const checks = this.#checks;
     const o = this.#o;
     const infinite = o.or(32, this.#isInfinite(a), this.#isInfinite(b));
     this.#exitIf(infinite, r, 1);
     this.#exitIf(this.#isInfinite(r), r, 0);
-    this.#exitIf(o.isZero(32, checks.notDenormal(this.#format, r)), r, 0);
+    this.#exitIf(this.#isDenormal(r), r, 0);
     this.#exitIf(this.#peIsSet(), r, 1);
     o.put(r);
     o.put(this.#sumIsExact(operation, a, b, r));
@@ -176,6 +176,10 @@ class MediumPaths {
     return o.and(32, fits, checks.compare(DOUBLE, 'eq', checks.arithmetic(DOUBLE, 'mul', x, y), product));
   }
 
+  #isDenormal(a: Value): Value {
+    return this.#o.isZero(this.#format.bits, this.#checks.notDenormal(this.#format, a));
+  }
+
   #isInfinite(a: Value): Value {
     return this.#checks.isInfinite(this.#format, a);
   }
@@ -207,8 +211,8 @@ export function addFloatFunctions(module: ModuleWriter, f: FunctionWriter, assis
     const { body, hints } = f.finish();
     module.export(name, module.addFunction(module.type(parameters, results), body, hints));
   };
-  add('float64', () => writeScalar(f, f64, medium64, assist));
-  add('float32', () => writeScalar(f, f32, medium32, assist));
+  add('float64', () => writeScalar(f, DOUBLE, medium64, assist));
+  add('float32', () => writeScalar(f, SINGLE, medium32, assist));
   add('floatPacked', () => writePacked(f, medium32, medium64, assist));
 }
 
@@ -226,8 +230,30 @@ function beginMedium(f: FunctionWriter, operations: number): number {
   return exact;
 }
 
-function writeScalar(f: FunctionWriter, type: ValueType, medium: number, assist: number): void {
+/** A product with a zero, if nothing is denormal: exact in every mode. The most common reason to come here, so it is first. */
+function zeroProduct(f: FunctionWriter, format: Format): void {
+  const o = new WasmOps(f, {} as CoreFunctions);
+  const checks = new FloatChecks(o);
+  const [a, b] = [o.ofLocal(1, format.type), o.ofLocal(2, format.type)];
+  const product = checks.arithmetic(format, 'mul', a, b);
+  const isMul = o.eq(32, o.shr(32, o.ofLocal(0, i32), o.int(32, 2)), o.int(32, MEDIUM.indexOf('mul')));
+  const hasZero = o.or(32, checks.isZeroFloat(format, a), checks.isZeroFloat(format, b));
+  o.put(o.and(32, isMul, o.and(32, checks.isZeroFloat(format, product), hasZero)));
+  f.if();
+  for (const operand of [a, b])
+    o.put(o.ne(format.bits, checks.notDenormal(format, operand), o.int(format.bits, 0)));
+  f.code.op(Op.i32_and);
+  f.if();
+  o.put(product);
+  f.code.op(Op.return);
+  f.end();
+  f.end();
+}
+
+function writeScalar(f: FunctionWriter, format: Format, medium: number, assist: number): void {
+  const { type } = format;
   const result = f.local(type);
+  zeroProduct(f, format);
   const exact = beginMedium(f, MEDIUM.length);
   f.code.get(0);
   f.code.i32(2);
@@ -265,12 +291,44 @@ function writeExact(f: FunctionWriter, assist: number, store: (local: number, at
   f.code.op(Op.drop);
 }
 
+/**
+ * Sums and products with zeros among their elements, all at once: the reason why most vectors come here. MXCSR is in its common
+ * state; results are ordinary, or zeros that are exact.
+ */
+function zeroElements(f: FunctionWriter, lanes: Lanes, operation: 'add' | 'sub' | 'mul'): void {
+  const o = new WasmOps(f, {} as CoreFunctions);
+  const vectors = new VectorChecks(o, (...constant) => o.vector(floatConstantBytes(...constant)));
+  const [a, b] = [o.ofLocal(1, v128), o.ofLocal(2, v128)];
+  const code = 4 * FLOAT_OPERATIONS.indexOf(operation) + (lanes === 'f64x2' ? 3 : 2);
+  o.put(o.eq(32, o.ofLocal(0, i32), o.int(32, code)));
+  f.if();
+  const r = vectors.operation(lanes, operation, a, b);
+  const isZero = vectors.isZeroFloat(lanes, r);
+  const hasZero = () => o.vector2('v128.or', vectors.isZeroFloat(lanes, a), vectors.isZeroFloat(lanes, b));
+  const isExactZero = operation === 'mul' ? o.vector2('v128.and', isZero, hasZero()) : isZero;
+  const isRight = o.vector2('v128.or', vectors.ordinary(lanes, r), isExactZero);
+  const words = [isRight, vectors.notDenormal(lanes, a), vectors.notDenormal(lanes, b)];
+  o.put(o.isZero(32, vectors.anyZero(lanes, words)));
+  f.if();
+  o.put(r);
+  f.code.op(Op.return);
+  f.end();
+  f.end();
+  f.releaseTemporaries();
+}
+
 /** Element by element; right if all of them are. */
 function writePacked(f: FunctionWriter, medium32: number, medium64: number, assist: number): void {
   const result = f.local(v128);
   const allRight = f.local(i32);
   const operation = f.local(i32);
   const exact = beginMedium(f, ADDSUB + 1);
+  const o = new WasmOps(f, {} as CoreFunctions);
+  o.put(o.and(32, readMxcsr(f, o), o.int(32, PE)));
+  f.if();
+  for (const lanes of ['f64x2', 'f32x4'] as const)
+    for (const name of ['mul', 'add', 'sub'] as const) zeroElements(f, lanes, name);
+  f.end();
   f.code.get(0);
   f.code.i32(2);
   f.code.op(Op.i32_shr_u);

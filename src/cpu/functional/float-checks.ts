@@ -102,13 +102,13 @@ export class FloatChecks {
     return o.ltU(32, o.sub(32, this.#top(format, a), o.int(32, 1)), o.int(32, format.exponentMax - 1));
   }
 
-  /** Not zero unless it is denormal: zero becomes the largest number when 1 is taken from it. */
+  /** Of the format's width: not zero unless it is denormal. Zero becomes the largest number when 1 is taken from it. */
   notDenormal(format: Format, a: Value): Value {
     const o = this.#o;
     const { bits, fractionBits } = format;
     const magnitude = o.shl(bits, this.bits(format, a), o.int(32, 1));
     const lessOne = o.sub(bits, magnitude, o.int(bits, 1));
-    return o.zext(bits, 32, o.shr(bits, lessOne, o.int(32, fractionBits + 1)));
+    return o.shr(bits, lessOne, o.int(32, fractionBits + 1));
   }
 
   /** 0 or 1. */

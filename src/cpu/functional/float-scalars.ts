@@ -6,7 +6,7 @@
  * and FTZ do not matter, since denormals never take it. What each operation asks of its values, so that no flag but PE
  * could be raised (SDM vol. 1 §4.9, §11.5.2):
  *
- *   add, sub    The result is ordinary: no operand is an infinity or NaN, no overflow, no underflow. A denormal operand
+ *   add, sub    The result is ordinary or zero: no operand is an infinity or NaN, no overflow, no underflow. A denormal operand
  *               (DE) does not show in the result, so both are looked at; zeros are welcome.
  *   mul, div    The result is ordinary: no operand is zero, infinity or NaN. Denormal operands need a look of their own.
  *   sqrt        The operand is positive and normal: so is the result.
@@ -41,17 +41,18 @@ export const MXCSR_MODE = 0x7fa0;
 export const MXCSR_COMMON = 0x1fa0;
 
 /** Conditions under which a fast path holds, and what it computes: see {@link FloatScalars.guarded}. */
-type Holds = (condition: Value) => void;
+type Holds = (condition: Value, orElse?: () => Value) => void;
 
 export abstract class FloatScalars extends StateOps {
   protected readonly checks = new FloatChecks(this);
 
   /** MXCSR, width 32. */
   protected abstract mxcsr(): Value;
-  /** A routine may have set flags in MXCSR. */
-  protected abstract mxcsrChanged(): void;
 
-  /** Not zero where MXCSR is in its common state. */
+  /**
+   * Not zero where MXCSR is in its common state. Routines only set flags there: an engine that remembers the answer is
+   * still right, until MXCSR is loaded.
+   */
   protected mxcsrIsCommon(): Value {
     return this.eq(32, this.and(32, this.mxcsr(), this.int(32, MXCSR_MODE)), this.int(32, MXCSR_COMMON));
   }
@@ -59,22 +60,28 @@ export abstract class FloatScalars extends StateOps {
   /**
    * A result that a fast path has computed already into its local, and that an exact routine computes anew where a condition of
    * the fast path does not hold.
-   * @param conditions calls its argument with each condition: not zero where it holds
+   * @param conditions calls its argument with each condition: not zero where it holds; where it does not, a second one may do
    * @param exact appends code that leaves the exact result on the stack
    */
   protected guarded(result: Value, conditions: (holds: Holds) => void, exact: () => void): Value {
     const { f } = this;
     const done = f.block();
     const slow = f.block();
-    conditions((condition) => {
-      this.put(this.isZero(32, condition));
-      f.branchIf(slow, false);
+    conditions((condition, orElse) => {
+      this.put(this.isZero(condition.type === i64 ? 64 : 32, condition));
+      if (orElse === undefined) {
+        f.branchIf(slow, false);
+        return;
+      }
+      f.if(undefined, false);
+      this.put(this.isZero(32, orElse()));
+      f.branchIf(slow);
+      f.end();
     });
     f.branch(done);
     f.end();
     exact();
     f.code.set(result.local);
-    this.mxcsrChanged();
     f.end();
     return result;
   }
@@ -90,9 +97,9 @@ export abstract class FloatScalars extends StateOps {
         const r = arithmetic(operation);
         const conditions = (holds: Holds) => {
           holds(this.mxcsrIsCommon());
-          holds(checks.ordinary(format, r));
           holds(checks.notDenormal(format, a));
           holds(checks.notDenormal(format, b));
+          holds(checks.ordinary(format, r), () => checks.isZeroFloat(format, r));
         };
         return this.guarded(r, conditions, exact);
       }

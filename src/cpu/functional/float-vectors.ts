@@ -10,43 +10,20 @@ import {
   type VectorConversion,
 } from '../../arch/x86/isa/float-ops.ts';
 import { FloatScalars } from './float-scalars.ts';
+import {
+  bytesOf,
+  type FloatConstant,
+  floatConstantBytes,
+  type Lanes,
+  VectorChecks,
+} from './vector-checks.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
 import { FloatVectorOp } from './wasm/vector-opcodes.ts';
 import type { Value } from './wasm-ops.ts';
 
-type Lanes = 'f32x4' | 'f64x2';
-type LaneOp =
-  | 'abs'
-  | 'sqrt'
-  | 'add'
-  | 'sub'
-  | 'mul'
-  | 'div'
-  | 'pmin'
-  | 'pmax'
-  | 'eq'
-  | 'ne'
-  | 'lt'
-  | 'le'
-  | 'ge';
-type Rounding = 'nearest' | 'floor' | 'ceil' | 'trunc';
-
-/** Constants that are the same in each lane, by what they are for: the words of 32 bits from the lowest on. */
-const CONSTANTS = {
-  zero: { f32x4: [0], f64x2: [0, 0] },
-  ones: { f32x4: [-1], f64x2: [-1, -1] },
-  /** 2 in the exponent's field, and the field less its lowest two bits: see `FloatChecks.ordinary`. */
-  two: { f32x4: [0x0100_0000], f64x2: [0, 0x0020_0000] },
-  ordinary: { f32x4: [0x7e00_0000], f64x2: [0, 0x7fc0_0000] },
-  exponent: { f32x4: [0x7f80_0000], f64x2: [0, 0x7ff0_0000] },
-  /** The exponent's field, one bit further up. */
-  shiftedExponent: { f32x4: [-0x0100_0000], f64x2: [0, -0x0020_0000] },
-  /** 2^31: bound of 32-bit integers. */
-  bound: { f32x4: [0x4f00_0000], f64x2: [0, 0x41e0_0000] },
-} as const satisfies Record<string, Record<Lanes, readonly number[]>>;
-export type FloatConstant = keyof typeof CONSTANTS;
-
 export abstract class FloatVectors extends FloatScalars {
+  protected readonly vectors = new VectorChecks(this, (lanes, name) => this.floatConstant(lanes, name));
+
   float(operation: FloatOperation, shape: FloatShape, a: Value, b: Value = a): Value {
     if (shape === 'ss' || shape === 'sd') return this.scalarFloat(operation, shape, a, b);
     const lanes = shape === 'pd' ? 'f64x2' : 'f32x4';
@@ -54,24 +31,24 @@ export abstract class FloatVectors extends FloatScalars {
     switch (operation) {
       case 'add':
       case 'sub':
-        return this.#sum(lanes, this.#lanes(lanes, operation, a, b), a, b, exact);
+        return this.#sum(lanes, this.vectors.operation(lanes, operation, a, b), a, b, exact);
       case 'addsub': {
         const negated = this.vector2('v128.xor', b, this.vector(EVEN_SIGNS[lanes]));
-        return this.#sum(lanes, this.#lanes(lanes, 'add', a, negated), a, b, exact);
+        return this.#sum(lanes, this.vectors.operation(lanes, 'add', a, negated), a, b, exact);
       }
       case 'mul':
       case 'div': {
-        const r = this.#lanes(lanes, operation, a, b);
+        const r = this.vectors.operation(lanes, operation, a, b);
         const exponents = [a, b].map((operand) =>
           this.vector2('v128.and', operand, this.floatConstant(lanes, 'exponent')),
         );
-        return this.#guardedLanes(lanes, r, () => [this.#ordinary(lanes, r), ...exponents], exact);
+        return this.#guardedLanes(lanes, r, () => [this.vectors.ordinary(lanes, r), ...exponents], exact);
       }
       case 'sqrt':
         return this.#squareRoot(lanes, a, exact);
       case 'min':
       case 'max': {
-        const r = this.#lanes(lanes, `p${operation}`, b, a);
+        const r = this.vectors.operation(lanes, `p${operation}`, b, a);
         return this.guarded(r, (holds) => holds(this.#comparable(lanes, a, b)), exact);
       }
       case 'rcp':
@@ -85,17 +62,7 @@ export abstract class FloatVectors extends FloatScalars {
 
   /** A constant of fast paths: a region may keep it in a local. */
   protected floatConstant(lanes: Lanes, name: FloatConstant): Value {
-    return this.vector(bytesOf(CONSTANTS[name][lanes]));
-  }
-
-  #lanes(lanes: Lanes, name: LaneOp | Rounding, ...values: readonly Value[]): Value {
-    return this.#vectorOp(FloatVectorOp[`${lanes}_${name}`], ...values);
-  }
-
-  #vectorOp(opcode: number, ...values: readonly Value[]): Value {
-    for (const value of values) this.put(value);
-    this.f.code.vector(opcode);
-    return this.take(ValueType.v128);
+    return this.vector(floatConstantBytes(lanes, name));
   }
 
   #exactVector(operation: FloatOperation, shape: FloatShape, a: Value, b: Value): void {
@@ -113,52 +80,42 @@ export abstract class FloatVectors extends FloatScalars {
       r,
       (holds) => {
         holds(this.mxcsrIsCommon());
-        holds(this.isZero(32, this.#anyZero(lanes, words())));
+        holds(this.isZero(32, this.vectors.anyZero(lanes, words())));
       },
       exact,
     );
   }
 
-  /** Not zero if a word of any lane is zero. Words of 64 bits have nothing in their low halves. */
-  #anyZero(lanes: Lanes, words: readonly Value[]): Value {
-    const least = words.reduce((a, b) => this.vector2('i32x4.min_u', a, b));
-    const shape = lanes === 'f64x2' ? 'i64x2' : 'i32x4';
-    return this.bitmask(shape, this.vector2(`${shape}.eq`, least, this.floatConstant(lanes, 'zero')));
-  }
-
-  #ordinary(lanes: Lanes, a: Value): Value {
-    const raised = this.vector2(addOf(lanes), a, this.floatConstant(lanes, 'two'));
-    return this.vector2('v128.and', raised, this.floatConstant(lanes, 'ordinary'));
-  }
-
-  #notDenormal(lanes: Lanes, a: Value): Value {
-    const lessOne = this.vector2(
-      addOf(lanes),
-      this.vector2(addOf(lanes), a, a),
-      this.floatConstant(lanes, 'ones'),
-    );
-    return this.vector2('v128.and', lessOne, this.floatConstant(lanes, 'shiftedExponent'));
-  }
-
   /** 0 or 1: no element of either is a NaN or denormal. */
   #comparable(lanes: Lanes, a: Value, b: Value): Value {
-    const bad = this.#anyZero(lanes, [this.#notDenormal(lanes, a), this.#notDenormal(lanes, b)]);
-    const unequal = [a, b].map((operand) => this.#lanes(lanes, 'ne', operand, operand));
+    const bad = this.vectors.anyZero(lanes, [
+      this.vectors.notDenormal(lanes, a),
+      this.vectors.notDenormal(lanes, b),
+    ]);
+    const unequal = [a, b].map((operand) => this.vectors.operation(lanes, 'ne', operand, operand));
     return this.isZero(32, this.or(32, bad, this.anyTrue(this.vector2('v128.or', unequal[0]!, unequal[1]!))));
   }
 
   #sum(lanes: Lanes, r: Value, a: Value, b: Value, exact: () => void): Value {
-    const words = () => [this.#ordinary(lanes, r), this.#notDenormal(lanes, a), this.#notDenormal(lanes, b)];
+    const words = () => [
+      this.vectors.ordinary(lanes, r),
+      this.vectors.notDenormal(lanes, a),
+      this.vectors.notDenormal(lanes, b),
+    ];
     return this.#guardedLanes(lanes, r, words, exact);
   }
 
   #squareRoot(lanes: Lanes, a: Value, exact: () => void): Value {
     const shape = lanes === 'f64x2' ? 'i64x2' : 'i32x4';
     return this.guarded(
-      this.#lanes(lanes, 'sqrt', a),
+      this.vectors.operation(lanes, 'sqrt', a),
       (holds) => {
         holds(this.mxcsrIsCommon());
-        const bad = this.or(32, this.bitmask(shape, a), this.#anyZero(lanes, [this.#ordinary(lanes, a)]));
+        const bad = this.or(
+          32,
+          this.bitmask(shape, a),
+          this.vectors.anyZero(lanes, [this.vectors.ordinary(lanes, a)]),
+        );
         holds(this.isZero(32, bad));
       },
       exact,
@@ -173,7 +130,7 @@ export abstract class FloatVectors extends FloatScalars {
       const mask = this.#predicate(number, lanes, a, b);
       return this.guarded(mask, (holds) => holds(this.#comparable(lanes, a, b)), exact);
     }
-    const rounded = this.#lanes(lanes, ROUNDINGS[number & 4 ? 0 : number & 3]!, a);
+    const rounded = this.vectors.operation(lanes, ROUNDINGS[number & 4 ? 0 : number & 3]!, a);
     return this.guarded(
       rounded,
       (holds) => {
@@ -189,13 +146,13 @@ export abstract class FloatVectors extends FloatScalars {
       case 3:
         return this.vector(bytesOf([0]));
       case 5:
-        return this.#lanes(lanes, 'le', b, a);
+        return this.vectors.operation(lanes, 'le', b, a);
       case 6:
-        return this.#lanes(lanes, 'lt', b, a);
+        return this.vectors.operation(lanes, 'lt', b, a);
       case 7:
         return this.vector(bytesOf([-1]));
       default:
-        return this.#lanes(lanes, (['eq', 'lt', 'le', 'eq', 'ne'] as const)[predicate]!, a, b);
+        return this.vectors.operation(lanes, (['eq', 'lt', 'le', 'eq', 'ne'] as const)[predicate]!, a, b);
     }
   }
 
@@ -207,21 +164,25 @@ export abstract class FloatVectors extends FloatScalars {
     switch (conversion) {
       case 'cvtdq2ps':
         return this.guarded(
-          this.#vectorOp(FloatVectorOp.f32x4_convert_i32x4_s, a),
+          this.vectors.emit(FloatVectorOp.f32x4_convert_i32x4_s, a),
           (holds) => holds(common()),
           exact,
         );
       case 'cvtdq2pd':
-        return this.#vectorOp(FloatVectorOp.f64x2_convert_low_i32x4_s, a);
+        return this.vectors.emit(FloatVectorOp.f64x2_convert_low_i32x4_s, a);
       case 'cvtps2pd': {
-        const r = this.#vectorOp(FloatVectorOp.f64x2_promote_low_f32x4, a);
+        const r = this.vectors.emit(FloatVectorOp.f64x2_promote_low_f32x4, a);
         return this.guarded(r, (holds) => holds(this.#comparable('f32x4', a, a)), exact);
       }
       case 'cvtpd2ps': {
-        const r = this.#vectorOp(FloatVectorOp.f32x4_demote_f64x2_zero, a);
+        const r = this.vectors.emit(FloatVectorOp.f32x4_demote_f64x2_zero, a);
         const conditions = (holds: (condition: Value) => void) => {
           holds(common());
-          const low = this.and(32, this.#anyZero('f32x4', [this.#ordinary('f32x4', r)]), this.int(32, 3));
+          const low = this.and(
+            32,
+            this.vectors.anyZero('f32x4', [this.vectors.ordinary('f32x4', r)]),
+            this.int(32, 3),
+          );
           holds(this.isZero(32, low));
         };
         return this.guarded(r, conditions, exact);
@@ -234,21 +195,21 @@ export abstract class FloatVectors extends FloatScalars {
   /** With all elements in range; the upper half of a result from doubles is zero. */
   #toIntegers(conversion: VectorConversion, a: Value, exact: () => void): Value {
     const lanes = conversion.endsWith('pd2dq') ? 'f64x2' : 'f32x4';
-    const rounded = conversion.startsWith('cvtt') ? a : this.#lanes(lanes, 'nearest', a);
+    const rounded = conversion.startsWith('cvtt') ? a : this.vectors.operation(lanes, 'nearest', a);
     const opcode =
       lanes === 'f64x2' ? FloatVectorOp.i32x4_trunc_sat_f64x2_s_zero : FloatVectorOp.i32x4_trunc_sat_f32x4_s;
     const conditions = (holds: (condition: Value) => void) => {
       holds(this.mxcsrIsCommon());
-      const inRange = this.#lanes(
+      const inRange = this.vectors.operation(
         lanes,
         'lt',
-        this.#lanes(lanes, 'abs', rounded),
+        this.vectors.operation(lanes, 'abs', rounded),
         this.floatConstant(lanes, 'bound'),
       );
       const shape = lanes === 'f64x2' ? 'i64x2' : 'i32x4';
       holds(this.eq(32, this.bitmask(shape, inRange), this.int(32, lanes === 'f64x2' ? 3 : 15)));
     };
-    return this.guarded(this.#vectorOp(opcode, rounded), conditions, exact);
+    return this.guarded(this.vectors.emit(opcode, rounded), conditions, exact);
   }
 }
 
@@ -259,12 +220,3 @@ const EVEN_SIGNS: Readonly<Record<Lanes, readonly number[]>> = {
   f32x4: bytesOf([1 << 31, 0]),
   f64x2: bytesOf([0, 1 << 31, 0, 0]),
 };
-
-function addOf(lanes: Lanes): 'i64x2.add' | 'i32x4.add' {
-  return lanes === 'f64x2' ? 'i64x2.add' : 'i32x4.add';
-}
-
-/** 16 bytes of these words of 32 bits, again and again. */
-function bytesOf(words: readonly number[]): number[] {
-  return Array.from({ length: 16 }, (_, i) => (words[(i >> 2) % words.length]! >>> (8 * (i & 3))) & 0xff);
-}

@@ -17,6 +17,7 @@ import { ENGINE, RAM } from './core-functions.ts';
 import { emitLoad, emitStore } from './core-module.ts';
 import { CELL, PAGE_SHIFT, TLB_ENTRIES, TLB_READ_AT, TLB_STRIDE, TLB_WRITE_AT } from './layout.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
+import { VectorOp } from './wasm/vector-opcodes.ts';
 import { type Value, WasmOps } from './wasm-ops.ts';
 
 const STRIDE_SHIFT = Math.log2(TLB_STRIDE);
@@ -42,6 +43,22 @@ export abstract class MemoryOps extends WasmOps {
     this.#slowLoad(bits, linear, false);
     f.end();
     return this.take(type);
+  }
+
+  /** 32 or 64 bits in the low part of a vector, with zeros above. */
+  loadWidened(bits: 32 | 64, linear: Value): Value {
+    const { f } = this;
+    const slot = this.#lookUp(bits, linear, TLB_READ_AT, false);
+    f.if(ValueType.v128, true);
+    this.#putRamAddress(linear, slot, TLB_READ_AT);
+    f.code.vectorMemory(bits === 64 ? VectorOp.load64_zero : VectorOp.load32_zero, RAM, 0);
+    f.else();
+    this.#slowLoad(bits, linear, false);
+    const value = this.take(bits === 64 ? ValueType.i64 : ValueType.i32);
+    const zeros = this.vector(Array.from({ length: 16 }, () => 0));
+    this.put(this.withLane(bits === 64 ? 'i64x2' : 'i32x4', zeros, 0, value));
+    f.end();
+    return this.take(ValueType.v128);
   }
 
   /** A scalar float. */

@@ -323,6 +323,7 @@ export class RegionWriter {
       emitLoad(f, sizeBytes, ENGINE, at);
       code.set(local);
     }
+    this.#cracker.writeFloatPrologue(code);
     code.i32(0);
     code.i32(1);
     code.memory(Op.i32_store, ENGINE, CELL.inRegion);

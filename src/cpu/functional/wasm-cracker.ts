@@ -135,12 +135,15 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
 
   write(operand: Operand, value: Value): void {
     if (operand.kind === OperandKind.memory) this.#writeMemory(operand, value);
-    else this.#pend(value, () => this.writeRegister(operand));
+    else this.pend(value, () => this.writeRegister(operand));
   }
 
   readVector(operand: Operand): Value {
+    const { bits, kind } = operand;
+    if (kind === OperandKind.memory && (bits === 64 || bits === 32))
+      return this.loadWidened(bits, this.linearAddress(operand));
     const value = this.read(operand);
-    return operand.bits === 128 ? value : this.#widened(operand.bits, value);
+    return bits === 128 ? value : this.#widened(bits, value);
   }
 
   writeVector(operand: Operand, value: Value): void {
@@ -158,7 +161,7 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
 
   writeFloat(operand: Operand, value: Value): void {
     if (operand.bits === 128) this.write(operand, value);
-    else this.#pend(value, () => this.writeFloatRegister(operand));
+    else this.pend(value, () => this.writeFloatRegister(operand));
   }
 
   /** A scalar float in an SSE register; and the write of the one that is on the stack. */
@@ -175,10 +178,6 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
     return this.field(OFFSET.mxcsr, 32);
   }
 
-  protected mxcsrChanged(): void {
-    // It is read anew whenever it is needed.
-  }
-
   constant(operand: Operand): number | undefined {
     if (operand.kind !== OperandKind.immediate) return undefined;
     const { form, operands } = this.instruction;
@@ -187,7 +186,7 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
   }
 
   setGpr(index: number, value: Value): void {
-    this.#pend(value, () => this.writeGpr(index));
+    this.pend(value, () => this.writeGpr(index));
   }
 
   effectiveAddress(operand: Operand): Value {
@@ -309,7 +308,7 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
 
   /** The address goes below the value: behind all other effects, from a temporary. */
   setField(offset: number, z: Width, value: Value, at?: Value): void {
-    this.#pend(value, () => {
+    this.pend(value, () => {
       const kept = this.take(value.type);
       this.put(at ?? this.int(32, 0));
       this.put(kept);
@@ -319,7 +318,8 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
 
   // ---- parts ----
 
-  #pend(value: Value, write: () => void): void {
+  /** A write at the end of the instruction, of the value that is on the stack then. */
+  protected pend(value: Value, write: () => void): void {
     this.#values.push(value);
     this.#writes.push(write);
   }

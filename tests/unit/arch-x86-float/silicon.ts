@@ -85,9 +85,11 @@ export class SiliconCase {
     return this.bytes.subarray(AT.fxsave + 160 + 16 * index, AT.fxsave + 176 + 16 * index);
   }
 
-  /** The bytes of MM0 to MM7, directly after FNINIT. */
+  /** The bytes of MM0 to MM7: the image has registers from the top of the stack on. */
   mmx(index: number): Uint8Array {
-    return this.bytes.subarray(AT.fxsave + 32 + 16 * index, AT.fxsave + 40 + 16 * index);
+    const top = (this.bytes[AT.fxsave + 3]! >> 3) & 7;
+    const at = AT.fxsave + 32 + 16 * ((index - top) & 7);
+    return this.bytes.subarray(at, at + 8);
   }
 }
 

@@ -1,14 +1,21 @@
 // Runs the cases that are run on silicon on the engine: the same registers and memory in, the same record out.
 
+import { Vector } from '../../../src/arch/x86/exceptions.ts';
 import { OFFSET, STRIDE } from '../../../src/arch/x86/state-layout.ts';
 import { CODE, DATA, FunctionalMachine } from '../../support/functional-machine.ts';
 import type { SiliconCase } from '../arch-x86-float/silicon.ts';
 
 const STATUS_FLAGS = 0x8d5;
-const SIGFPE = 8;
-const XM = 19;
+/** What Linux makes of #XM and #GP. */
+const SIGNALS: ReadonlyMap<number, number> = new Map([
+  [Vector.XM, 8],
+  [Vector.GP, 11],
+]);
+const NO_SIGNAL = 255;
 const RBX = 3;
 const RDI = 7;
+/** Control, status and tag word of x87, as FXSAVE has them and the thread context. */
+const X87_BYTES = 5;
 /** Bytes for the instruction and the jump behind it. */
 const SLOT_BYTES = 32;
 const SLOTS = 128;
@@ -53,15 +60,17 @@ export class EngineCases {
       tc.u8.set(one.xmm(index), OFFSET.zmm + index * STRIDE.zmm);
       tc.u8.set(one.mmx(index), OFFSET.st + index * STRIDE.st);
     }
-    this.#machine.write(DATA, one.memory.subarray(0, 16));
+    tc.u8.set(one.fxsave.subarray(0, X87_BYTES), OFFSET.fcw);
+    this.#machine.write(DATA, one.memory.subarray(0, 32));
   }
 
   #leave(one: SiliconCase, end: ReturnType<FunctionalMachine['engine']['run']>): void {
     const { tc } = this.#machine;
-    one.signal = end.kind === 'exception' ? (end.vector === XM ? SIGFPE : -end.vector) : 0;
+    one.signal = end.kind === 'exception' ? (SIGNALS.get(end.vector) ?? NO_SIGNAL) : 0;
     one.rax = tc.gpr(0);
     one.rflags = tc.rflags;
     one.mxcsr = tc.u32[OFFSET.mxcsr >> 2]!;
+    one.fxsave.set(tc.u8.subarray(OFFSET.fcw, OFFSET.fcw + X87_BYTES));
     for (const index of [0, 1]) {
       const xmm = OFFSET.zmm + index * STRIDE.zmm;
       one.xmm(index).set(tc.u8.subarray(xmm, xmm + 16));
@@ -90,7 +99,9 @@ export function outcome(one: SiliconCase): string {
     `mxcsr ${one.mxcsr.toString(16)}`,
     `xmm0 ${hex(one.xmm(0))}`,
     `xmm1 ${hex(one.xmm(1))}`,
-    `mm0 ${hex(one.mmx(0))}`,
+
+    // Whether #XM leaves the MMX state behind that the instruction would have is not said: AMD's processors do.
+    one.signal === 0 ? `x87 ${hex(one.fxsave.subarray(0, X87_BYTES))} mm0 ${hex(one.mmx(0))}` : '',
     `rax ${one.rax.toString(16)}`,
     `flags ${(one.rflags & STATUS_FLAGS).toString(16)}`,
   ].join(' ');

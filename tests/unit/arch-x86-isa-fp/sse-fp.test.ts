@@ -3,6 +3,10 @@
 
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
+import { Vector } from '../../../src/arch/x86/exceptions.ts';
+import { Cr4 } from '../../../src/arch/x86/registers.ts';
+import { OFFSET } from '../../../src/arch/x86/state-layout.ts';
+import { CODE, FunctionalMachine } from '../../support/functional-machine.ts';
 import { noSilicon, otherVendor, Silicon, SiliconCase } from '../arch-x86-float/silicon.ts';
 import { bitsOf, EDGES, EdgeOperands, type ElementKind } from './edges.ts';
 import { EngineCases, outcome } from './engine-cases.ts';
@@ -31,6 +35,8 @@ function caseOf(
 ): SiliconCase {
   const { destination, source, sourceFile } = subject;
   const one = SiliconCase.of(code);
+  // TOP 3 and two registers in use: what an MMX register as operand resets.
+  one.fxsave.set([0x7f, 0x03, 0, 0x18, 0x18]);
   const [a, b] = pair;
   fill(one.xmm(0), destination, (i) => (i === 0 ? a : random.value(destination)));
   const operand = new Uint8Array(16);
@@ -98,4 +104,38 @@ describe('SSE floating-point instructions on the engine', { skip: noSilicon() },
       }
     });
   }
+
+  test('128 bits in memory must be aligned, and nothing else', () => {
+    silicon ??= new Silicon();
+    const random = new EdgeOperands(16);
+    const cases = FP_SUBJECTS.map((subject) => {
+      const code = codesOf(subject).find(({ inMemory }) => inMemory)!.code;
+      const at = subject.opcode.length;
+      const one = SiliconCase.of([...code.slice(0, at), 0x47, 8, ...code.slice(at + 1)]);
+      one.memory.set(Uint8Array.from({ length: 32 }, () => random.below(256)));
+      return one;
+    });
+    const ours = cases.map((one) => new SiliconCase(one.bytes.slice()));
+    const engine = new EngineCases();
+    for (const one of ours) engine.run(one);
+    silicon.run(cases);
+    const signals = (list: readonly SiliconCase[]) =>
+      list.map(({ signal }, i) => `${FP_SUBJECTS[i]!.name}: ${signal}`);
+    assert.deepEqual(signals(ours), signals(cases));
+    assert(cases.some(({ signal }) => signal !== 0));
+  });
+});
+
+// SDM vol. 3A §2.5, CR4.OSXMMEXCPT.
+test('an unmasked exception is #UD where the operating system does not handle #XM', () => {
+  const machine = new FunctionalMachine();
+  const { tc, engine } = machine;
+  machine.load([0xf2, 0x0f, 0x5e, 0xc1]);
+  tc.u32[OFFSET.mxcsr >> 2] = 0;
+  tc.set(OFFSET.cr4, tc.get(OFFSET.cr4) & ~BigInt(Cr4.OSXMMEXCPT));
+  const end = engine.run(1);
+  assert.equal(end.kind === 'exception' && end.vector, Vector.UD);
+  assert.equal(tc.u32[OFFSET.mxcsr >> 2], 1);
+  assert.equal(tc.ripNumber, CODE);
+  assert.equal(engine.executed, 0);
 });

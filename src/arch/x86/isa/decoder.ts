@@ -213,7 +213,7 @@ export class Decoder {
       case 'any':
         return true;
       case 'np':
-        return this.#repeat === 'none' && (!this.#has66 || (form.hasOperandSize && !this.#isVex));
+        return this.#repeat === 'none' && (!this.#has66 || form.sizedBy66);
       case '66':
         return this.#repeat === 'none' && this.#has66;
       default:

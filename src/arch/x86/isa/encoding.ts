@@ -162,8 +162,13 @@ export class Form {
     );
   }
 
-  /** Whether the prefix 66 changes what the form does by its operand size: then it is no mandatory prefix. */
+  /** Whether the operand size changes what the form does. */
   get hasOperandSize(): boolean {
+    return this.sizedBy66 || this.operands.some(({ bits }) => bits === 'y');
+  }
+
+  /** Whether the prefix 66 can mean the operand size, and then is no mandatory prefix. It does not change y. */
+  get sizedBy66(): boolean {
     return this.operands.some(({ bits }) => bits === 'v' || bits === 'z');
   }
 

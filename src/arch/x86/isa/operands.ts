@@ -79,7 +79,6 @@ export const RvMw = spec('Rv/Mw', 'rm', 'gpr', 'v', { memoryBits: 16 });
 /** A register of 32 or 64 bits, or fewer bits of memory: PEXTRB and the like. */
 export const RyMb = spec('Ry/Mb', 'rm', 'gpr', 'y', { memoryBits: 8 });
 export const RyMw = spec('Ry/Mw', 'rm', 'gpr', 'y', { memoryBits: 16 });
-export const RyMd = spec('Ry/Md', 'rm', 'gpr', 'y', { memoryBits: 32 });
 export const RdMb = spec('Rd/Mb', 'rm', 'gpr', 32, { memoryBits: 8 });
 export const RdMw = spec('Rd/Mw', 'rm', 'gpr', 32, { memoryBits: 16 });
 export const Rd = spec('Rd', 'rm', 'gpr', 32, { only: 'register' });

@@ -6,24 +6,20 @@
 import { type MiscOp, Op, ValueType } from './opcodes.ts';
 
 const TWO_32 = 0x1_0000_0000;
-const FIRST_SIZE_BYTES = 65_536;
+/** Little: many writers are for a section or the head of a function only. Those that are kept grow once. */
+const FIRST_SIZE_BYTES = 512;
 /** No single write is longer, save `raw`. */
 const SLACK_BYTES = 32;
 const VECTOR_PREFIX = 0xfd;
 const MISC_PREFIX = 0xfc;
 
 export class CodeWriter {
-  #bytes: Uint8Array;
+  #bytes = new Uint8Array(FIRST_SIZE_BYTES);
   #length = 0;
   /** Where the last `local.set` begins and ends, and what it sets. */
   #lastSet = -1;
   #behindLastSet = -1;
   #lastSetLocal = -1;
-
-  /** @param sizeBytes room at first; it grows */
-  constructor(sizeBytes = FIRST_SIZE_BYTES) {
-    this.#bytes = new Uint8Array(sizeBytes);
-  }
 
   get length(): number {
     return this.#length;

@@ -7,8 +7,6 @@ import { CodeWriter } from './code.ts';
 import type { BranchHint } from './module.ts';
 import { EMPTY_BLOCK, Op, ValueType } from './opcodes.ts';
 
-/** Room for the declarations of locals: they are few runs. */
-const HEAD_BYTES = 128;
 /** Value types: numbers in a row, v128 the first of them. */
 const TYPES = 5;
 const NOTHING = new Uint8Array(0);
@@ -113,7 +111,7 @@ export class FunctionWriter {
     readonly hints: readonly BranchHint[];
   } {
     this.code.op(Op.end);
-    const head = new CodeWriter(HEAD_BYTES);
+    const head = new CodeWriter();
     const runs = runsOf(this.#types);
     head.u32(runs.length);
     for (const { type, count } of runs) {

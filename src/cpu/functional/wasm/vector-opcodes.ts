@@ -10,6 +10,8 @@ export const VectorOp = {
   shuffle: 13,
   bitselect: 82,
   any_true: 83,
+  load32_zero: 92,
+  load64_zero: 93,
 } as const;
 
 export const VECTOR_OPCODES: Readonly<Record<VectorUnary | VectorBinary | VectorShift, number>> = {

@@ -4,7 +4,7 @@ import type { Cracker } from '../cracker.ts';
 import { type Operand, OperandKind } from '../decoded.ts';
 import { enc, type Form } from '../encoding.ts';
 import { type Instruction, inst } from '../instruction.ts';
-import { Ey, Gy, Ib, Nq, Pq, RyMb, RyMd, RyMw, Udq, UdqMd, Vdq } from '../operands.ts';
+import { Ed, Ey, Gd, Ib, Nq, Pq, RdMb, RdMw, Udq, UdqMd, Vdq } from '../operands.ts';
 import type { Width } from '../ops.ts';
 import { elementCount, literalByte, shapeOf, zeroVector } from './vectors.ts';
 
@@ -28,12 +28,12 @@ function extract(mnemonic: string, forms: readonly Form[], z: Width | 'y', featu
 }
 
 export const EXTRACT: readonly Instruction[] = [
-  extract('PEXTRW', [enc(0x0fc5, Gy, Nq, Ib).np(), enc(0x0fc5, Gy, Udq, Ib).p66()], 16),
-  extract('PEXTRB', [enc(0x0f3a14, RyMb, Vdq, Ib).p66()], 8, 'sse4_1'),
-  extract('PEXTRW', [enc(0x0f3a15, RyMw, Vdq, Ib).p66()], 16, 'sse4_1'),
+  extract('PEXTRW', [enc(0x0fc5, Gd, Nq, Ib).np(), enc(0x0fc5, Gd, Udq, Ib).p66()], 16),
+  extract('PEXTRB', [enc(0x0f3a14, RdMb, Vdq, Ib).p66()], 8, 'sse4_1'),
+  extract('PEXTRW', [enc(0x0f3a15, RdMw, Vdq, Ib).p66()], 16, 'sse4_1'),
   // With REX.W it is called PEXTRQ.
   extract('PEXTRD', [enc(0x0f3a16, Ey, Vdq, Ib).p66()], 'y', 'sse4_1'),
-  extract('EXTRACTPS', [enc(0x0f3a17, RyMd, Vdq, Ib).p66()], 32, 'sse4_1'),
+  extract('EXTRACTPS', [enc(0x0f3a17, Ed, Vdq, Ib).p66()], 32, 'sse4_1'),
 ];
 
 function insert(mnemonic: string, forms: readonly Form[], z: Width | 'y', feature?: 'sse4_1'): Instruction {
@@ -51,8 +51,8 @@ function insert(mnemonic: string, forms: readonly Form[], z: Width | 'y', featur
 }
 
 export const INSERT: readonly Instruction[] = [
-  insert('PINSRW', [enc(0x0fc4, Pq, RyMw, Ib).np(), enc(0x0fc4, Vdq, RyMw, Ib).p66()], 16),
-  insert('PINSRB', [enc(0x0f3a20, Vdq, RyMb, Ib).p66()], 8, 'sse4_1'),
+  insert('PINSRW', [enc(0x0fc4, Pq, RdMw, Ib).np(), enc(0x0fc4, Vdq, RdMw, Ib).p66()], 16),
+  insert('PINSRB', [enc(0x0f3a20, Vdq, RdMb, Ib).p66()], 8, 'sse4_1'),
   // With REX.W it is called PINSRQ.
   insert('PINSRD', [enc(0x0f3a22, Vdq, Ey, Ib).p66()], 'y', 'sse4_1'),
 ];

@@ -5,7 +5,7 @@ import type { Operand } from '../decoded.ts';
 import { enc } from '../encoding.ts';
 import { inst } from '../instruction.ts';
 import {
-  Gy,
+  Gd,
   MaskStoreDq,
   MaskStoreQ,
   Md,
@@ -112,40 +112,34 @@ export const MOVDDUP = inst('MOVDDUP', {
 // ---- masks ----
 
 export const MOVMSKPS = inst('MOVMSKPS', {
-  forms: [enc(0x0f50, Gy, Udq).np()],
+  forms: [enc(0x0f50, Gd, Udq).np()],
   crack(u, dst, src) {
-    writeMask(u, dst, u.bitmask('i32x4', u.readVector(src)));
+    u.write(dst, u.bitmask('i32x4', u.readVector(src)));
   },
 });
 
 export const MOVMSKPD = inst('MOVMSKPD', {
-  forms: [enc(0x0f50, Gy, Udq).p66()],
+  forms: [enc(0x0f50, Gd, Udq).p66()],
   crack(u, dst, src) {
-    writeMask(u, dst, u.bitmask('i64x2', u.readVector(src)));
+    u.write(dst, u.bitmask('i64x2', u.readVector(src)));
   },
 });
 
 export const PMOVMSKB = inst('PMOVMSKB', {
-  forms: [enc(0x0fd7, Gy, Nq).np(), enc(0x0fd7, Gy, Udq).p66()],
+  forms: [enc(0x0fd7, Gd, Nq).np(), enc(0x0fd7, Gd, Udq).p66()],
   crack(u, dst, src) {
-    writeMask(u, dst, u.bitmask('i8x16', u.readVector(src)));
+    u.write(dst, u.bitmask('i8x16', u.readVector(src)));
   },
 });
 
-function writeMask<V>(u: Cracker<V>, dst: Operand, mask: V): void {
-  u.write(dst, u.zext(32, dst.bits === 64 ? 64 : 32, mask));
-}
-
 /**
- * Stores the bytes whose mask byte has its highest bit set. Where there is none, memory is not accessed; where there is one, all
- * bytes are, which the manual leaves to the implementation.
+ * Stores the bytes whose mask byte has its highest bit set. All others must be writable, too, even where none is stored: the
+ * manual leaves that to the implementation, and Zen 4 does so.
  */
 function storeMasked<V>(u: Cracker<V>, memory: Operand, src: Operand, mask: Operand): void {
   const chosen = u.vectorShift('i8x16.shr_s', u.readVector(mask), u.int(32, 7));
   const value = u.readVector(src);
-  u.when(u.anyTrue(chosen), () => {
-    u.writeVector(memory, u.bitselect(value, u.readVector(memory), chosen));
-  });
+  u.writeVector(memory, u.bitselect(value, u.readVector(memory), chosen));
 }
 
 export const MASKMOVQ = inst('MASKMOVQ', {

@@ -4,26 +4,7 @@ import type { Cracker } from '../cracker.ts';
 import type { Operand } from '../decoded.ts';
 import { enc, type Form } from '../encoding.ts';
 import { type Instruction, inst } from '../instruction.ts';
-import {
-  Ey,
-  Gy,
-  Mdq,
-  Mq,
-  My,
-  Nq,
-  Pq,
-  Qq,
-  Udq,
-  Uq,
-  Vdq,
-  Vpd,
-  Vps,
-  Vq,
-  Wdq,
-  Wpd,
-  Wps,
-  Wq,
-} from '../operands.ts';
+import { Ey, Mdq, Mq, Nq, Pq, Qq, Udq, Uq, Vdq, Vpd, Vps, Vq, Wdq, Wpd, Wps, Wq } from '../operands.ts';
 import type { Width } from '../ops.ts';
 import { shapeOf, widened } from './vectors.ts';
 
@@ -51,7 +32,6 @@ export const NON_TEMPORAL: readonly Instruction[] = [
   move('MOVNTPD', [enc(0x0f2b, Mdq, Vpd).p66()], 'aligned'),
   move('MOVNTDQ', [enc(0x0fe7, Mdq, Vdq).p66()], 'aligned'),
   move('MOVNTQ', [enc(0x0fe7, Mq, Pq).np()], 'aligned'),
-  move('MOVNTI', [enc(0x0fc3, My, Gy).np()], 'aligned'),
   move('MOVNTDQA', [enc(0x0f382a, Vdq, Mdq).p66().feature('sse4_1')], 'aligned'),
 ];
 

@@ -1,12 +1,27 @@
-/** SHA-1 and SHA-256: rounds and message schedules. SDM vol. 2 "SHA1RNDS4" and following; FIPS 180-4 §4.1, §6.1, §6.2. */
+/**
+ * SHA-1 and SHA-256: rounds and message schedules. SDM vol. 2 "SHA1RNDS4" and following; FIPS 180-4 §4.1, §6.1, §6.2. Memory
+ * operands need no alignment on AMD's processors (Zen 4 executes them); the SDM has them raise #GP.
+ */
 
 import type { Cracker } from '../cracker.ts';
-import { enc } from '../encoding.ts';
+import { enc, type Form } from '../encoding.ts';
 import { type Instruction, inst } from '../instruction.ts';
 import { Ib, Vdq, Wdq, XMM0 } from '../operands.ts';
-import { combining, literalByte, zeroVector } from './vectors.ts';
+import { type Combine, literalByte, zeroVector } from './vectors.ts';
 
 const FEATURE = 'sha_ni';
+
+/** Source and destination combined, without alignment. */
+function message(mnemonic: string, forms: readonly Form[], combine: Combine): Instruction {
+  return inst(mnemonic, {
+    forms,
+    feature: FEATURE,
+    unaligned: true,
+    crack(u, dst, src) {
+      u.writeVector(dst, combine(u, u.readVector(dst), u.readVector(src), dst));
+    },
+  });
+}
 
 function dwords<V>(u: Cracker<V>, value: V): [V, V, V, V] {
   const at = (lane: number): V => u.lane('i32x4', value, lane);
@@ -56,6 +71,7 @@ const SHA1_QUARTERS: readonly { readonly mix: typeof choose; readonly constant: 
 export const SHA1RNDS4 = inst('SHA1RNDS4', {
   forms: [enc(0x0f3acc, Vdq, Wdq, Ib).np()],
   feature: FEATURE,
+  unaligned: true,
   literal: true,
   crack(u, dst, src, quarter) {
     const { mix, constant } = SHA1_QUARTERS[literalByte(u, quarter) & 3]!;
@@ -71,36 +87,25 @@ export const SHA1RNDS4 = inst('SHA1RNDS4', {
 });
 
 export const SHA1: readonly Instruction[] = [
-  combining(
-    'SHA1NEXTE',
-    [enc(0x0f38c8, Vdq, Wdq).np()],
-    (u, state, words) => {
-      const e = rotl(u, u.lane('i32x4', state, 3), 30);
-      return u.withLane('i32x4', words, 3, u.add(32, u.lane('i32x4', words, 3), e));
-    },
-    FEATURE,
-  ),
-  combining(
+  message('SHA1NEXTE', [enc(0x0f38c8, Vdq, Wdq).np()], (u, state, words) => {
+    const e = rotl(u, u.lane('i32x4', state, 3), 30);
+    return u.withLane('i32x4', words, 3, u.add(32, u.lane('i32x4', words, 3), e));
+  }),
+  message(
     'SHA1MSG1',
     [enc(0x0f38c9, Vdq, Wdq).np()],
     // Each word with the one two behind it.
     (u, a, b) =>
       u.vector2('v128.xor', a, u.shuffle(a, b, [24, 25, 26, 27, 28, 29, 30, 31, 0, 1, 2, 3, 4, 5, 6, 7])),
-    FEATURE,
   ),
-  combining(
-    'SHA1MSG2',
-    [enc(0x0f38ca, Vdq, Wdq).np()],
-    (u, a, b) => {
-      const [a0, a1, a2, a3] = dwords(u, a);
-      const [b0, b1, b2] = dwords(u, b);
-      const first = rotl(u, u.xor(32, a3, b2), 1);
-      const second = rotl(u, u.xor(32, a2, b1), 1);
-      const third = rotl(u, u.xor(32, a1, b0), 1);
-      return vectorOf(u, [rotl(u, u.xor(32, a0, first), 1), third, second, first]);
-    },
-    FEATURE,
-  ),
+  message('SHA1MSG2', [enc(0x0f38ca, Vdq, Wdq).np()], (u, a, b) => {
+    const [a0, a1, a2, a3] = dwords(u, a);
+    const [b0, b1, b2] = dwords(u, b);
+    const first = rotl(u, u.xor(32, a3, b2), 1);
+    const second = rotl(u, u.xor(32, a2, b1), 1);
+    const third = rotl(u, u.xor(32, a1, b0), 1);
+    return vectorOf(u, [rotl(u, u.xor(32, a0, first), 1), third, second, first]);
+  }),
 ];
 
 // ---- SHA-256 ----
@@ -109,12 +114,13 @@ export const SHA1: readonly Instruction[] = [
 export const SHA256RNDS2 = inst('SHA256RNDS2', {
   forms: [enc(0x0f38cb, Vdq, Wdq, XMM0).np()],
   feature: FEATURE,
+  unaligned: true,
   crack(u, dst, src, words) {
     let [h, g, d, c] = dwords(u, u.readVector(dst));
     let [f, e, b, a] = dwords(u, u.readVector(src));
-    const message = u.readVector(words);
+    const both = u.readVector(words);
     for (let round = 0; round < 2; round++) {
-      const word = u.lane('i32x4', message, round);
+      const word = u.lane('i32x4', both, round);
       const sigma1 = xorOf(u, rotr(u, e, 6), rotr(u, e, 11), rotr(u, e, 25));
       const first = sum(u, choose(u, e, f, g), sigma1, word, h);
       const sigma0 = xorOf(u, rotr(u, a, 2), rotr(u, a, 13), rotr(u, a, 22));
@@ -138,32 +144,22 @@ function sigma<V>(u: Cracker<V>, value: V, first: number, second: number, shift:
 }
 
 export const SHA256: readonly Instruction[] = [
-  combining(
-    'SHA256MSG1',
-    [enc(0x0f38cc, Vdq, Wdq).np()],
-    (u, a, b) => {
-      const next = u.shuffle(a, b, [4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
-      return u.vector2('i32x4.add', a, sigma(u, next, 7, 18, 3));
-    },
-    FEATURE,
-  ),
-  combining(
-    'SHA256MSG2',
-    [enc(0x0f38cd, Vdq, Wdq).np()],
-    (u, a, b) => {
-      // Words 2 and 3 need words 0 and 1 of the result.
-      const known = sigma(
-        u,
-        u.shuffle(b, b, [8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15]),
-        17,
-        19,
-        10,
-      );
-      const low = u.vector2('i32x4.add', a, known);
-      const doubled = u.shuffle(low, low, [0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7]);
-      const high = u.vector2('i32x4.add', a, sigma(u, doubled, 17, 19, 10));
-      return u.shuffle(low, high, [0, 1, 2, 3, 4, 5, 6, 7, 24, 25, 26, 27, 28, 29, 30, 31]);
-    },
-    FEATURE,
-  ),
+  message('SHA256MSG1', [enc(0x0f38cc, Vdq, Wdq).np()], (u, a, b) => {
+    const next = u.shuffle(a, b, [4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
+    return u.vector2('i32x4.add', a, sigma(u, next, 7, 18, 3));
+  }),
+  message('SHA256MSG2', [enc(0x0f38cd, Vdq, Wdq).np()], (u, a, b) => {
+    // Words 2 and 3 need words 0 and 1 of the result.
+    const known = sigma(
+      u,
+      u.shuffle(b, b, [8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15]),
+      17,
+      19,
+      10,
+    );
+    const low = u.vector2('i32x4.add', a, known);
+    const doubled = u.shuffle(low, low, [0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7]);
+    const high = u.vector2('i32x4.add', a, sigma(u, doubled, 17, 19, 10));
+    return u.shuffle(low, high, [0, 1, 2, 3, 4, 5, 6, 7, 24, 25, 26, 27, 28, 29, 30, 31]);
+  }),
 ];

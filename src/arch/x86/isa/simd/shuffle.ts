@@ -103,8 +103,9 @@ export const PALIGNR = inst('PALIGNR', {
   crack(u, dst, src, count) {
     const sizeBytes = elementCount(dst, 1);
     const by = literalByte(u, count);
-    const [low, high] =
-      by < sizeBytes ? [u.readVector(src), u.readVector(dst)] : [u.readVector(dst), zeroVector(u)];
+    // Read even where nothing of it remains: it may fault.
+    const [a, b] = [u.readVector(dst), u.readVector(src)];
+    const [low, high] = by < sizeBytes ? [b, a] : [a, zeroVector(u)];
     const first = by < sizeBytes ? by : Math.min(by - sizeBytes, sizeBytes);
     u.writeVector(dst, pick(u, dst, 1, low, high, series(sizeBytes, first)));
   },

@@ -74,14 +74,14 @@ function pointerBits<V>(u: Cracker<V>): V {
   return u.int(32, u.operandBits === 64 ? 64 : 32);
 }
 
-/** The last 48 bytes of the area are left alone. */
+/** The last 48 bytes of the area are left alone, but must be there: of a page fault, their end comes first, as on Zen 4. */
 export const FXSAVE = inst('FXSAVE', {
   forms: [enc(0x0fae, M).ext(0).np().mem()],
   unit: 'fxsave',
   crack(u, dst) {
     const area = areaAt(u, dst);
+    u.probeStore(8, lineAt(u, area, AREA.sizeBytes - 1));
     u.probeStore(128, area);
-    u.probeStore(128, lineAt(u, area, AREA.sizeBytes - LINE_BYTES));
     u.assist('fxsave', pointerBits(u));
     for (let at = 0; at < AREA.xmm; at += LINE_BYTES)
       u.store(128, lineAt(u, area, at), u.assistResult(at, 128));
@@ -96,7 +96,7 @@ export const FXRSTOR = inst('FXRSTOR', {
   unit: 'fxsave',
   crack(u, src) {
     const area = areaAt(u, src);
-    u.load(128, lineAt(u, area, AREA.sizeBytes - LINE_BYTES));
+    u.load(8, lineAt(u, area, AREA.sizeBytes - 1));
     for (let at = 0; at < AREA.xmm; at += LINE_BYTES)
       u.setArgument(at, 128, u.load(128, lineAt(u, area, at)));
     for (const register of xmmRegisters(u))

@@ -12,7 +12,7 @@ import { Pq, Qq, Vdq, Wdq } from '../operands.ts';
 import type { VectorBinary, Width } from '../ops.ts';
 
 /** CPUID features, and whether the MMX form came with them. */
-export type Extension = 'ssse3' | 'sse4_1' | 'sse4_2' | 'aes' | 'sha_ni';
+export type Extension = 'ssse3' | 'sse4_1' | 'sse4_2' | 'aes';
 
 /** What becomes of the two operands. */
 export type Combine = <V>(u: Cracker<V>, a: V, b: V, dst: Operand) => V;

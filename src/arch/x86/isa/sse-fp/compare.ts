@@ -34,5 +34,5 @@ function flags(mnemonic: string, opcode: number, comparison: 'comis' | 'ucomis')
   );
 }
 
-export const UCOMIS = flags('UCOMIS', 0x0f2e, 'ucomis');
-export const COMIS = flags('COMIS', 0x0f2f, 'comis');
+export const UCOMI = flags('UCOMI', 0x0f2e, 'ucomis');
+export const COMI = flags('COMI', 0x0f2f, 'comis');

@@ -91,11 +91,6 @@ export class FloatChecks {
     return o.and(32, o.add(32, this.#top(format, a), o.int(32, 2)), o.int(32, format.exponentMax - 3));
   }
 
-  /** Neither zero nor denormal: not zero where it holds. */
-  nonzeroExponent(format: Format, a: Value): Value {
-    return this.#o.and(32, this.#top(format, a), this.#o.int(32, format.exponentMax));
-  }
-
   /** Positive and normal: 0 or 1. */
   positiveNormal(format: Format, a: Value): Value {
     const o = this.#o;

@@ -16,6 +16,8 @@
  *   from int    From 32 bits to double: always exact. Otherwise inexact.
  *   sd to ss    The result is ordinary: then the operand is not denormal.
  *   ss to sd    Exact; the operand is neither NaN nor denormal.
+ *
+ * Operands are looked at side by side in a vector: one branch and one move to an integer register instead of two.
  */
 
 import {
@@ -30,6 +32,7 @@ import {
 } from '../../arch/x86/isa/float-ops.ts';
 import { DOUBLE, FloatChecks, type Format, SINGLE } from './float-checks.ts';
 import { StateOps } from './state-ops.ts';
+import { type FloatConstant, floatConstantBytes, type Lanes, VectorChecks } from './vector-checks.ts';
 import { MiscOp, Op, ValueType } from './wasm/opcodes.ts';
 import { FloatVectorOp } from './wasm/vector-opcodes.ts';
 import type { Value } from './wasm-ops.ts';
@@ -45,6 +48,12 @@ type Holds = (condition: Value, orElse?: () => Value) => void;
 
 export abstract class FloatScalars extends StateOps {
   protected readonly checks = new FloatChecks(this);
+  protected readonly vectors = new VectorChecks(this, (lanes, name) => this.floatConstant(lanes, name));
+
+  /** A constant of fast paths: a region may keep it in a local. */
+  protected floatConstant(lanes: Lanes, name: FloatConstant): Value {
+    return this.vector(floatConstantBytes(lanes, name));
+  }
 
   /** MXCSR, width 32. */
   protected abstract mxcsr(): Value;
@@ -89,6 +98,8 @@ export abstract class FloatScalars extends StateOps {
   protected scalarFloat(operation: FloatOperation, shape: FloatShape, a: Value, b: Value): Value {
     const format = elementBits(shape) === 64 ? DOUBLE : SINGLE;
     const exact = () => this.#exactScalar(operation, shape, a, b);
+    const lanes = lanesOf(format);
+    const operands = () => this.#pair(format, a, b);
     const { checks } = this;
     const arithmetic = (name: 'add' | 'sub' | 'mul' | 'div') => checks.arithmetic(format, name, a, b);
     switch (operation) {
@@ -97,8 +108,7 @@ export abstract class FloatScalars extends StateOps {
         const r = arithmetic(operation);
         const conditions = (holds: Holds) => {
           holds(this.mxcsrIsCommon());
-          holds(checks.notDenormal(format, a));
-          holds(checks.notDenormal(format, b));
+          holds(this.isZero(32, this.vectors.anyZero(lanes, [this.vectors.notDenormal(lanes, operands())])));
           holds(checks.ordinary(format, r), () => checks.isZeroFloat(format, r));
         };
         return this.guarded(r, conditions, exact);
@@ -108,9 +118,11 @@ export abstract class FloatScalars extends StateOps {
         const r = arithmetic(operation);
         const conditions = (holds: Holds) => {
           holds(this.mxcsrIsCommon());
-          holds(checks.ordinary(format, r));
-          holds(checks.nonzeroExponent(format, a));
-          holds(checks.nonzeroExponent(format, b));
+          const words = [
+            this.vectors.nonzeroExponent(lanes, operands()),
+            this.vectors.ordinary(lanes, this.#splat(format, r)),
+          ];
+          holds(this.isZero(32, this.vectors.anyZero(lanes, words)));
         };
         return this.guarded(r, conditions, exact);
       }
@@ -125,7 +137,7 @@ export abstract class FloatScalars extends StateOps {
       case 'max':
         return this.guarded(
           this.#pick(operation, format, a, b),
-          (holds) => this.#comparable(format, a, b, holds),
+          (holds) => holds(this.#comparable(format, a, b)),
           exact,
         );
       case 'addsub':
@@ -138,13 +150,29 @@ export abstract class FloatScalars extends StateOps {
     }
   }
 
+  /** A float in all lanes. */
+  #splat({ bits }: Format, a: Value): Value {
+    return this.vectors.emit(bits === 64 ? FloatVectorOp.f64x2_splat : FloatVectorOp.f32x4_splat, a);
+  }
+
+  /** Two floats side by side, and the first in all other lanes. */
+  #pair(format: Format, a: Value, b: Value): Value {
+    this.put(this.#splat(format, a));
+    this.put(b);
+    this.f.code.vector(
+      format.bits === 64 ? FloatVectorOp.f64x2_replace_lane : FloatVectorOp.f32x4_replace_lane,
+    );
+    this.f.code.byte(1);
+    return this.take(v128);
+  }
+
   /** Comparisons and roundings: the number is the predicate or the immediate. */
   #numbered(operation: FloatOperation, format: Format, a: Value, b: Value, exact: () => void): Value {
     const number = Number(/\d+$/.exec(operation)![0]);
     if (operation.startsWith('cmp')) {
       const mask = this.neg(format.bits, this.zext(32, format.bits, this.#predicate(number, format, a, b)));
       const result = this.checks.ofBits(format, mask);
-      return this.guarded(result, (holds) => this.#comparable(format, a, b, holds), exact);
+      return this.guarded(result, (holds) => holds(this.#comparable(format, a, b)), exact);
     }
     const rounded = this.checks.arithmetic(format, ROUNDING_OPS[number & 4 ? 0 : number & 3]!, a);
     const conditions = (holds: Holds) => {
@@ -178,10 +206,9 @@ export abstract class FloatScalars extends StateOps {
     return this.take(type);
   }
 
-  #comparable(format: Format, a: Value, b: Value, holds: Holds): void {
-    holds(this.checks.notDenormal(format, a));
-    holds(this.checks.notDenormal(format, b));
-    holds(this.or(32, this.checks.compare(format, 'le', a, b), this.checks.compare(format, 'ge', a, b)));
+  /** 0 or 1: neither is a NaN or denormal. */
+  #comparable(format: Format, a: Value, b: Value): Value {
+    return this.vectors.comparable(lanesOf(format), this.#pair(format, a, b));
   }
 
   /** Of operands that can be compared: EQ LT LE false NEQ GE GT true. */
@@ -213,31 +240,27 @@ export abstract class FloatScalars extends StateOps {
     // ZF is bit 6, CF bit 0.
     const word = this.or(32, less, this.shl(32, equal, this.int(32, 6)));
     this.put(word);
-    const conditions = (holds: Holds) => {
-      holds(this.or(32, word, checks.compare(format, 'gt', a, b)));
-      holds(checks.notDenormal(format, a));
-      holds(checks.notDenormal(format, b));
-    };
-    return this.guarded(this.take(i32), conditions, () => {
-      this.exactByMemory(comparison, [a, b], 32);
-    });
+    const exact = () => this.#exactByBits(comparison, [a, b], 32);
+    return this.guarded(this.take(i32), (holds) => holds(this.#comparable(format, a, b)), exact);
   }
 
-  /** Calls a routine with its operands in the space of arguments; its result of so many bits is left on the stack. */
-  protected exactByMemory(
-    name: FloatRoutineName,
-    operands: readonly Value[],
-    resultBits: 32 | 64 | 128,
-  ): void {
-    for (const [i, operand] of operands.entries()) this.#setArgument(16 * i, operand);
-    this.assist('float', this.int(32, floatRoutineCode(name)));
-    this.put(this.assistResult(0, resultBits));
-  }
-
-  #setArgument(offset: number, value: Value): void {
-    if (value.type === ValueType.f32) this.setArgument(offset, 32, this.checks.bits(SINGLE, value));
-    else if (value.type === ValueType.f64) this.setArgument(offset, 64, this.checks.bits(DOUBLE, value));
-    else this.setArgument(offset, value.type === v128 ? 128 : value.type === i64 ? 64 : 32, value);
+  /**
+   * Calls a routine with any scalar operands, through the function for doubles: the encodings travel in its operands and its
+   * result. The result's encoding is left on the stack.
+   */
+  #exactByBits(name: FloatRoutineName, operands: readonly [Value, Value], resultBits: 32 | 64): void {
+    const { code } = this.f;
+    code.i32(floatRoutineCode(name));
+    for (const operand of operands) {
+      this.put(operand);
+      if (operand.type === ValueType.f32) code.op(Op.i32_reinterpret_f32);
+      if (operand.type === ValueType.f32 || operand.type === i32) code.op(Op.i64_extend_i32_u);
+      if (operand.type !== ValueType.f64) code.op(Op.f64_reinterpret_i64);
+    }
+    code.opIndex(Op.call, this.core.float64);
+    this.branchIfFaulted();
+    code.op(Op.i64_reinterpret_f64);
+    if (resultBits === 32) code.op(Op.i32_wrap_i64);
   }
 
   // ---- conversions ----
@@ -247,7 +270,7 @@ export abstract class FloatScalars extends StateOps {
     const source = conversionSide(from);
     const target = conversionSide(to);
     const exact = () => {
-      this.exactByMemory(conversion, [a], target.bits);
+      this.#exactByBits(conversion, [a, a], target.bits);
       if (!target.isFloat) return;
       this.f.code.op(target.bits === 64 ? Op.f64_reinterpret_i64 : Op.f32_reinterpret_i32);
     };
@@ -314,3 +337,7 @@ export abstract class FloatScalars extends StateOps {
 }
 
 const ROUNDING_OPS = ['nearest', 'floor', 'ceil', 'trunc'] as const;
+
+function lanesOf({ bits }: Format): Lanes {
+  return bits === 64 ? 'f64x2' : 'f32x4';
+}

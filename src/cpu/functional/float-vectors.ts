@@ -5,29 +5,22 @@
 
 import {
   type FloatOperation,
+  type FloatRoutineName,
   type FloatShape,
   floatRoutineCode,
   type VectorConversion,
 } from '../../arch/x86/isa/float-ops.ts';
 import { FloatScalars } from './float-scalars.ts';
-import {
-  bytesOf,
-  type FloatConstant,
-  floatConstantBytes,
-  type Lanes,
-  VectorChecks,
-} from './vector-checks.ts';
+import { bytesOf, type Lanes } from './vector-checks.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
 import { FloatVectorOp } from './wasm/vector-opcodes.ts';
 import type { Value } from './wasm-ops.ts';
 
 export abstract class FloatVectors extends FloatScalars {
-  protected readonly vectors = new VectorChecks(this, (lanes, name) => this.floatConstant(lanes, name));
-
   float(operation: FloatOperation, shape: FloatShape, a: Value, b: Value = a): Value {
     if (shape === 'ss' || shape === 'sd') return this.scalarFloat(operation, shape, a, b);
     const lanes = shape === 'pd' ? 'f64x2' : 'f32x4';
-    const exact = () => this.#exactVector(operation, shape, a, b);
+    const exact = () => this.#exactVector(`${operation}.${shape}`, a, b);
     switch (operation) {
       case 'add':
       case 'sub':
@@ -39,9 +32,7 @@ export abstract class FloatVectors extends FloatScalars {
       case 'mul':
       case 'div': {
         const r = this.vectors.operation(lanes, operation, a, b);
-        const exponents = [a, b].map((operand) =>
-          this.vector2('v128.and', operand, this.floatConstant(lanes, 'exponent')),
-        );
+        const exponents = [a, b].map((operand) => this.vectors.nonzeroExponent(lanes, operand));
         return this.#guardedLanes(lanes, r, () => [this.vectors.ordinary(lanes, r), ...exponents], exact);
       }
       case 'sqrt':
@@ -49,7 +40,7 @@ export abstract class FloatVectors extends FloatScalars {
       case 'min':
       case 'max': {
         const r = this.vectors.operation(lanes, `p${operation}`, b, a);
-        return this.guarded(r, (holds) => holds(this.#comparable(lanes, a, b)), exact);
+        return this.guarded(r, (holds) => holds(this.vectors.comparable(lanes, a, b)), exact);
       }
       case 'rcp':
       case 'rsqrt':
@@ -60,13 +51,8 @@ export abstract class FloatVectors extends FloatScalars {
     }
   }
 
-  /** A constant of fast paths: a region may keep it in a local. */
-  protected floatConstant(lanes: Lanes, name: FloatConstant): Value {
-    return this.vector(floatConstantBytes(lanes, name));
-  }
-
-  #exactVector(operation: FloatOperation, shape: FloatShape, a: Value, b: Value): void {
-    this.f.code.i32(floatRoutineCode(`${operation}.${shape}`));
+  #exactVector(name: FloatRoutineName, a: Value, b: Value): void {
+    this.f.code.i32(floatRoutineCode(name));
     this.put(a);
     this.put(b);
     this.f.code.opIndex(Op.call, this.core.floatPacked);
@@ -84,16 +70,6 @@ export abstract class FloatVectors extends FloatScalars {
       },
       exact,
     );
-  }
-
-  /** 0 or 1: no element of either is a NaN or denormal. */
-  #comparable(lanes: Lanes, a: Value, b: Value): Value {
-    const bad = this.vectors.anyZero(lanes, [
-      this.vectors.notDenormal(lanes, a),
-      this.vectors.notDenormal(lanes, b),
-    ]);
-    const unequal = [a, b].map((operand) => this.vectors.operation(lanes, 'ne', operand, operand));
-    return this.isZero(32, this.or(32, bad, this.anyTrue(this.vector2('v128.or', unequal[0]!, unequal[1]!))));
   }
 
   #sum(lanes: Lanes, r: Value, a: Value, b: Value, exact: () => void): Value {
@@ -128,14 +104,14 @@ export abstract class FloatVectors extends FloatScalars {
     const number = Number(/\d+$/.exec(operation)![0]);
     if (operation.startsWith('cmp')) {
       const mask = this.#predicate(number, lanes, a, b);
-      return this.guarded(mask, (holds) => holds(this.#comparable(lanes, a, b)), exact);
+      return this.guarded(mask, (holds) => holds(this.vectors.comparable(lanes, a, b)), exact);
     }
     const rounded = this.vectors.operation(lanes, ROUNDINGS[number & 4 ? 0 : number & 3]!, a);
     return this.guarded(
       rounded,
       (holds) => {
         if ((number & 12) !== 8) holds(this.mxcsrIsCommon());
-        holds(this.#comparable(lanes, a, a));
+        holds(this.vectors.comparable(lanes, a));
       },
       exact,
     );
@@ -159,7 +135,7 @@ export abstract class FloatVectors extends FloatScalars {
   // ---- conversions ----
 
   convertVector(conversion: VectorConversion, a: Value): Value {
-    const exact = () => this.exactByMemory(conversion, [a], 128);
+    const exact = () => this.#exactVector(conversion, a, a);
     const common = () => this.mxcsrIsCommon();
     switch (conversion) {
       case 'cvtdq2ps':
@@ -172,7 +148,7 @@ export abstract class FloatVectors extends FloatScalars {
         return this.vectors.emit(FloatVectorOp.f64x2_convert_low_i32x4_s, a);
       case 'cvtps2pd': {
         const r = this.vectors.emit(FloatVectorOp.f64x2_promote_low_f32x4, a);
-        return this.guarded(r, (holds) => holds(this.#comparable('f32x4', a, a)), exact);
+        return this.guarded(r, (holds) => holds(this.vectors.comparable('f32x4', a)), exact);
       }
       case 'cvtpd2ps': {
         const r = this.vectors.emit(FloatVectorOp.f32x4_demote_f64x2_zero, a);

@@ -1,5 +1,5 @@
 /**
- * The engine's memory (memory 1 of generated code; memory 0 is guest RAM): the thread context, the engine's own cells,
+ * The engine's memory (memory 0 of generated code; memory 1 is guest RAM): the thread context, the engine's own cells,
  * the jump cache, the translation look-aside buffers, and the records of the interpreter. Byte offsets; little-endian.
  * It never grows, so views of it stay valid.
  *

@@ -22,6 +22,8 @@ import { type Value, WasmOps } from './wasm-ops.ts';
 
 const STRIDE_SHIFT = Math.log2(TLB_STRIDE);
 const ADDEND = 8;
+/** Of a canonical address: the bits above are copies of the highest of these. */
+const ADDRESS_BITS = 48;
 /** A place that is not in one page of RAM. */
 const NO_PLACE = -1;
 
@@ -181,9 +183,13 @@ export abstract class MemoryOps extends WasmOps {
     code.op(Op.i32_add);
   }
 
+  /** Misaligned: #GP, if the address is canonical; else the slow path finds out, since that comes first (#SS on the stack). */
   #checkAlignment(bits: Bits, linear: Value): void {
     const offset = this.and(64, linear, this.int(64, bits / 8 - 1));
-    this.faultIf(this.ne(64, offset, this.int(64, 0)), Vector.GP);
+    const misaligned = this.ne(64, offset, this.int(64, 0));
+    const unused = this.int(32, 64 - ADDRESS_BITS);
+    const extended = this.sar(64, this.shl(64, linear, unused), unused);
+    this.faultIf(this.and(32, misaligned, this.eq(64, extended, linear)), Vector.GP);
   }
 
   /** Leaves the value on the stack. */

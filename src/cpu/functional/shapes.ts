@@ -16,9 +16,8 @@ export interface Shape {
 
 const SIZE_CODES = { 16: 0, 32: 1, 64: 2 } as const;
 const REPEAT_CODES = { none: 0, f3: 1, f2: 2 } as const;
-/** A literal has at most 16 bits; where there are two (ENTER), the second has 8. */
-const LITERAL_BITS = 16;
-const LITERALS = 2 ** (LITERAL_BITS + 8);
+/** A literal has at most 16 bits; where there are two (ENTER), one has 8. */
+const LITERALS = 2 ** (16 + 8);
 
 /**
  * A number for the form, the sizes, memory or register, the parts of the address that are there, and the value of a literal.
@@ -31,11 +30,11 @@ export function shapeNumber(decoded: Decoded): number {
   shape = shape * 3 + (isRepeated(decoded) ? REPEAT_CODES[decoded.repeat] : 0);
   let address = 0;
   let literal = 0;
-  for (const { kind, memory, value } of operands) {
+  for (const { kind, bits, memory, value } of operands) {
     if (memory !== undefined)
       address |= 1 | (memory.index === NO_REGISTER ? 0 : 2) | (memory.segment >= Seg.FS ? 4 : 0);
     else if (kind === OperandKind.immediate && form.instruction.literal)
-      literal = literal * 2 ** LITERAL_BITS + (Number(value) & (2 ** LITERAL_BITS - 1));
+      literal = literal * 2 ** bits + (Number(value) & (2 ** bits - 1));
   }
-  return (shape * 8 + address) * LITERALS + (literal % LITERALS);
+  return (shape * 8 + address) * LITERALS + literal;
 }

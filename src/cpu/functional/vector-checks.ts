@@ -73,10 +73,23 @@ export class VectorChecks {
     return this.#o.vector2('v128.and', raised, this.#constant(lanes, 'ordinary'));
   }
 
+  nonzeroExponent(lanes: Lanes, a: Value): Value {
+    return this.#o.vector2('v128.and', a, this.#constant(lanes, 'exponent'));
+  }
+
   notDenormal(lanes: Lanes, a: Value): Value {
     const o = this.#o;
     const lessOne = o.vector2(addOf(lanes), o.vector2(addOf(lanes), a, a), this.#constant(lanes, 'ones'));
     return o.vector2('v128.and', lessOne, this.#constant(lanes, 'shiftedExponent'));
+  }
+
+  /** 0 or 1: no element of any operand is a NaN or denormal. */
+  comparable(lanes: Lanes, ...operands: readonly Value[]): Value {
+    const words = operands.flatMap((operand) => [
+      this.notDenormal(lanes, operand),
+      this.operation(lanes, 'eq', operand, operand),
+    ]);
+    return this.#o.isZero(32, this.anyZero(lanes, words));
   }
 
   isZeroFloat(lanes: Lanes, a: Value): Value {

@@ -32,8 +32,8 @@ function isOnHost({ formFeature, instruction }: Form): boolean {
 }
 
 /** A form with its operand in memory, so far from what RSI points to. */
-function inMemory(form: Form, displacement: number): Uint8Array {
-  return encodeForm(form, { reg: 1, rm: { displacement }, immediate: 1 });
+function inMemory(form: Form, displacement: number, immediate = 1): Uint8Array {
+  return encodeForm(form, { reg: 1, rm: { displacement }, immediate });
 }
 
 /** Intel's processors ask SHA for alignment, AMD's do not. */
@@ -98,11 +98,12 @@ describe('as on silicon', { skip: whyNoSilicon() }, () => {
       const base = END_OF_DATA - MEMORY_BYTES;
       const vectors = same(
         MEMORY_FORMS.flatMap((form) =>
-          [1, 2, 4, 8, 16, 208, 496].map((before) => {
+          [0, 1, 2, 4, 8, 16, 208, 496].map((before) => {
             const state = withZeroMxcsr(random);
             state.memoryAt = base;
             state.setGpr(6, BigInt(base));
-            return { code: inMemory(form, MEMORY_BYTES - before), state };
+            // With the largest immediate, nothing of the operand may be left.
+            return { code: inMemory(form, MEMORY_BYTES - before, before === 0 ? 0xff : 1), state };
           }),
         ),
         how,
@@ -161,6 +162,14 @@ function withPending(random: Random): MachineState {
   view.setUint16(2, 0x8081, true);
   return state;
 }
+
+test('on the stack, an address that is not canonical raises #SS before it is found misaligned', () => {
+  const machine = new FunctionalMachine();
+  machine.load([0x0f, 0x28, 0x04, 0x24]); // MOVAPS XMM0, [RSP]
+  machine.tc.setGpr(4, 0x8000_0000_0004n);
+  const end = machine.engine.run(1);
+  assert.equal(end.kind === 'exception' && end.vector, Vector.SS);
+});
 
 describe('units that are switched off', () => {
   const FORMS = {

@@ -36,9 +36,11 @@ const SHIFT_ROWS = series(16).map((i) => (i + 4 * (i & 3)) & 15);
 const INVERSE_SHIFT_ROWS = series(16).map((i) => (i - 4 * (i & 3)) & 15);
 
 function substituted<V>(u: Cracker<V>, box: readonly number[], value: V): V {
+  const sixteen = repeated(u, 16);
+  let index = value;
   let result: V | undefined;
   for (let row = 0; row < 16; row++) {
-    const index = row === 0 ? value : u.vector2('i8x16.sub', value, repeated(u, 16 * row));
+    if (row > 0) index = u.vector2('i8x16.sub', index, sixteen);
     const found = u.vector2('i8x16.swizzle', u.vector(box.slice(16 * row, 16 * row + 16)), index);
     result = result === undefined ? found : u.vector2('v128.or', result, found);
   }

@@ -22,7 +22,7 @@ export const READ_ONLY_ADDRESS = 0x50_2000;
 /** A page of data between unmapped ones. */
 export const ISLAND_ADDRESS = 0x50_4000;
 /** RIP at the end of a case; within reach of a JMP from the code. Off the ways of likely pointers. */
-export const END_ADDRESS = 0x6b39_d000;
+export const END_ADDRESS = 0x6b39_1000;
 
 interface AreaPage {
   readonly virtualAddress: number;

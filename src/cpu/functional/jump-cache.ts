@@ -4,7 +4,10 @@ import { JUMP_CACHE_AT, JUMP_CACHE_ENTRIES, JUMP_CACHE_STRIDE } from './layout.t
 
 const TWO_32 = 2 ** 32;
 const WORDS = JUMP_CACHE_STRIDE / 4;
+/** In all words of an empty entry. As an address, −1, it has a place of its own: NOT_THERE is not found at that place. */
 const EMPTY = 0xffff_ffff;
+const PLACE_OF_EMPTY = slotOf(-1);
+const NOT_THERE = 1;
 
 export class JumpCache {
   readonly #words: Uint32Array;
@@ -16,6 +19,7 @@ export class JumpCache {
 
   clear(): void {
     this.#words.fill(EMPTY);
+    this.#words[PLACE_OF_EMPTY] = NOT_THERE;
   }
 
   set(rip: number, functionIndex: number, argument: number): void {
@@ -31,6 +35,7 @@ export class JumpCache {
     const at = slotOf(rip);
     if (this.#words[at] !== rip >>> 0 || this.#words[at + 1] !== Math.floor(rip / TWO_32) >>> 0) return;
     this.#words.fill(EMPTY, at, at + WORDS);
+    if (at === PLACE_OF_EMPTY) this.#words[at] = NOT_THERE;
   }
 }
 

@@ -49,7 +49,7 @@ export class Comparison {
   ): Disagreement[] {
     const found: Disagreement[] = [];
     for (const [index, { sequence, undefinedFlags }] of cases.entries()) {
-      if (sameOutcome(expected[index]!, actual[index]!, this.#with(undefinedFlags))) continue;
+      if (this.#agree(sequence, expected[index]!, actual[index]!, this.#with(undefinedFlags))) continue;
       const confirmed = this.runOne(sequence, undefinedFlags);
       if (confirmed === undefined) this.unconfirmed++;
       else found.push({ ...confirmed, index });
@@ -63,9 +63,15 @@ export class Comparison {
     const [actual] = this.#subject.run([sequence]);
     const names = [this.#oracle.name, this.#subject.name] as const;
     const tolerance = this.#with(undefinedFlags);
-    if (sameOutcome(expected!, actual!, tolerance)) return undefined;
+    if (this.#agree(sequence, expected!, actual!, tolerance)) return undefined;
     const lines = describeDifference(expected!, actual!, names, tolerance);
     return { index: 0, sequence, expected: expected!, actual: actual!, lines };
+  }
+
+  #agree(sequence: Sequence, expected: Outcome, actual: Outcome, tolerance: Tolerance): boolean {
+    return (
+      sameOutcome(expected, actual, tolerance) || this.#oracle.excuses?.(sequence, expected, actual) === true
+    );
   }
 
   #with(flags: number): Tolerance {
@@ -77,6 +83,5 @@ function joined(one: Tolerance, other: Tolerance): Tolerance {
   return {
     flags: (one.flags ?? 0) | (other.flags ?? 0),
     registers: new Set([...(one.registers ?? []), ...(other.registers ?? [])]),
-    emulatesBadAddresses: one.emulatesBadAddresses === true || other.emulatesBadAddresses === true,
   };
 }

@@ -17,8 +17,8 @@ import {
   buildPageTable,
   END_ADDRESS,
 } from './address-space.ts';
-import type { Executor } from './executor.ts';
 import { X87_POINTERS } from './difference.ts';
+import type { Executor } from './executor.ts';
 import type { Ending, Outcome, Sequence } from './sequence.ts';
 import {
   copyUserState,
@@ -51,6 +51,9 @@ export class FunctionalExecutor implements Executor {
   readonly #engine: Engine;
   readonly #environment: X86ThreadContext;
   readonly #limit: number;
+  /** The area before and after a case. */
+  readonly #before = new Uint8Array(AREA_BYTES);
+  readonly #after = new Uint8Array(AREA_BYTES);
   readonly #states = new StateSource();
   readonly #backgrounds = new Map<number, Uint8Array>();
 
@@ -90,8 +93,8 @@ export class FunctionalExecutor implements Executor {
   }
 
   #runOne(sequence: Sequence): Outcome {
-    const area = this.#initialArea(sequence);
-    this.#memory.write(AREA_BASE, area);
+    this.#setInitialArea(sequence);
+    this.#memory.write(AREA_BASE, this.#before);
     const { tc } = this.#engine;
     tc.u8.set(this.#environment.u8);
     copyUserState(tc, sequence.state);
@@ -100,21 +103,19 @@ export class FunctionalExecutor implements Executor {
     const state = emptyState(this.#states);
     copyUserState(state, tc);
     state.rflags = (tc.rflags & USER_RFLAGS & ~Rflags.RF) | FIXED_RFLAGS;
-    const after = new Uint8Array(AREA_BYTES);
-    this.#memory.read(AREA_BASE, after);
-    return { ending, state, memory: areaChanges(area, after) };
+    this.#memory.read(AREA_BASE, this.#after);
+    return { ending, state, memory: areaChanges(this.#before, this.#after) };
   }
 
   /** The background is the same for many cases. */
-  #initialArea(sequence: Sequence): Uint8Array {
+  #setInitialArea(sequence: Sequence): void {
     let background = this.#backgrounds.get(sequence.fill);
     if (background === undefined) {
       background = areaBackground(sequence.fill);
       this.#backgrounds.set(sequence.fill, background);
     }
-    const area = background.slice();
-    for (const { address, bytes } of areaPatches(sequence)) area.set(bytes, areaOffset(address));
-    return area;
+    this.#before.set(background);
+    for (const { address, bytes } of areaPatches(sequence)) this.#before.set(bytes, areaOffset(address));
   }
 
   #ending(end: RunEnd): Ending {

@@ -64,7 +64,7 @@ export function variantName({ form, size, place, prefix }: Variant): string {
 function sizesOf(form: Form): Size[] {
   if (form.rexW === 1 || form.defaultSize === 'always64') return [64];
   if (!form.hasOperandSize) return [32];
-  const has66 = form.prefix !== '66';
+  const has66 = form.prefix !== '66' && (form.prefix !== 'np' || form.sizedBy66);
   if (form.defaultSize === 64) return has66 ? [16, 64] : [64];
   if (form.rexW === 0) return has66 ? [16, 32] : [32];
   return has66 ? [16, 32, 64] : [32, 64];

@@ -273,6 +273,11 @@ describe('comparing two executors', () => {
 
   test('what an executor is not trusted in may differ', () => {
     const rax = { registers: new Set(['rax']) };
-    assert.deepEqual(new Comparison(scripted('a', [1]), scripted('b', [2], rax)).run([{ sequence: nothing, undefinedFlags: 0 }]), []);
+    assert.deepEqual(
+      new Comparison(scripted('a', [1]), scripted('b', [2], rax)).run([
+        { sequence: nothing, undefinedFlags: 0 },
+      ]),
+      [],
+    );
   });
 });

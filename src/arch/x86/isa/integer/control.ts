@@ -56,13 +56,13 @@ export const CALL_INDIRECT = inst('CALL', {
 });
 
 function isNotCanonical<V>(u: Cracker<V>, address: V): V {
-    const unused = u.int(32, 16);
-    return u.ne(64, address, u.sar(64, u.shl(64, address, unused), unused));
+  const unused = u.int(32, 16);
+  return u.ne(64, address, u.sar(64, u.shl(64, address, unused), unused));
 }
 
 /** Where the next push goes. */
 function stackTop<V>(u: Cracker<V>): V {
-    return u.sub(64, u.gpr(Gpr.RSP), u.int(64, u.operandBits / 8));
+  return u.sub(64, u.gpr(Gpr.RSP), u.int(64, u.operandBits / 8));
 }
 
 export const RET = inst('RET', {

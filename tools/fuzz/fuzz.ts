@@ -1,18 +1,17 @@
 // `npm run fuzz`: random cases on the functional CPU and on the host's processor under KVM. docs/fuzzing.md.
 
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { INSTRUCTIONS } from '../../src/arch/x86/isa/instructions.ts';
 import { type CampaignOptions, runCampaign } from './campaign.ts';
 import { Coverage } from './coverage.ts';
 import { describeDifference } from './difference.ts';
-import { excludedFromFuzzing, hasSegmentRegister } from './excluded.ts';
 import type { Executor } from './executor.ts';
 import { FunctionalExecutor } from './functional-executor.ts';
 import { KvmExecutor } from './kvm-executor.ts';
 import { isNotSimulated } from './not-simulated.ts';
 import { randomBytesSource } from './random-bytes.ts';
-import { rowSource, type Variant, variantsOf } from './row-source.ts';
+import { allVariants, rowSource, type Variant, variantsOf } from './row-source.ts';
 import { formatCase, parseCases, SequenceTextError } from './sequence-text.ts';
 
 const HELP = `usage: npm run fuzz -- [options]
@@ -71,18 +70,15 @@ function wholeNumber(name: string, text: string, least: number): number {
   throw new UsageError(`--${name} ${text}: not a whole number from ${least} to 2^32 − 1`);
 }
 
-/** The variants to draw from. */
+/** The variants to draw from: all, or those of named instructions. */
 function chosenVariants(only: string | undefined): Variant[] {
-  const wanted = only?.toUpperCase().split(',');
-  const unknown = wanted?.find((name) => INSTRUCTIONS.every(({ mnemonic }) => mnemonic !== name));
+  if (only === undefined) return allVariants();
+  const wanted = only.toUpperCase().split(',');
+  const unknown = wanted.find((name) => INSTRUCTIONS.every(({ mnemonic }) => mnemonic !== name));
   if (unknown !== undefined) throw new UsageError(`--only: no instruction is called ${unknown}`);
-  return INSTRUCTIONS.filter((instruction) =>
-    wanted === undefined
-      ? excludedFromFuzzing(instruction) === undefined
-      : wanted.includes(instruction.mnemonic),
-  )
+  return INSTRUCTIONS.filter(({ mnemonic }) => wanted.includes(mnemonic))
     .flatMap(({ forms }) => forms)
-    .filter((form) => form.in64 && (wanted !== undefined || !hasSegmentRegister(form)))
+    .filter(({ in64 }) => in64)
     .flatMap((form) => variantsOf(form));
 }
 
@@ -160,6 +156,7 @@ function main(): number {
     process.stdout.write(HELP);
     return 0;
   }
+  if (!existsSync('/dev/kvm')) throw new UsageError('no /dev/kvm on this host: nothing to compare with');
   const kvm = new KvmExecutor();
   try {
     const found = options.replay === undefined ? fuzz(options, kvm) : replay(options, kvm, options.replay);

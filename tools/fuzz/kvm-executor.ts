@@ -252,21 +252,28 @@ export class KvmExecutor implements Executor {
     return { kind: 'exception', vector, errorCode, address };
   }
 
-  /** The blocks that differ from the background, less what the case itself has put there. */
+  /** What the case has changed: the guest tells of the blocks that differ from the background. */
   #readChanges({ background, patches }: Entry, start: number, end: number): MemoryBytes[] {
+    const blocks = new Map<number, Uint8Array>();
+    // Where a case has restored the background under one of its patches, the guest sees no difference.
+    for (const patch of patches)
+      for (const offset of blocksOf(patch))
+        blocks.set(offset, background.subarray(offset, offset + BLOCK_BYTES));
+    for (let at = start; at < end; at += CHANGE.sizeBytes) {
+      const bytes = at + CHANGE.bytes;
+      blocks.set(this.#words[(at + CHANGE.offset) >> 2]!, this.#ram.subarray(bytes, bytes + BLOCK_BYTES));
+    }
     const runs: { address: number; bytes: number[] }[] = [];
     const before = new Uint8Array(BLOCK_BYTES);
-    for (let at = start; at < end; at += CHANGE.sizeBytes) {
-      const offset = this.#words[(at + CHANGE.offset) >> 2]!;
+    for (const [offset, after] of [...blocks].sort((a, b) => a[0] - b[0])) {
       before.set(background.subarray(offset, offset + BLOCK_BYTES));
       for (const patch of patches) overlay(before, offset, patch);
       for (let i = 0; i < BLOCK_BYTES; i++) {
-        const byte = this.#ram[at + CHANGE.bytes + i]!;
-        if (byte === before[i]) continue;
+        if (after[i] === before[i]) continue;
         const address = areaAddress(offset + i);
         const last = runs.at(-1);
-        if (last !== undefined && last.address + last.bytes.length === address) last.bytes.push(byte);
-        else runs.push({ address, bytes: [byte] });
+        if (last !== undefined && last.address + last.bytes.length === address) last.bytes.push(after[i]!);
+        else runs.push({ address, bytes: [after[i]!] });
       }
     }
     return runs.map(({ address, bytes }) => ({ address, bytes: Uint8Array.from(bytes) }));
@@ -275,6 +282,13 @@ export class KvmExecutor implements Executor {
   #numberAt(at: number): number {
     return this.#words[at >> 2]! + this.#words[(at >> 2) + 1]! * 0x1_0000_0000;
   }
+}
+
+/** Offsets in the area of the blocks that a patch touches. */
+function blocksOf({ address, bytes }: MemoryBytes): number[] {
+  const first = Math.floor(areaOffset(address) / BLOCK_BYTES);
+  const last = Math.floor((areaOffset(address) + bytes.length - 1) / BLOCK_BYTES);
+  return Array.from({ length: last - first + 1 }, (_, i) => (first + i) * BLOCK_BYTES);
 }
 
 /** Puts what a patch has in a block at `offset` of the area over it. */

@@ -19,6 +19,8 @@ const LEFT_OUT: readonly (readonly [first: number, isSecond: (byte: number) => b
   // Transcendental instructions, FNSTENV; FNSAVE.
   [0xd9, (byte) => byte >= 0xf0 || (byte < 0xc0 && (byte & 0x38) === 0x30)],
   [0xdd, (byte) => byte < 0xc0 && (byte & 0x38) === 0x30],
+  // MOV with a control or debug register: whatever ModRM says, it is one with a register; decoded as memory, #UD.
+  [0x0f, (byte) => byte >= 0x20 && byte <= 0x23],
   // INT n and INT1: PVM.
   [0xcd, () => true],
   [0xf1, () => true],
@@ -29,10 +31,17 @@ const NOP = 0x90;
 export const randomBytesSource: CodeSource = ({ random }) => {
   const bytes = Uint8Array.from({ length: 1 + random.below(15) }, () => random.u32() >>> 13);
   for (const [i, byte] of bytes.entries()) {
-    const [, isSecond] = LEFT_OUT.find(([first]) => first === byte) ?? [];
     // What follows the last one is not known yet.
     const next = bytes[i + 1];
-    if (isSecond !== undefined && (next === undefined || isSecond(next))) bytes[i] = NOP;
+    const isLeftOut = ([first, isSecond]: (typeof LEFT_OUT)[number]) =>
+      first === byte && (next === undefined || isSecond(next));
+    if (LEFT_OUT.some(isLeftOut) || isRepeatedLoop(bytes, i)) bytes[i] = NOP;
   }
   return { bytes, undefinedFlags: 0 };
 };
+
+/** Zen 4 takes F2 LOOPE as LOOPNE, and F3 LOOPNE as LOOPE. */
+function isRepeatedLoop(bytes: Uint8Array, at: number): boolean {
+  if (bytes[at] !== 0xe0 && bytes[at] !== 0xe1) return false;
+  return bytes.subarray(0, at).some((byte) => byte === 0xf2 || byte === 0xf3);
+}

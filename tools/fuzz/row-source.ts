@@ -2,17 +2,13 @@
 // some prefixes that mean nothing. What has been generated is counted by kind, for the coverage report.
 
 import type { Form } from '../../src/arch/x86/isa/encoding.ts';
+import { INSTRUCTIONS } from '../../src/arch/x86/isa/instructions.ts';
 import type { OperandBits, OperandSpec } from '../../src/arch/x86/isa/operands.ts';
 import type { Random } from '../../tests/support/random.ts';
 import type { Coverage } from './coverage.ts';
-import { undefinedFlagsOf } from './masks.ts';
-import {
-  type CodeContext,
-  type CodeSource,
-  type EncodedOperand,
-  type RandomInstruction,
-  randomMemory,
-} from './random-sequence.ts';
+import { excludedFromFuzzing, hasSegmentRegister } from './excluded.ts';
+import { needsMasks, undefinedFlagsOf } from './masks.ts';
+import { type CodeContext, type CodeSource, type EncodedOperand, randomMemory } from './random-sequence.ts';
 
 const LOCK = 0xf0;
 const OPERAND_SIZE = 0x66;
@@ -29,6 +25,14 @@ export interface Variant {
   readonly size: Size;
   readonly place: 'memory' | 'register' | 'none';
   readonly prefix: 'none' | 'lock' | 'f3' | 'f2';
+}
+
+/** What is fuzzed unless somebody asks for something else. */
+export function allVariants(): Variant[] {
+  return INSTRUCTIONS.filter((instruction) => excludedFromFuzzing(instruction) === undefined)
+    .flatMap(({ forms }) => forms)
+    .filter((form) => form.in64 && !hasSegmentRegister(form))
+    .flatMap((form) => variantsOf(form));
 }
 
 /** All variants of a form that are legal in 64-bit mode. */
@@ -70,17 +74,25 @@ function sizesOf(form: Form): Size[] {
   return has66 ? [16, 32, 64] : [32, 64];
 }
 
-/** Instructions out of these variants, each as likely as any other. */
-export function rowSource(variants: readonly Variant[], coverage: Coverage): CodeSource {
+/**
+ * Instructions out of these variants, each as likely as any other.
+ * @param masks whether flags may differ that the manual leaves undefined
+ */
+export function rowSource(
+  variants: readonly Variant[],
+  coverage: Coverage,
+  masks = needsMasks(),
+): CodeSource {
   return (context) => {
     const variant = context.random.pick(variants);
     coverage.count(variant);
-    return encodeVariant(variant, context);
+    const bytes = encodeVariant(variant, context);
+    return { bytes, undefinedFlags: masks ? undefinedFlagsOf(variant.form) : 0 };
   };
 }
 
 /** Encodes a variant with random operands. */
-export function encodeVariant(variant: Variant, { random, pointers }: CodeContext): RandomInstruction {
+export function encodeVariant(variant: Variant, { random, pointers }: CodeContext): Uint8Array {
   const { form, size, place } = variant;
   const prefixes = prefixesOf(variant, random);
   let rex = form.rexW === 1 || (size === 64 && form.hasOperandSize && form.defaultSize === 32) ? 8 : 0;
@@ -103,7 +115,7 @@ export function encodeVariant(variant: Variant, { random, pointers }: CodeContex
   for (const operand of form.operands) tail.push(...immediateBytes(operand, size, random));
   const hasRex = rex !== 0 || random.oneIn(8);
   const bytes = [...prefixes, ...(hasRex ? [0x40 | rex] : []), ...ESCAPES[form.map]!, opcode, ...tail];
-  return { bytes: Uint8Array.from(bytes), undefinedFlags: undefinedFlagsOf(form) };
+  return Uint8Array.from(bytes);
 }
 
 function prefixesOf({ form, size, prefix }: Variant, random: Random): number[] {

@@ -33,8 +33,15 @@ export function shapeNumber(decoded: Decoded): number {
   for (const { kind, bits, memory, value } of operands) {
     if (memory !== undefined)
       address |= 1 | (memory.index === NO_REGISTER ? 0 : 2) | (memory.segment >= Seg.FS ? 4 : 0);
-    else if (kind === OperandKind.immediate && form.instruction.literal)
-      literal = literal * 2 ** bits + (Number(value) & (2 ** bits - 1));
+    else if (kind !== OperandKind.immediate) continue;
+    else if (form.instruction.literal) literal = literal * 2 ** bits + (Number(value) & (2 ** bits - 1));
+    else if (bits === 8) literal = countClass(Number(value));
   }
   return (shape * 8 + address) * LITERALS + literal;
+}
+
+/** A shift or rotation by an immediate leaves the flags alone if its masked count is 0: of 5 or 6 bits, by the operand's size. */
+function countClass(value: number): number {
+  if ((value & 0x1f) !== 0) return 0;
+  return (value & 0x3f) !== 0 ? 1 : 2;
 }

@@ -124,3 +124,35 @@ test('bytes that are no instruction raise #UD there, and those in front of them 
     assert.equal(m.engine.executed, 1);
   }
 });
+
+test('a jump to the address −1 finds nothing there', () => {
+  for (const translate of WAYS) {
+    // mov rax, -1 / jmp rax
+    const m = machine(translate, Buffer.from('48c7c0ffffffffffe0', 'hex'));
+    const end = m.engine.run(MANY);
+    assert.deepEqual(end, { kind: 'exception', vector: 14, errorCode: 0x14, address: 2n ** 64n - 1n });
+  }
+});
+
+test('what cannot be fetched behind a block is no fault of the block', () => {
+  // mov [DATA], rax, where DATA is not in the TLB yet, in front of code that is cut off by the end of its pages
+  const code = Buffer.from('48a30000600000000000e9', 'hex');
+  const start = CODE + PAGES * 4096 - code.length;
+  for (const translate of WAYS) {
+    const m = machine(translate, code);
+    m.write(start, code);
+    m.tc.ripNumber = start;
+    const { kind } = m.engine.run(MANY);
+    assert.equal(kind, 'exception');
+    assert.equal(m.tc.ripNumber, start + code.length - 1);
+  }
+});
+
+test('a rotation by an immediate of 0 leaves the flags of what is in front of it, after others have not', () => {
+  for (const translate of WAYS) {
+    // stc / rol r14d, 1 (as an immediate of 8 bits) / stc / rol r14d, 32 / setc al / syscall
+    const m = machine(translate, Buffer.from('f941c1c601f941c1c6200f92c00f05', 'hex'));
+    assert.deepEqual(m.engine.run(MANY), { kind: 'syscall' });
+    assert.equal(m.tc.gpr(Gpr.RAX), 1n);
+  }
+});

@@ -72,8 +72,11 @@ export const CMPXCHG16B = inst('CMPXCHG16B', {
   lock: true,
   forms: [enc(0x0fc7, Mdq).ext(1).w1().o64()],
   crack(u, dst) {
-    const misaligned = u.and(64, u.linearAddress(dst), u.int(64, 15));
-    u.faultIf(u.ne(64, misaligned, u.int(64, 0)), Vector.GP);
+    const address = u.linearAddress(dst);
+    const isMisaligned = u.ne(64, u.and(64, address, u.int(64, 15)), u.int(64, 0));
+    // What is wrong with an address that is not canonical comes first: #SS on the stack.
+    const isCanonical = u.eq(64, address, u.sar(64, u.shl(64, address, u.int(32, 16)), u.int(32, 16)));
+    u.faultIf(u.and(32, isMisaligned, isCanonical), Vector.GP);
     const old = u.read(dst);
     const [low, high] = [u.lane('i64x2', old, 0), u.lane('i64x2', old, 1)];
     const isEqual = u.and(32, u.eq(64, low, u.gpr(Gpr.RAX)), u.eq(64, high, u.gpr(Gpr.RDX)));

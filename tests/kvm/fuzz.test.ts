@@ -1,0 +1,49 @@
+// The engines of the functional CPU against the host's processor: random cases of a fixed seed. `npm run fuzz` runs more.
+
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { runCampaign } from '../../tools/fuzz/campaign.ts';
+import { Coverage } from '../../tools/fuzz/coverage.ts';
+import { FunctionalExecutor } from '../../tools/fuzz/functional-executor.ts';
+import { KvmExecutor } from '../../tools/fuzz/kvm-executor.ts';
+import { isNotSimulated } from '../../tools/fuzz/not-simulated.ts';
+import { randomBytesSource } from '../../tools/fuzz/random-bytes.ts';
+import type { CodeSource } from '../../tools/fuzz/random-sequence.ts';
+import { allVariants, rowSource } from '../../tools/fuzz/row-source.ts';
+
+/** QEMU's emulated processor is no oracle: it knows no #AC and no #XM, and its undefined flags are its own. */
+function reasonToSkip(): string | false {
+  if (!existsSync('/dev/kvm')) return 'no /dev/kvm on this host';
+  return /QEMU|TCG/.test(readFileSync('/proc/cpuinfo', 'utf8')) && 'the processor is an emulated one';
+}
+
+const skip = reasonToSkip();
+
+describe('interpreter and translator do what the processor does', { skip }, () => {
+  let kvm: KvmExecutor;
+  before(() => {
+    kvm = new KvmExecutor({ tickNs: 20_000_000 });
+  });
+  after(() => kvm.close());
+
+  function assertAgree(source: CodeSource, count: number): void {
+    const subjects = (['never', 'always'] as const).map((translate) => new FunctionalExecutor({ translate }));
+    const options = {
+      seed: 1,
+      count,
+      maxFailures: 5,
+      maxInstructions: 4,
+      source,
+      isExpected: isNotSimulated,
+    };
+    assert.deepEqual(runCampaign(kvm, subjects, options).failures, []);
+  }
+
+  test('with instructions out of the encoding rows', () => {
+    const variants = allVariants();
+    assertAgree(rowSource(variants, new Coverage(variants)), 5000);
+  });
+
+  test('with bytes without meaning', () => assertAgree(randomBytesSource, 2000));
+});

@@ -367,6 +367,12 @@ export class HandlerCracker extends WasmCracker {
     return this.#effects.updatesMemory;
   }
 
+  protected override readonly mayHaveNoPlace = true;
+
+  protected override leaveInstruction(): boolean {
+    return false;
+  }
+
   protected override faultLabel(): number {
     return this.#faultLabel;
   }

@@ -8,9 +8,9 @@
  * Where the address must be a multiple of 16, its low bits take part in the comparison: a misaligned access misses, and the
  * miss raises #GP.
  *
- * What misses: a handler of the interpreter calls the core's slow path; if that faults, the fault is in its cells, and the handler
- * stops with nothing changed. A region leaves the instruction to the interpreter: a call in a loop would cost all that is
- * kept in registers around it.
+ * What misses: a handler of the interpreter calls the core's slow path; if that faults, the fault is in its cells, and the
+ * handler stops with nothing changed. A region leaves the instruction to the interpreter: a call in a loop would cost all
+ * that is kept in registers around it.
  */
 
 import { Vector } from '../../arch/x86/exceptions.ts';

@@ -389,7 +389,7 @@ export class RegionCracker extends WasmCracker {
     return panic('region', 'raises no exceptions itself');
   }
 
-  /** Nothing of the instruction has taken effect yet: the interpreter goes on with it and the rest of the block, which are paid for. */
+  /** Nothing of the instruction has taken effect yet: the interpreter goes on with it and the block's rest, which are paid for. */
   protected override leaveInstruction(): boolean {
     const { code } = this.f;
     const { flags } = this;

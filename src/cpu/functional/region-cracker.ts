@@ -29,8 +29,8 @@ import { ENGINE } from './core-functions.ts';
 import { emitLoad, emitStore } from './core-module.ts';
 import type { PendingFlags } from './flag-ops.ts';
 import { MXCSR_COMMON, MXCSR_MODE } from './float-scalars.ts';
-import { gprAt, registerAt, segmentBaseAt, sourceOf } from './handler-cracker.ts';
 import { CELL, CONTEXT_AT } from './layout.ts';
+import { gprAt, registerAt, segmentBaseAt, sourceOf } from './operand-places.ts';
 import { type FloatConstant, floatConstantBytes, type Lanes } from './vector-checks.ts';
 import type { CodeWriter } from './wasm/code.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
@@ -389,7 +389,7 @@ export class RegionCracker extends WasmCracker {
     return panic('region', 'raises no exceptions itself');
   }
 
-  /** Nothing of the instruction has taken effect yet: the interpreter goes on with it and the block's rest, which are paid for. */
+  /** Nothing of the instruction has taken effect yet: the interpreter goes on with it and the block's rest, all paid for. */
   protected override leaveInstruction(): boolean {
     const { code } = this.f;
     const { flags } = this;

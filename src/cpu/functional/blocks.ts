@@ -140,7 +140,7 @@ export class Blocks implements CodePages {
   }
 
   /** Pages with code, by their offsets in RAM. */
-  pages(): Iterable<number> {
-    return this.#byPage.keys();
+  get pages(): ReadonlyMap<number, unknown> {
+    return this.#byPage;
   }
 }

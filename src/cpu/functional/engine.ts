@@ -18,7 +18,7 @@ import type { PhysicalMemory } from '../../mem/physical-memory.ts';
 import { panic } from '../../sim/trouble.ts';
 import { ASSIST_ROUTINES, type AssistContext } from './assists.ts';
 import { type Block, Blocks } from './blocks.ts';
-import { CodeCopies } from './code-copies.ts';
+import { CodeHashes } from './code-hashes.ts';
 import { CodeTable } from './code-table.ts';
 import { buildCoreModule } from './core-module.ts';
 import type { EngineOptions, RunEnd } from './engine-interface.ts';
@@ -60,7 +60,7 @@ export class Engine {
   readonly #translator: Translator;
   readonly #core: WebAssembly.Instance['exports'];
   readonly #translatesAlways: boolean;
-  readonly #copies: CodeCopies;
+  readonly #codeHashes: CodeHashes;
   #codeMayHaveMoved = false;
   #checksAlignment = false;
   /** What the budget was when generated code was entered, while it runs; else what it has left. */
@@ -82,7 +82,6 @@ export class Engine {
     this.tc = new X86ThreadContext(buffer, CONTEXT_AT);
     this.#cells = new DataView(buffer);
     this.#blocks = new Blocks((block) => this.#dropped(block));
-    this.#copies = new CodeCopies(memory.memory.buffer, memory.versions);
     this.#jumpCache = new JumpCache(buffer);
     const mmu = new Mmu(this.tc, memory, buffer, this.#blocks);
     this.#mmu = mmu;
@@ -106,6 +105,10 @@ export class Engine {
       assist: (number: number, a: number, b: number, c: number) => routines[number]!(context, a, b, c),
     });
     this.#core = table.core;
+    this.#codeHashes = new CodeHashes(
+      table.core.hashPage as unknown as (page: number) => bigint,
+      memory.versions,
+    );
     this.#translatesAlways = translate === 'always';
     this.#handlers = new Handlers(table, translate === 'never' ? NEVER_HOT : HOT_ENTRIES);
     const decoder = new Decoder(new DecodeTable(INSTRUCTIONS, features));
@@ -148,12 +151,12 @@ export class Engine {
 
   /** Somebody else gets RAM who does not mark what he writes there: another processor. */
   giveRam(): void {
-    this.#copies.take(this.#blocks.pages());
+    this.#codeHashes.take(this.#blocks.pages);
   }
 
   /** RAM is back. Code that the other processor has written is forgotten. */
   takeRam(): void {
-    for (const page of this.#copies.takeChanged()) this.#blocks.pageWritten(page);
+    for (const page of this.#codeHashes.takeChanged()) this.#blocks.pageWritten(page);
   }
 
   /** The bytes at RIP, as far as they can be fetched: at most those of the longest instruction. */

@@ -88,7 +88,7 @@ describe('with two CPUs taking turns', { skip: missing(...GUESTS_NEED, BUSYBOX) 
 
   const atCalls = ['busybox awk', 'busybox gzip', 'busybox ls', 'busybox sort', 'busybox tee'];
   for (const program of [
-    ...named(guestPrograms(), ['args', 'files', 'memory', 'signals', 'threads']),
+    ...named(guestPrograms(), ['args', 'files', 'memory', 'threads']),
     ...named(wildPrograms(), ['divide', 'recurse', 'write-code']),
     ...named(busyboxPrograms(), atCalls),
     ...named(debianPrograms(INPUT_BYTES), ['bash, floating point', 'perl', 'python3, threads', 'sqlite3']),

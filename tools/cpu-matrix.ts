@@ -63,8 +63,8 @@ function statistic(stats: string, name: string): number {
 const instructions = ({ stats }: Outcome): number => statistic(stats, 'system.cpu.commitStats0.numInsts');
 
 /**
- * A mean that gives a thousand switches. Where that would be too short, every system call is a place to switch; those that compute
- * much between their calls are also switched at the shortest mean.
+ * A mean that gives a thousand switches. Where that would be too short, every system call is a place to switch, and the
+ * shortest mean is tried as well, if the program lasts long enough for some switches.
  */
 function switchTimes(instructions: number): string[] {
   const us = instructions / INSTRUCTIONS_PER_US;
@@ -100,7 +100,7 @@ function main(words: readonly string[]): number {
     .filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)))
     .filter(({ argv }) => notInstalled(argv[0]) === false);
   console.log(
-    '| program | instructions | functional | switches every | switches | in turns | executed by the functional CPU | per switch |',
+    '| program | instructions | functional | switches every | switches | in turns | by the functional CPU | per switch |',
   );
   console.log('| --- | ---: | --- | ---: | ---: | --- | ---: | ---: |');
   const failed = programs.filter((program) => !tryOut(program));

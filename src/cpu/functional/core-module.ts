@@ -27,6 +27,7 @@ import {
   TARGETS,
   TARGETS_BEHIND,
 } from './layout.ts';
+import { writePageHash } from './page-hash.ts';
 import { FunctionWriter } from './wasm/function.ts';
 import { ModuleWriter } from './wasm/module.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
@@ -81,7 +82,7 @@ export function emitStore(f: FunctionWriter, sizeBytes: number, memory: number, 
 
 /**
  * The bytes of the core module. It exports the functions of core-functions.ts, `run(budget)`, which goes on at RIP, and
- * `start(function, argument, budget)`, which calls code in the table.
+ * `start(function, argument, budget)`, which calls code in the table, and `hashPage(offset)` of page-hash.ts.
  */
 export function buildCoreModule(): Uint8Array {
   const module = new ModuleWriter();
@@ -129,6 +130,9 @@ export function buildCoreModule(): Uint8Array {
   f.code.opIndex(Op.return_call_indirect, CODE_TYPE_INDEX);
   f.code.u32(0);
   module.export('start', module.addFunction(module.type([i32, i32, i32], [i32]), f.finish().body));
+  f.begin(1);
+  writePageHash(f);
+  module.export('hashPage', module.addFunction(module.type([i32], [i64]), f.finish().body));
   return module.finish();
 }
 

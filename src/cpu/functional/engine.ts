@@ -309,6 +309,8 @@ export class Engine {
     if (!this.#interpreter.hasRoom) this.#forgetAll();
     const block = this.#interpreter.build(rip, is64, this.#units);
     if (typeof block !== 'string') {
+      // Fetching may have failed behind the last instruction: that is not for this block to tell.
+      this.#cells.setInt32(CELL.faultVector, -1, true);
       const isNewPage = block.spans.some(([start]) => !this.#blocks.has(start & ~(PAGE_BYTES - 1)));
       this.#blocks.add(block);
       for (const [start] of block.spans) this.#memory.versions.watch(start);

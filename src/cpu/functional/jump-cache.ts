@@ -4,7 +4,8 @@ import { JUMP_CACHE_AT, JUMP_CACHE_ENTRIES, JUMP_CACHE_STRIDE } from './layout.t
 
 const TWO_32 = 2 ** 32;
 const WORDS = JUMP_CACHE_STRIDE / 4;
-const EMPTY = 0xffff_ffff;
+/** In all words of an empty entry: as an address it is not canonical, so that nobody goes there. */
+const EMPTY = 0x7fff_ffff;
 
 export class JumpCache {
   readonly #words: Uint32Array;

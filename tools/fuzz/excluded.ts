@@ -23,6 +23,10 @@ const EXCLUDED: Readonly<Record<string, string>> = {
   FXSAVE: 'PVM emulates it where it is misaligned',
   FXRSTOR: 'PVM emulates it where it is misaligned',
   MASKMOVQ: 'Zen 4 has entered the MMX state before it faults',
+  'JMP FAR': 'takes selectors',
+  'CALL FAR': 'takes selectors',
+  RETF: 'takes selectors',
+  IRET: 'takes selectors',
   INT: 'PVM raises #UD instead of #GP',
   INT1: 'PVM has no debug exceptions by instructions',
 };

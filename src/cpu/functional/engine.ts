@@ -62,8 +62,9 @@ export class Engine {
   #checksAlignment = false;
   /** What the budget was when generated code was entered, while it runs; else what it has left. */
   #entered = 0;
-  /** Units that are on, for which the blocks in the jump cache have been decoded. */
+  /** Units that are on, and the mode, for which the blocks in the jump cache have been decoded. */
   #units: UnitState = 0;
+  #is64 = true;
 
   constructor({
     memory,
@@ -184,10 +185,17 @@ export class Engine {
     cells.setInt32(CELL.faultVector, -1, true);
     this.#mmu.beforeRun();
     this.#noticeWrites();
-    const units = unitState(tc.u32[OFFSET.cr0 >> 2]!, tc.u32[OFFSET.cr4 >> 2]!);
-    if (units !== this.#units) this.#jumpCache.clear();
-    this.#units = units;
+    this.#noticeMode();
     this.#noticeAlignmentChecks();
+  }
+
+  /** What is in the jump cache has been decoded for one mode, and for units that are on. */
+  #noticeMode(): void {
+    const { in64BitMode, u32 } = this.tc;
+    const units = unitState(u32[OFFSET.cr0 >> 2]!, u32[OFFSET.cr4 >> 2]!);
+    if (units !== this.#units || in64BitMode !== this.#is64) this.#jumpCache.clear();
+    this.#units = units;
+    this.#is64 = in64BitMode;
   }
 
   /** While they are made, the TLBs are empty: every access is looked at. */
@@ -240,10 +248,13 @@ export class Engine {
         return { kind: 'halt' };
       case Stop.flags:
         return this.#flagsChanged(left);
+      case Stop.far:
+        this.#noticeMode();
+        return this.#flagsChanged(left);
       case Stop.trap:
         return this.#exception();
       case Stop.interrupt:
-        return { kind: 'interrupt', vector: this.#takeFault() };
+        return this.#interrupt();
       default:
         return panic('functional CPU', `stopped for reason ${stop}`);
     }
@@ -368,6 +379,13 @@ export class Engine {
     if (cells.getInt32(CELL.faultVector, true) !== RETRY_VECTOR) return this.#exception();
     cells.setInt32(CELL.faultVector, -1, true);
     return this.#runPart(1);
+  }
+
+  /** Of the interpreter: instructions that ask for interrupts are not translated. */
+  #interrupt(): RunEnd {
+    const record = this.#cells.getUint32(CELL.stopRecord, true);
+    const at = this.#cells.getBigUint64(record + RECORD.rip, true);
+    return { kind: 'interrupt', vector: this.#takeFault(), at };
   }
 
   #exception(): RunEnd {

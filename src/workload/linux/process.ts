@@ -45,6 +45,7 @@ import { fileCallNumbers, syscallHandlers } from './syscall-table.ts';
 import { describeCall, showResult } from './syscall-trace.ts';
 import { Thread } from './thread.ts';
 import { type TimerClock, TimerTable } from './timers.ts';
+import { UmipEmulation } from './umip.ts';
 import { GuestFault, UserMemory } from './user-memory.ts';
 
 const MSYNC_SYNC = 4;
@@ -88,6 +89,7 @@ export class LinuxProcess extends SimObject implements UserModeOs {
   /** CPU time of threads that are gone, in ticks. */
   #goneCpuTicks = 0;
   readonly #call = new SyscallCall(this);
+  readonly #umip: UmipEmulation;
   readonly #handlers: readonly SyscallHandler[] = syscallHandlers();
   readonly #isFileCall = fileCallNumbers();
   readonly #hostWaiting: HostWaiting;
@@ -115,6 +117,7 @@ export class LinuxProcess extends SimObject implements UserModeOs {
       onMappingChanged: (va, sizeBytes) => this.cpu.translationsChanged(va, sizeBytes),
     });
     this.memory = new UserMemory(this.addressSpace, memory);
+    this.#umip = new UmipEmulation(this.memory);
     this.files = new ProcessFiles({
       host: options.host ?? new HostFiles(),
       root: options.root,
@@ -202,8 +205,10 @@ export class LinuxProcess extends SimObject implements UserModeOs {
     if (this.scheduler.waitsForHost && this.#isFileCall[known] === 1) this.scheduler.filesChanged();
   }
 
-  exception(cpu: BaseCpu<X86ThreadContext>, e: UserException): void {
+  exception(cpu: BaseCpu<X86ThreadContext>, raised: UserException): void {
     this.#inService = true;
+    const e = this.#umip.emulate(cpu, raised);
+    if (e === 'done') return;
     const thread = this.scheduler.current;
     const info = signalOfException(this.addressSpace, cpu, e);
     if (info === 'resolved') return;

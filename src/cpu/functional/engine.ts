@@ -25,7 +25,7 @@ import { Handlers } from './handlers.ts';
 import { Interpreter } from './interpreter.ts';
 import { JumpCache } from './jump-cache.ts';
 import { CELL, CONTEXT_AT, ENGINE_MEMORY_BYTES, HOT_ENTRIES, PAGE_SHIFT, RECORD, Stop } from './layout.ts';
-import { isCanonical, Mmu, NOT_CANONICAL_VECTOR, RETRY_VECTOR } from './mmu.ts';
+import { isCanonical, Mmu, NOT_CANONICAL_VECTOR } from './mmu.ts';
 import { randomNumbers } from './random.ts';
 import { linuxDescriptor } from './segment-assists.ts';
 import { isStackReference } from './stack-reference.ts';
@@ -215,7 +215,6 @@ export class Engine {
     let left = budget;
     for (;;) {
       cells.setUint32(CELL.unfinished, 0, true);
-      cells.setUint32(CELL.stopRegion, 0, true);
       const slice = Math.min(left, MAX_SLICE);
       this.#entered = slice;
       const stop = this.#core.run!(slice);
@@ -352,7 +351,6 @@ export class Engine {
     const part = Math.min(count, block.instructions.length);
     const record = this.#interpreter.buildPart(block, part);
     this.#cells.setUint32(CELL.unfinished, 0, true);
-    this.#cells.setUint32(CELL.stopRegion, 0, true);
     this.#entered = part;
     const stop = this.#core.start!(this.#interpreter.handlerOf(record), record, 0);
     const rest = this.#cells.getInt32(CELL.budget, true);
@@ -361,24 +359,13 @@ export class Engine {
   }
 
   /** Nothing of the instruction that faulted has taken effect, nor of those behind it, which were paid for. */
-  #fault(): RunEnd | undefined {
+  #fault(): RunEnd {
     const cells = this.#cells;
-    const region = this.#translator.region(cells.getUint32(CELL.stopRegion, true));
-    cells.setUint32(CELL.stopRegion, 0, true);
-    if (region === undefined) {
-      const record = cells.getUint32(CELL.stopRecord, true);
-      this.executed -= cells.getUint32(record + RECORD.remaining, true);
-      for (const half of [0, 1])
-        this.tc.u32[RIP + half] = cells.getUint32(record + RECORD.rip + 4 * half, true);
-      return this.#exception();
-    }
-    const point = region.faultPoints[cells.getUint32(CELL.stopPoint, true)]!;
-    this.executed -= point.refund;
-    this.#rip = point.rip;
-    if (point.flagCode !== undefined) cells.setUint32(CELL.flagCode, point.flagCode, true);
-    if (cells.getInt32(CELL.faultVector, true) !== RETRY_VECTOR) return this.#exception();
-    cells.setInt32(CELL.faultVector, -1, true);
-    return this.#runPart(1);
+    const record = cells.getUint32(CELL.stopRecord, true);
+    this.executed -= cells.getUint32(record + RECORD.remaining, true);
+    for (const half of [0, 1])
+      this.tc.u32[RIP + half] = cells.getUint32(record + RECORD.rip + 4 * half, true);
+    return this.#exception();
   }
 
   /** Of the interpreter: instructions that ask for interrupts are not translated. */

@@ -16,7 +16,6 @@ import { type DecodeFailure, MAX_LENGTH_BYTES } from '../../arch/x86/isa/instruc
 import type { UnitState } from '../../arch/x86/isa/units.ts';
 import { Seg } from '../../arch/x86/registers.ts';
 import type { Block, BlockInstruction } from './blocks.ts';
-import { gprAt, registerAt, registerOperands, segmentBaseAt, sourceOf } from './handler-cracker.ts';
 import type { Handlers } from './handlers.ts';
 import {
   CELL,
@@ -29,6 +28,7 @@ import {
   TARGETS,
   TARGETS_BEHIND,
 } from './layout.ts';
+import { gprAt, registerAt, registerOperands, segmentBaseAt, sourceOf } from './operand-places.ts';
 
 const PAGE_BYTES = 2 ** PAGE_SHIFT;
 const TWO_32 = 2 ** 32;

@@ -29,13 +29,8 @@ export const CELL = {
   faultVector: CELLS_AT + 36,
   faultCode: CELLS_AT + 40,
   faultAddress: CELLS_AT + 48,
-  /** Record of the instruction that stopped, or number of the fault point of a region. u32 each. */
+  /** Record of the instruction that stopped. u32 */
   stopRecord: CELLS_AT + 56,
-  stopPoint: CELLS_AT + 60,
-  /** Region that stopped; 0: the interpreter. u32. */
-  stopRegion: CELLS_AT + 64,
-  /** 1 while a region is being executed: its code cannot be changed under it. u32 */
-  inRegion: CELLS_AT + 72,
   /** Rounds of repeated instructions that used the budget without completing an instruction. u32. */
   unfinished: CELLS_AT + 68,
   /** Bytes of an access that does not lie in one page of RAM. 64 bytes. */

@@ -4,7 +4,7 @@ import { type Decoded, OperandKind } from '../../arch/x86/isa/decoded.ts';
 import { linearAddressOf } from '../../arch/x86/isa/effective-address.ts';
 import { Seg } from '../../arch/x86/registers.ts';
 import type { X86ThreadContext } from '../../arch/x86/thread-context.ts';
-import { sourceOf } from './handler-cracker.ts';
+import { sourceOf } from './operand-places.ts';
 
 /**
  * Whether an instruction that accessed this linear address did so through SS: by a memory operand with that segment, or as

@@ -15,7 +15,8 @@ import { Random } from '../../support/random.ts';
 
 const ONE = 0x3fff_8000_0000_0000_0000n;
 const END = DATA + PAGES * 4096;
-const SYSCALL = '0f05';
+/** JMP to the next instruction, SYSCALL: blocks that end with SYSCALL are never translated. */
+const END_OF_CODE = 'eb000f05';
 const WAYS = ['never', 'always'] as const;
 
 /** One machine for many pieces of code, each at a place of its own: a machine takes long to make. */
@@ -30,10 +31,10 @@ class Bench {
     this.#initial = this.machine.tc.u8.slice();
   }
 
-  /** The initial state, this code and a system call behind it, RBX at DATA, which is zero. */
+  /** The initial state, this code and its end, RBX at DATA, which is zero. */
   prepare(code: string): FunctionalMachine {
     const { tc } = this.machine;
-    const bytes = Buffer.from(code + SYSCALL, 'hex');
+    const bytes = Buffer.from(code + END_OF_CODE, 'hex');
     this.machine.write(this.#next, bytes);
     tc.u8.set(this.#initial);
     tc.ripNumber = this.#next;

@@ -13,6 +13,7 @@ import { TICKS_PER_NS, type Tick } from '../../sim/tick.ts';
 import { panic } from '../../sim/trouble.ts';
 import { AddressSpace } from './address-space.ts';
 import { SimulatedClock } from './clock.ts';
+import { serveCompatSyscall } from './compat-syscalls.ts';
 import { Errno, Restart } from './errno.ts';
 import { PAGE_FAULT, signalOfException } from './faults.ts';
 import { ProcessFiles } from './files/process-files.ts';
@@ -207,6 +208,7 @@ export class LinuxProcess extends SimObject implements UserModeOs {
 
   exception(cpu: BaseCpu<X86ThreadContext>, raised: UserException): void {
     this.#inService = true;
+    if (serveCompatSyscall(this, cpu, raised)) return;
     const e = this.#umip.emulate(cpu, raised);
     if (e === 'done') return;
     const thread = this.scheduler.current;

@@ -18,6 +18,7 @@ import type { PhysicalMemory } from '../../mem/physical-memory.ts';
 import { panic } from '../../sim/trouble.ts';
 import { ASSIST_ROUTINES, type AssistContext } from './assists.ts';
 import { type Block, Blocks } from './blocks.ts';
+import { CodeHashes } from './code-hashes.ts';
 import { CodeTable } from './code-table.ts';
 import { buildCoreModule } from './core-module.ts';
 import type { EngineOptions, RunEnd } from './engine-interface.ts';
@@ -25,7 +26,7 @@ import { Handlers } from './handlers.ts';
 import { Interpreter } from './interpreter.ts';
 import { JumpCache } from './jump-cache.ts';
 import { CELL, CONTEXT_AT, ENGINE_MEMORY_BYTES, HOT_ENTRIES, PAGE_SHIFT, RECORD, Stop } from './layout.ts';
-import { isCanonical, Mmu, NOT_CANONICAL_VECTOR, RETRY_VECTOR } from './mmu.ts';
+import { isCanonical, Mmu, NOT_CANONICAL_VECTOR } from './mmu.ts';
 import { randomNumbers } from './random.ts';
 import { linuxDescriptor } from './segment-assists.ts';
 import { isStackReference } from './stack-reference.ts';
@@ -33,14 +34,13 @@ import { Translator } from './translator.ts';
 import { X87Assist } from './x87-assist.ts';
 
 const WASM_PAGE = 65_536;
-const TWO_32 = 2 ** 32;
 /** Generated code returns at least so often: a loop that V8 has optimized meanwhile is entered anew. */
 const MAX_SLICE = 2 ** 20;
 /** Counts of entries are compared modulo this: nothing ever comes so far. */
 const NEVER_HOT = 2 ** 31;
 const CODE_CACHE_BYTES = 2 ** 28;
 const RIP = OFFSET.rip >> 2;
-const PAGE_BYTES = 2 ** PAGE_SHIFT;
+const [PAGE_BYTES, TWO_32] = [2 ** PAGE_SHIFT, 2 ** 32];
 /** Of more pages than these, flushing all is cheaper than flushing each. */
 const MOST_PAGES = 256;
 
@@ -59,11 +59,14 @@ export class Engine {
   readonly #translator: Translator;
   readonly #core: WebAssembly.Instance['exports'];
   readonly #translatesAlways: boolean;
+  readonly #codeHashes: CodeHashes;
+  #codeMayHaveMoved = false;
   #checksAlignment = false;
   /** What the budget was when generated code was entered, while it runs; else what it has left. */
   #entered = 0;
-  /** Units that are on, for which the blocks in the jump cache have been decoded. */
+  /** Units that are on, and the mode, for which the blocks in the jump cache have been decoded. */
   #units: UnitState = 0;
+  #is64 = true;
 
   constructor({
     memory,
@@ -102,6 +105,10 @@ export class Engine {
       assist: (number: number, a: number, b: number, c: number) => routines[number]!(context, a, b, c),
     });
     this.#core = table.core;
+    this.#codeHashes = new CodeHashes(
+      table.core.hashPage as unknown as (page: number) => bigint,
+      memory.versions,
+    );
     this.#translatesAlways = translate === 'always';
     this.#handlers = new Handlers(table, translate === 'never' ? NEVER_HOT : HOT_ENTRIES);
     const decoder = new Decoder(new DecodeTable(INSTRUCTIONS, features));
@@ -124,24 +131,32 @@ export class Engine {
   /** Translations changed, any of them. */
   flushTlb(): void {
     this.#mmu.flush();
-    this.#jumpCache.clear();
+    this.#codeMayHaveMoved = true;
   }
 
   /** Translations of these pages changed. Addresses are those of the lower half. */
   flushPages(start: number, sizeBytes: number): void {
-    if (sizeBytes > MOST_PAGES * PAGE_BYTES) {
-      this.flushTlb();
-      return;
-    }
-    for (let at = start - (start % PAGE_BYTES); at < start + sizeBytes; at += PAGE_BYTES)
-      this.#mmu.flushPage(at >>> 0, Math.floor(at / TWO_32));
-    if (this.#blocks.hasVirtual(start, sizeBytes)) this.#jumpCache.clear();
+    if (sizeBytes > MOST_PAGES * PAGE_BYTES) this.#mmu.flush();
+    else
+      for (let at = start - (start % PAGE_BYTES); at < start + sizeBytes; at += PAGE_BYTES)
+        this.#mmu.flushPage(at >>> 0, Math.floor(at / TWO_32));
+    this.#codeMayHaveMoved ||= this.#blocks.hasVirtual(start, sizeBytes);
   }
 
-  /** RAM may have been changed by somebody who does not mark what he writes: another processor, a checkpoint. */
+  /** All of RAM is another: that of a checkpoint. */
   forgetCode(): void {
     this.flushTlb();
     this.#forgetAll();
+  }
+
+  /** Somebody else gets RAM who does not mark what he writes there: another processor. */
+  giveRam(): void {
+    this.#codeHashes.take(this.#blocks.pages);
+  }
+
+  /** RAM is back. Code that the other processor has written is forgotten. */
+  takeRam(): void {
+    for (const page of this.#codeHashes.takeChanged()) this.#blocks.pageWritten(page);
   }
 
   /** The bytes at RIP, as far as they can be fetched: at most those of the longest instruction. */
@@ -184,10 +199,18 @@ export class Engine {
     cells.setInt32(CELL.faultVector, -1, true);
     this.#mmu.beforeRun();
     this.#noticeWrites();
-    const units = unitState(tc.u32[OFFSET.cr0 >> 2]!, tc.u32[OFFSET.cr4 >> 2]!);
-    if (units !== this.#units) this.#jumpCache.clear();
-    this.#units = units;
+    this.#noticeMoves();
+    this.#noticeMode();
     this.#noticeAlignmentChecks();
+  }
+
+  /** What is in the jump cache has been decoded for one mode, and for units that are on. */
+  #noticeMode(): void {
+    const { in64BitMode, u32 } = this.tc;
+    const units = unitState(u32[OFFSET.cr0 >> 2]!, u32[OFFSET.cr4 >> 2]!);
+    if (units !== this.#units || in64BitMode !== this.#is64) this.#jumpCache.clear();
+    this.#units = units;
+    this.#is64 = in64BitMode;
   }
 
   /** While they are made, the TLBs are empty: every access is looked at. */
@@ -202,12 +225,19 @@ export class Engine {
     for (const page of this.#memory.versions.takeWatchedWrites()) this.#blocks.pageWritten((page << 12) | 0);
   }
 
+  /** A region is entered without a look at where all its pages are. */
+  #noticeMoves(): void {
+    if (!this.#codeMayHaveMoved) return;
+    this.#codeMayHaveMoved = false;
+    this.#blocks.dropMoved((address) => this.#mmu.fetch(address >>> 0, Math.floor(address / TWO_32) | 0));
+    this.#cells.setInt32(CELL.faultVector, -1, true);
+  }
+
   #run(budget: number): RunEnd {
     const cells = this.#cells;
     let left = budget;
     for (;;) {
       cells.setUint32(CELL.unfinished, 0, true);
-      cells.setUint32(CELL.stopRegion, 0, true);
       const slice = Math.min(left, MAX_SLICE);
       this.#entered = slice;
       const stop = this.#core.run!(slice);
@@ -240,10 +270,13 @@ export class Engine {
         return { kind: 'halt' };
       case Stop.flags:
         return this.#flagsChanged(left);
+      case Stop.far:
+        this.#noticeMode();
+        return this.#flagsChanged(left);
       case Stop.trap:
         return this.#exception();
       case Stop.interrupt:
-        return { kind: 'interrupt', vector: this.#takeFault() };
+        return this.#interrupt();
       default:
         return panic('functional CPU', `stopped for reason ${stop}`);
     }
@@ -343,7 +376,6 @@ export class Engine {
     const part = Math.min(count, block.instructions.length);
     const record = this.#interpreter.buildPart(block, part);
     this.#cells.setUint32(CELL.unfinished, 0, true);
-    this.#cells.setUint32(CELL.stopRegion, 0, true);
     this.#entered = part;
     const stop = this.#core.start!(this.#interpreter.handlerOf(record), record, 0);
     const rest = this.#cells.getInt32(CELL.budget, true);
@@ -352,24 +384,20 @@ export class Engine {
   }
 
   /** Nothing of the instruction that faulted has taken effect, nor of those behind it, which were paid for. */
-  #fault(): RunEnd | undefined {
+  #fault(): RunEnd {
     const cells = this.#cells;
-    const region = this.#translator.region(cells.getUint32(CELL.stopRegion, true));
-    cells.setUint32(CELL.stopRegion, 0, true);
-    if (region === undefined) {
-      const record = cells.getUint32(CELL.stopRecord, true);
-      this.executed -= cells.getUint32(record + RECORD.remaining, true);
-      for (const half of [0, 1])
-        this.tc.u32[RIP + half] = cells.getUint32(record + RECORD.rip + 4 * half, true);
-      return this.#exception();
-    }
-    const point = region.faultPoints[cells.getUint32(CELL.stopPoint, true)]!;
-    this.executed -= point.refund;
-    this.#rip = point.rip;
-    if (point.flagCode !== undefined) cells.setUint32(CELL.flagCode, point.flagCode, true);
-    if (cells.getInt32(CELL.faultVector, true) !== RETRY_VECTOR) return this.#exception();
-    cells.setInt32(CELL.faultVector, -1, true);
-    return this.#runPart(1);
+    const record = cells.getUint32(CELL.stopRecord, true);
+    this.executed -= cells.getUint32(record + RECORD.remaining, true);
+    for (const half of [0, 1])
+      this.tc.u32[RIP + half] = cells.getUint32(record + RECORD.rip + 4 * half, true);
+    return this.#exception();
+  }
+
+  /** Of the interpreter: instructions that ask for interrupts are not translated. */
+  #interrupt(): RunEnd {
+    const record = this.#cells.getUint32(CELL.stopRecord, true);
+    const at = this.#cells.getBigUint64(record + RECORD.rip, true);
+    return { kind: 'interrupt', vector: this.#takeFault(), at };
   }
 
   #exception(): RunEnd {

@@ -8,15 +8,29 @@ import type { FlagName } from '../../arch/x86/isa/conditions.ts';
 import { type Condition, evaluateCondition, FLAG_BITS, STATUS_FLAGS } from '../../arch/x86/isa/conditions.ts';
 import { type Decoded, NO_REGISTER, type Operand, OperandKind } from '../../arch/x86/isa/decoded.ts';
 import type { Effects } from '../../arch/x86/isa/effects.ts';
-import { bitOf, flagCode } from '../../arch/x86/isa/lazy-flags.ts';
-import type { OperandSource } from '../../arch/x86/isa/operands.ts';
+import {
+  bitOf,
+  type FlagKind,
+  flagCode,
+  type LazyFlags,
+  lazyCondition,
+} from '../../arch/x86/isa/lazy-flags.ts';
 import type { Width } from '../../arch/x86/isa/ops.ts';
 import { Gpr, Seg } from '../../arch/x86/registers.ts';
-import { OFFSET, SEGMENT, STRIDE } from '../../arch/x86/state-layout.ts';
+import { OFFSET } from '../../arch/x86/state-layout.ts';
 import { CODE_TYPE_INDEX, ENGINE } from './core-functions.ts';
 import { emitLoad, emitStore } from './core-module.ts';
 import type { PendingFlags } from './flag-ops.ts';
 import { CELL, CONTEXT_AT, RECORD, RECORD_BYTES, Stop } from './layout.ts';
+import {
+  gprAt,
+  isRepeated,
+  isReturn,
+  registerAt,
+  registerOperands,
+  segmentBaseAt,
+  sourceOf,
+} from './operand-places.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
 import { type Control, WasmCracker } from './wasm-cracker.ts';
 import type { Value } from './wasm-ops.ts';
@@ -24,6 +38,14 @@ import type { Value } from './wasm-ops.ts';
 const { i32, i64, v128 } = ValueType;
 const RECORD_LOCAL = 0;
 const BUDGET_LOCAL = 1;
+/** What is left by CMP, SUB, TEST, AND and the like. */
+const LIKELY_FLAGS: readonly (readonly [kind: FlagKind, z: Width])[] = [
+  ['sub', 64],
+  ['sub', 32],
+  ['result', 32],
+  ['result', 64],
+  ['sub', 8],
+];
 /** So many rounds of a repeated instruction run at a stretch. */
 const ROUNDS = 4096;
 
@@ -68,6 +90,10 @@ export class HandlerCracker extends WasmCracker {
         if (!isReturn(this.instruction)) this.#observe(control.target);
         this.put(control.target);
         break;
+      case 'jumpFar':
+        this.#setRip(control.target);
+        this.#stop(Stop.far);
+        return;
       case 'jumpTo':
         this.put(this.#recordField(RECORD.immediate));
         break;
@@ -357,14 +383,51 @@ export class HandlerCracker extends WasmCracker {
     return bitOf(this, 32, this.statusFlags(), 31 - Math.clz32(FLAG_BITS[name]));
   }
 
+  /** Kinds that are there most of the time are looked at one after the other, before all flags are computed. */
   override condition(condition: Condition): Value {
+    if (this.#flagWord !== undefined) return this.#conditionOfWord(condition);
+    const { f } = this;
+    for (const [kind, z] of LIKELY_FLAGS) {
+      this.#putCell(Op.i32_load, CELL.flagCode);
+      f.code.i32(flagCode(kind, z));
+      f.code.op(Op.i32_eq);
+      f.if(i32);
+      this.put(lazyCondition(this, this.#lazyFlags(kind, z), condition));
+      f.else();
+    }
+    this.put(this.#conditionOfWord(condition));
+    // What has been computed in there is not known behind it.
+    this.#flagWord = undefined;
+    for (const _ of LIKELY_FLAGS) f.end();
+    return this.take(i32);
+  }
+
+  #conditionOfWord(condition: Condition): Value {
     return evaluateCondition(this, condition, (name) => this.flag(name));
+  }
+
+  #lazyFlags(kind: FlagKind, z: Width): LazyFlags<Value> {
+    this.#putCell(Op.i64_load, CELL.flagA);
+    const a = this.zext(64, z, this.take(i64));
+    this.#putCell(Op.i64_load, CELL.flagB);
+    return { kind, z, a, b: this.zext(64, kind === 'result' ? 32 : z, this.take(i64)) };
+  }
+
+  #putCell(op: Op, cell: number): void {
+    this.f.code.i32(0);
+    this.f.code.memory(op, ENGINE, cell);
   }
 
   // ---- control ----
 
   protected override isUpdated(): boolean {
     return this.#effects.updatesMemory;
+  }
+
+  protected override readonly mayHaveNoPlace = true;
+
+  protected override leaveInstruction(): boolean {
+    return false;
   }
 
   protected override faultLabel(): number {
@@ -378,58 +441,6 @@ export class HandlerCracker extends WasmCracker {
   protected override afterWhenBody(): void {
     this.#flagWord = undefined;
   }
-}
-
-/** F3 or F2 in front of a string instruction. */
-export function isRepeated({ form, repeat }: Decoded): boolean {
-  return form.instruction.repeat !== undefined && repeat !== 'none';
-}
-
-/** Returns find where they lead by the calls of a region. */
-export function isReturn({ form }: Decoded): boolean {
-  return form.instruction.mnemonic === 'RET';
-}
-
-/** The register operands of an instruction: those that have a place in its record. */
-export function registerOperands({ operands }: Decoded): readonly Operand[] {
-  return operands.filter(({ kind }) => REGISTER_KINDS.has(kind));
-}
-
-const REGISTER_KINDS: ReadonlySet<OperandKind> = new Set([
-  OperandKind.gpr,
-  OperandKind.gprHigh,
-  OperandKind.xmm,
-  OperandKind.mmx,
-  OperandKind.segment,
-]);
-
-/** Offset in the engine's memory of the bytes of a register operand. */
-export function registerAt({ kind, index }: Operand): number {
-  switch (kind) {
-    case OperandKind.gprHigh:
-      return gprAt(index) + 1;
-    case OperandKind.xmm:
-      return CONTEXT_AT + OFFSET.zmm + index * STRIDE.zmm;
-    case OperandKind.mmx:
-      return CONTEXT_AT + OFFSET.st + index * STRIDE.st;
-    case OperandKind.segment:
-      return CONTEXT_AT + OFFSET.segments + index * STRIDE.segment + SEGMENT.selector;
-    default:
-      return gprAt(index);
-  }
-}
-
-export function gprAt(index: number): number {
-  return CONTEXT_AT + OFFSET.gpr + index * STRIDE.gpr;
-}
-
-export function segmentBaseAt(segment: number): number {
-  return OFFSET.segments + segment * STRIDE.segment + SEGMENT.base;
-}
-
-/** Where a memory operand's address comes from. */
-export function sourceOf({ form, operands }: Decoded, operand: Operand): OperandSource {
-  return form.operands[operands.indexOf(operand)]!.source;
 }
 
 function typeOf({ bits }: Operand): ValueType {

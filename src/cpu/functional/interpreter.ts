@@ -16,7 +16,6 @@ import { type DecodeFailure, MAX_LENGTH_BYTES } from '../../arch/x86/isa/instruc
 import type { UnitState } from '../../arch/x86/isa/units.ts';
 import { Seg } from '../../arch/x86/registers.ts';
 import type { Block, BlockInstruction } from './blocks.ts';
-import { gprAt, registerAt, registerOperands, segmentBaseAt, sourceOf } from './handler-cracker.ts';
 import type { Handlers } from './handlers.ts';
 import {
   CELL,
@@ -29,12 +28,13 @@ import {
   TARGETS,
   TARGETS_BEHIND,
 } from './layout.ts';
+import { gprAt, registerAt, registerOperands, segmentBaseAt, sourceOf } from './operand-places.ts';
 
 const PAGE_BYTES = 2 ** PAGE_SHIFT;
 const TWO_32 = 2 ** 32;
 const MAX_INSTRUCTIONS = 64;
 /** Records that are set aside for running a part of a block. */
-const SCRATCH_RECORDS = MAX_INSTRUCTIONS + 3;
+const SCRATCH_RECORDS = MAX_INSTRUCTIONS + 2 + (8 * TARGETS) / RECORD_BYTES;
 const FIRST_RECORD = RECORDS_AT + SCRATCH_RECORDS * RECORD_BYTES;
 
 /** Where code lies in RAM: an offset, or −1 where fetching faults, with the fault's cells set. */
@@ -101,7 +101,7 @@ export class Interpreter {
       if (effects.endsBlock || Math.floor(at / PAGE_BYTES) !== Math.floor(rip / PAGE_BYTES)) break;
     }
     const record = this.#nextRecord;
-    this.#nextRecord += (instructions.length + 3) * RECORD_BYTES;
+    this.#nextRecord += (instructions.length + 2) * RECORD_BYTES + 8 * TARGETS;
     this.#writeHead(record, this.#handlers.special.enter, instructions.length, rip, 0);
     this.#writeRecords(record + RECORD_BYTES, instructions);
     const end = record + (instructions.length + 1) * RECORD_BYTES;
@@ -198,6 +198,8 @@ export class Interpreter {
     this.#setNumber(record + RECORD.nextRip, nextRip);
     for (const operand of decoded.operands) {
       if (operand.kind === OperandKind.immediate) this.#setNumber(record + RECORD.immediate, operand.value);
+      if (operand.kind === OperandKind.farPointer)
+        this.#setNumber(record + RECORD.immediate, operand.selector * TWO_32 + offsetOf(operand));
       if (operand.kind === OperandKind.relative)
         this.#setNumber(record + RECORD.immediate, branchTarget(decoded, operand, nextRip));
       // The destination of MOVS and its like needs none: its address is implied.
@@ -235,6 +237,11 @@ export function branchTarget({ is64, operandBits }: Decoded, { value }: Operand,
   const target = nextRip + Number(value);
   if (is64) return target;
   return operandBits === 16 ? target & 0xffff : target >>> 0;
+}
+
+/** The offset of an immediate far pointer. */
+function offsetOf({ bits, value }: Operand): number {
+  return bits === 16 ? Number(value) & 0xffff : Number(value) >>> 0;
 }
 
 function addSpan(spans: [number, number][], start: number, end: number): void {

@@ -4,10 +4,8 @@ import { JUMP_CACHE_AT, JUMP_CACHE_ENTRIES, JUMP_CACHE_STRIDE } from './layout.t
 
 const TWO_32 = 2 ** 32;
 const WORDS = JUMP_CACHE_STRIDE / 4;
-/** In all words of an empty entry. As an address, −1, it has a place of its own: NOT_THERE is not found at that place. */
-const EMPTY = 0xffff_ffff;
-const PLACE_OF_EMPTY = slotOf(-1);
-const NOT_THERE = 1;
+/** In all words of an empty entry: as an address it is not canonical, so that nobody goes there. */
+const EMPTY = 0x7fff_ffff;
 
 export class JumpCache {
   readonly #words: Uint32Array;
@@ -19,11 +17,13 @@ export class JumpCache {
 
   clear(): void {
     this.#words.fill(EMPTY);
-    this.#words[PLACE_OF_EMPTY] = NOT_THERE;
   }
 
+  /** What is in the address's slot moves to the one beside it: two addresses with one slot do not drive each other out. */
   set(rip: number, functionIndex: number, argument: number): void {
     const at = slotOf(rip);
+    const isOther = this.#words[at + 2] !== EMPTY && !this.#holds(at, rip);
+    if (isOther) this.#words.copyWithin(at ^ WORDS, at, at + WORDS);
     this.#words[at] = rip;
     this.#words[at + 1] = Math.floor(rip / TWO_32);
     this.#words[at + 2] = functionIndex;
@@ -33,9 +33,12 @@ export class JumpCache {
   /** Forgets this address, if it is there. */
   remove(rip: number): void {
     const at = slotOf(rip);
-    if (this.#words[at] !== rip >>> 0 || this.#words[at + 1] !== Math.floor(rip / TWO_32) >>> 0) return;
-    this.#words.fill(EMPTY, at, at + WORDS);
-    if (at === PLACE_OF_EMPTY) this.#words[at] = NOT_THERE;
+    for (const slot of [at, at ^ WORDS])
+      if (this.#holds(slot, rip)) this.#words.fill(EMPTY, slot, slot + WORDS);
+  }
+
+  #holds(at: number, rip: number): boolean {
+    return this.#words[at] === rip >>> 0 && this.#words[at + 1] === Math.floor(rip / TWO_32) >>> 0;
   }
 }
 

@@ -29,13 +29,8 @@ export const CELL = {
   faultVector: CELLS_AT + 36,
   faultCode: CELLS_AT + 40,
   faultAddress: CELLS_AT + 48,
-  /** Record of the instruction that stopped, or number of the fault point of a region. u32 each. */
+  /** Record of the instruction that stopped. u32 */
   stopRecord: CELLS_AT + 56,
-  stopPoint: CELLS_AT + 60,
-  /** Region that stopped; 0: the interpreter. u32. */
-  stopRegion: CELLS_AT + 64,
-  /** 1 while a region is being executed: its code cannot be changed under it. u32 */
-  inRegion: CELLS_AT + 72,
   /** Rounds of repeated instructions that used the budget without completing an instruction. u32. */
   unfinished: CELLS_AT + 68,
   /** Bytes of an access that does not lie in one page of RAM. 64 bytes. */
@@ -87,7 +82,7 @@ export const RECORD_BYTES = 64;
  * which it has gone, u64 each, 0 where there is none.
  */
 export const TARGETS_BEHIND = 2 * RECORD_BYTES;
-export const TARGETS = 8;
+export const TARGETS = 16;
 /** In the record that begins a block: how often it was entered (u32, at `immediate`). */
 export const BLOCK_ENTRIES = RECORD.immediate;
 
@@ -117,5 +112,7 @@ export const Stop = {
   /** An exception behind the instruction, and INT n: the vector is in its cell, RIP is behind the instruction. */
   trap: 7,
   interrupt: 8,
+  /** The same as `flags`, and CS may be another. RIP is the target. */
+  far: 9,
 } as const;
 export type Stop = (typeof Stop)[keyof typeof Stop];

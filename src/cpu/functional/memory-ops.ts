@@ -8,7 +8,9 @@
  * Where the address must be a multiple of 16, its low bits take part in the comparison: a misaligned access misses, and the
  * miss raises #GP.
  *
- * A slow path that faults leaves the fault in its cells; the code then branches to its fault label with nothing changed.
+ * What misses: a handler of the interpreter calls the core's slow path; if that faults, the fault is in its cells, and the
+ * handler stops with nothing changed. A region leaves the instruction to the interpreter: a call in a loop would cost all
+ * that is kept in registers around it.
  */
 
 import { Vector } from '../../arch/x86/exceptions.ts';
@@ -30,6 +32,8 @@ const NO_PLACE = -1;
 export abstract class MemoryOps extends WasmOps {
   /** Label behind which a fault is reported. Appends what must be noted of the place that faulted. */
   protected abstract faultLabel(): number;
+  /** Appends the way out of a region, to the interpreter, which executes the instruction; false: this is the interpreter. */
+  protected abstract leaveInstruction(): boolean;
   abstract faultIf(condition: Value, vector: number, errorCode?: number): void;
 
   /** @param isAligned the address must be a multiple of the size, or #GP(0) */
@@ -41,8 +45,10 @@ export abstract class MemoryOps extends WasmOps {
     this.#putRamAddress(linear, slot, TLB_READ_AT);
     emitLoad(f, bits / 8, RAM, 0);
     f.else();
-    if (isAligned) this.#checkAlignment(bits, linear);
-    this.#slowLoad(bits, linear, false);
+    if (!this.leaveInstruction()) {
+      if (isAligned) this.#checkAlignment(bits, linear);
+      this.#slowLoad(bits, linear, false);
+    }
     f.end();
     return this.take(type);
   }
@@ -55,10 +61,12 @@ export abstract class MemoryOps extends WasmOps {
     this.#putRamAddress(linear, slot, TLB_READ_AT);
     f.code.vectorMemory(bits === 64 ? VectorOp.load64_zero : VectorOp.load32_zero, RAM, 0);
     f.else();
-    this.#slowLoad(bits, linear, false);
-    const value = this.take(bits === 64 ? ValueType.i64 : ValueType.i32);
-    const zeros = this.vector(Array.from({ length: 16 }, () => 0));
-    this.put(this.withLane(bits === 64 ? 'i64x2' : 'i32x4', zeros, 0, value));
+    if (!this.leaveInstruction()) {
+      this.#slowLoad(bits, linear, false);
+      const value = this.take(bits === 64 ? ValueType.i64 : ValueType.i32);
+      const zeros = this.vector(Array.from({ length: 16 }, () => 0));
+      this.put(this.withLane(bits === 64 ? 'i64x2' : 'i32x4', zeros, 0, value));
+    }
     f.end();
     return this.take(ValueType.v128);
   }
@@ -72,8 +80,10 @@ export abstract class MemoryOps extends WasmOps {
     this.#putRamAddress(linear, slot, TLB_READ_AT);
     f.code.memory(bits === 64 ? Op.f64_load : Op.f32_load, RAM, 0);
     f.else();
-    this.#slowLoad(bits, linear, false);
-    f.code.op(bits === 64 ? Op.f64_reinterpret_i64 : Op.f32_reinterpret_i32);
+    if (!this.leaveInstruction()) {
+      this.#slowLoad(bits, linear, false);
+      f.code.op(bits === 64 ? Op.f64_reinterpret_i64 : Op.f32_reinterpret_i32);
+    }
     f.end();
     return this.take(type);
   }
@@ -86,8 +96,10 @@ export abstract class MemoryOps extends WasmOps {
     this.put(value);
     emitStore(f, bits / 8, RAM, 0);
     f.else();
-    if (isAligned) this.#checkAlignment(bits, linear);
-    this.#slowStore(bits, linear, value);
+    if (!this.leaveInstruction()) {
+      if (isAligned) this.#checkAlignment(bits, linear);
+      this.#slowStore(bits, linear, value);
+    }
     f.end();
   }
 
@@ -102,8 +114,10 @@ export abstract class MemoryOps extends WasmOps {
     f.if(ValueType.i32, true);
     this.#putRamAddress(linear, slot, TLB_WRITE_AT);
     f.else();
-    if (isAligned) this.#checkAlignment(bits, linear);
-    f.code.i32(NO_PLACE);
+    if (!this.leaveInstruction()) {
+      if (isAligned) this.#checkAlignment(bits, linear);
+      f.code.i32(NO_PLACE);
+    }
     f.end();
     return this.take(ValueType.i32);
   }
@@ -111,6 +125,11 @@ export abstract class MemoryOps extends WasmOps {
   protected loadAt(bits: Bits, linear: Value, place: Value): Value {
     const { f } = this;
     const type = typeOf(bits);
+    if (!this.mayHaveNoPlace) {
+      this.put(place);
+      emitLoad(f, bits / 8, RAM, 0);
+      return this.take(type);
+    }
     this.#putHasPlace(place);
     f.if(type, true);
     this.put(place);
@@ -123,6 +142,12 @@ export abstract class MemoryOps extends WasmOps {
 
   protected storeAt(bits: Bits, linear: Value, place: Value, value: Value): void {
     const { f } = this;
+    if (!this.mayHaveNoPlace) {
+      this.put(place);
+      this.put(value);
+      emitStore(f, bits / 8, RAM, 0);
+      return;
+    }
     this.#putHasPlace(place);
     f.if(undefined, true);
     this.put(place);
@@ -133,6 +158,9 @@ export abstract class MemoryOps extends WasmOps {
     f.end();
   }
 
+  /** Whether a place that has been found may be NO_PLACE: not where the instruction has been left then. */
+  protected abstract readonly mayHaveNoPlace: boolean;
+
   /** Leaves if the core has noted a fault. */
   protected branchIfFaulted(): void {
     const { code } = this.f;
@@ -141,7 +169,7 @@ export abstract class MemoryOps extends WasmOps {
     code.i32(0);
     code.op(Op.i32_ge_s);
     this.f.if(undefined, false);
-    this.f.branch(this.faultLabel());
+    if (!this.leaveInstruction()) this.f.branch(this.faultLabel());
     this.f.end();
   }
 

@@ -22,10 +22,8 @@ const ADDRESS_HIGH = 0xf_ffff;
 /** One and a half of the canonical bits: bits 63 to 47 of an address are equal. */
 const CANONICAL_SHIFT = 15;
 const USER = 3;
-/** Not an exception: a region is about to write to code. The interpreter does that, since its code can be changed under it. */
-export const RETRY_VECTOR = 256;
 /** An address that is not canonical: #SS for references to the stack, otherwise #GP. */
-export const NOT_CANONICAL_VECTOR = 257;
+export const NOT_CANONICAL_VECTOR = 256;
 
 export type AccessKind = 'read' | 'write' | 'fetch';
 
@@ -103,32 +101,18 @@ export class Mmu {
     if (this.#isMisaligned(lo, sizeBytes)) return this.#refuse(lo, hi);
     const first = this.#find(lo >>> 0, hi, kind);
     if (first < 0) return TRANSLATE_FAULT;
-    if (sizeBytes <= inPage) return kind === 'write' ? this.#allowWrite(first, sizeBytes) : first | 0;
+    if (sizeBytes <= inPage) {
+      if (kind === 'write') this.#codePages.aboutToWrite(first, sizeBytes);
+      return first | 0;
+    }
     const second = this.#find(nextLo, nextHi, kind);
     if (second < 0) return TRANSLATE_FAULT;
-    if (kind === 'write' && (this.#mustRetry(first) || this.#mustRetry(second))) return this.#retry();
     this.#bouncedTo = [first, second];
     this.#bouncedBytes = sizeBytes;
     this.#bouncedInFirst = inPage;
     this.#bounce.set(this.#bytes.subarray(first, first + inPage));
     this.#bounce.set(this.#bytes.subarray(second, second + sizeBytes - inPage), inPage);
     return TRANSLATE_BOUNCE;
-  }
-
-  /** A write within one page: code that is there goes. */
-  #allowWrite(linear: number, sizeBytes: number): number {
-    if (this.#mustRetry(linear)) return this.#retry();
-    this.#codePages.aboutToWrite(linear, sizeBytes);
-    return linear | 0;
-  }
-
-  #mustRetry(linear: number): boolean {
-    return this.#codePages.has(linear & ~OFFSET_MASK) && this.#cells.getUint32(CELL.inRegion, true) !== 0;
-  }
-
-  #retry(): number {
-    this.setFault(RETRY_VECTOR, 0);
-    return TRANSLATE_FAULT;
   }
 
   /** CoreImports.commit. */

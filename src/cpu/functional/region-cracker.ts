@@ -23,13 +23,14 @@ import {
 import type { Width } from '../../arch/x86/isa/ops.ts';
 import { Gpr, Seg } from '../../arch/x86/registers.ts';
 import { OFFSET } from '../../arch/x86/state-layout.ts';
+import { panic } from '../../sim/trouble.ts';
 import type { BlockInstruction } from './blocks.ts';
 import { ENGINE } from './core-functions.ts';
 import { emitLoad, emitStore } from './core-module.ts';
 import type { PendingFlags } from './flag-ops.ts';
 import { MXCSR_COMMON, MXCSR_MODE } from './float-scalars.ts';
-import { gprAt, registerAt, segmentBaseAt, sourceOf } from './handler-cracker.ts';
 import { CELL, CONTEXT_AT } from './layout.ts';
+import { gprAt, registerAt, segmentBaseAt, sourceOf } from './operand-places.ts';
 import { type FloatConstant, floatConstantBytes, type Lanes } from './vector-checks.ts';
 import type { CodeWriter } from './wasm/code.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
@@ -53,28 +54,18 @@ interface RegisterLocal {
   isDirty: boolean;
 }
 
-/** Where an instruction of a region may fault. */
-export interface FaultPoint {
-  readonly rip: number;
-  /** Instructions of its block that were paid for and are not executed: this one and those behind it. */
-  readonly refund: number;
-  /** Code of the status flags; undefined: it has been stored. */
-  readonly flagCode: number | undefined;
-}
-
 export class RegionCracker extends WasmCracker {
   readonly registers = new Map<number, RegisterLocal>();
-  readonly faultPoints: FaultPoint[] = [];
   flags: KnownFlags;
   /** Locals of the function: set by `beginRegion`. */
   flagCodeLocal = 0;
   #flagA = 0;
   #flagB = 0;
-  #pointLocal = 0;
-  #faultLabel = 0;
+  #recordLocal = 0;
+  #leaveLabel = 0;
   #at!: BlockInstruction;
+  #record = 0;
   #refund = 0;
-  #point = -1;
   #liveFlags = STATUS_FLAGS;
   /** MXCSR's mode less its common state: 0 where fast paths hold. Read at the entry, if anybody asks. */
   #modeLocal = 0;
@@ -82,10 +73,9 @@ export class RegionCracker extends WasmCracker {
   /** Constants of fast paths, set at the entry. */
   readonly #constants = new Map<string, { readonly local: number; readonly bytes: readonly number[] }>();
 
-  /** @param faultLabel where code goes that faults, with the number of the fault point in `pointLocal` */
-  beginRegion(faultLabel: number, pointLocal: number): void {
+  /** @param leaveLabel where code goes that leaves an instruction to the interpreter, with its record in `recordLocal` */
+  beginRegion(leaveLabel: number, recordLocal: number): void {
     this.registers.clear();
-    this.faultPoints.length = 0;
     this.flags = undefined;
     this.flagCodeLocal = this.f.local(i32);
     this.#flagA = this.f.local(i64);
@@ -93,8 +83,8 @@ export class RegionCracker extends WasmCracker {
     this.#modeLocal = this.f.local(i32);
     this.#usesMode = false;
     this.#constants.clear();
-    this.#pointLocal = pointLocal;
-    this.#faultLabel = faultLabel;
+    this.#recordLocal = recordLocal;
+    this.#leaveLabel = leaveLabel;
   }
 
   /** Locals of the lazy flags: code, A, B. */
@@ -104,14 +94,15 @@ export class RegionCracker extends WasmCracker {
 
   /**
    * Appends one instruction.
+   * @param record its record, for the interpreter
    * @param refund instructions of the block that remain, this one included
    * @param liveFlags status flags that somebody may read behind it: a mask of RFLAGS
    */
-  crackAt(instruction: BlockInstruction, refund: number, liveFlags: number): Control {
+  crackAt(instruction: BlockInstruction, record: number, refund: number, liveFlags: number): Control {
+    this.#record = record;
     this.#liveFlags = liveFlags;
     this.#at = instruction;
     this.#refund = refund;
-    this.#point = -1;
     return this.crack(instruction.decoded);
   }
 
@@ -392,15 +383,24 @@ export class RegionCracker extends WasmCracker {
     return this.#at.effects.updatesMemory;
   }
 
+  protected override readonly mayHaveNoPlace = false;
+
   protected override faultLabel(): number {
-    if (this.#point < 0) {
-      const { flags } = this;
-      const code = flags === undefined ? undefined : flagCode(flags.kind, flags.z);
-      this.#point = this.faultPoints.push({ rip: this.#at.rip, refund: this.#refund, flagCode: code }) - 1;
+    return panic('region', 'raises no exceptions itself');
+  }
+
+  /** Nothing of the instruction has taken effect yet: the interpreter goes on with it and the block's rest, all paid for. */
+  protected override leaveInstruction(): boolean {
+    const { code } = this.f;
+    const { flags } = this;
+    if (flags !== undefined) {
+      code.i32(flagCode(flags.kind, flags.z));
+      code.set(this.flagCodeLocal);
     }
-    this.f.code.i32(this.#point);
-    this.f.code.set(this.#pointLocal);
-    return this.#faultLabel;
+    code.i32(this.#record);
+    code.set(this.#recordLocal);
+    this.f.branch(this.#leaveLabel);
+    return true;
   }
 
   /** The rest of the block has been paid for. */

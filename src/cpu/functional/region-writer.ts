@@ -3,13 +3,14 @@
  * way out, which stores them.
  *
  *   load registers and flags
- *   block out, block fault
+ *   block out, block leave
  *     the blocks; each pays for its instructions from the budget
- *   end fault
- *     note the fault
- *   end out
+ *   end leave, end out
  *   store registers and flags
- *   dispatch to where control leads, or stop: the budget is too small, or an instruction faults
+ *   dispatch to where control leads, leave an instruction to the interpreter, or stop: the budget is too small
+ *
+ * What misses the TLB or faults is left to the interpreter: nothing of the instruction has taken effect then, and its record
+ * tells the interpreter everything. The code of a region never raises an exception and never calls slow paths of memory.
  *
  * A region may have several entries, chosen by its argument. Returns find the places behind the region's own calls without
  * leaving it.
@@ -22,13 +23,22 @@ import { OFFSET } from '../../arch/x86/state-layout.ts';
 import { panic } from '../../sim/trouble.ts';
 import type { Block } from './blocks.ts';
 import { isBackEdge, isSideways, type RegionGraph, type RegionNode } from './control-flow.ts';
-import { type CoreFunctions, ENGINE } from './core-functions.ts';
+import { CODE_TYPE_INDEX, type CoreFunctions, ENGINE } from './core-functions.ts';
 import { emitJump, emitLoad, emitStore } from './core-module.ts';
-import { isReturn } from './handler-cracker.ts';
 import { branchTarget } from './interpreter.ts';
-import { CELL, CONTEXT_AT, REGION_COUNTS, REGION_COUNTS_AT, Stop, VERY_HOT_ENTRIES } from './layout.ts';
+import {
+  CELL,
+  CONTEXT_AT,
+  RECORD,
+  RECORD_BYTES,
+  REGION_COUNTS,
+  REGION_COUNTS_AT,
+  Stop,
+  VERY_HOT_ENTRIES,
+} from './layout.ts';
 import { liveFlagsAtEnds, liveFlagsBehind } from './liveness.ts';
-import { type FaultPoint, RegionCracker } from './region-cracker.ts';
+import { isReturn } from './operand-places.ts';
+import { RegionCracker } from './region-cracker.ts';
 import { CodeWriter } from './wasm/code.ts';
 import type { FunctionWriter } from './wasm/function.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
@@ -37,11 +47,14 @@ import type { Value } from './wasm-ops.ts';
 const { i32, i64 } = ValueType;
 const ARGUMENT = 0;
 const BUDGET = 1;
+/** So many addresses are compared one after the other. */
+const LINEAR_SEARCH = 3;
+/** A way out that is no stop. */
+const TO_INTERPRETER = -1;
 
 export interface WrittenRegion {
   readonly body: Uint8Array;
   readonly hints: ReturnType<FunctionWriter['finish']>['hints'];
-  readonly faultPoints: readonly FaultPoint[];
 }
 
 export class RegionWriter {
@@ -51,7 +64,8 @@ export class RegionWriter {
   /** Why the region is left: 0 (which is Stop.lookUp): to go on elsewhere. */
   #wayLocal = 0;
   #ripLocal = 0;
-  #pointLocal = 0;
+  /** Record of the instruction that is left to the interpreter. */
+  #recordLocal = 0;
   #outLabel = 0;
   /** Labels of nodes that control may branch to: of a loop's head or of the end of a block. */
   readonly #loopLabels = new Map<RegionNode, number>();
@@ -72,7 +86,7 @@ export class RegionWriter {
    * Writes a region.
    * @param graph whose first `entries` successors of the root are the entries: the argument is their number
    * @param returns addresses behind calls within the region, where returns may lead
-   * @param id by which a fault is told from those of other regions
+   * @param id of the region, for its count of entries
    * @param countsEntries whether it stops as hot after many entries
    */
   write(graph: RegionGraph, returns: readonly number[], id: number, countsEntries: boolean): WrittenRegion {
@@ -87,20 +101,20 @@ export class RegionWriter {
     this.#mergeLabels.clear();
     this.#wayLocal = f.local(i32);
     this.#ripLocal = f.local(i64);
-    this.#pointLocal = f.local(i32);
+    this.#recordLocal = f.local(i32);
     this.#outLabel = f.block();
-    const fault = f.block();
-    this.#cracker.beginRegion(fault, this.#pointLocal);
+    const leave = f.block();
+    this.#cracker.beginRegion(leave, this.#recordLocal);
     if (countsEntries) this.#countEntry(id);
     this.#writeRoot();
     f.code.op(Op.unreachable);
     f.end();
-    f.code.i32(Stop.fault);
+    f.code.i32(TO_INTERPRETER);
     f.code.set(this.#wayLocal);
     f.end();
-    this.#writeExit(id);
+    this.#writeExit();
     const { body, hints } = f.finish(this.#prologue());
-    return { body, hints, faultPoints: [...this.#cracker.faultPoints] };
+    return { body, hints };
   }
 
   // ---- structure (Ramsey, figures 5 and 6) ----
@@ -154,7 +168,12 @@ export class RegionWriter {
     this.#pay(instructions.length);
     const live = liveFlagsBehind(block, this.#liveAtEnd.get(node)!);
     for (const [i, instruction] of instructions.entries()) {
-      const control = this.#cracker.crackAt(instruction, instructions.length - i, live[i]!);
+      const control = this.#cracker.crackAt(
+        instruction,
+        block.record + (i + 1) * RECORD_BYTES,
+        instructions.length - i,
+        live[i]!,
+      );
       const isLast = i === instructions.length - 1;
       if (control.kind === 'next') {
         if (isLast) this.#goTo(node, block.end);
@@ -213,15 +232,34 @@ export class RegionWriter {
     const returns = isReturn(from.block!.instructions.at(-1)!.decoded);
     const likely = returns ? this.#returns : from.successors.map(({ block }) => block!.rip);
     this.#cracker.forgetFlags();
-    for (const rip of likely) {
-      this.#cracker.put(this.#cracker.eq(64, target, this.#cracker.int(64, rip)));
-      this.#f.if();
+    const sorted = [...likely].sort((a, b) => a - b);
+    this.#search(sorted, target, (rip) => {
       if (returns) this.#goByRoot(this.#byRip.get(rip)!);
       else this.#goTo(from, rip);
-      this.#f.end();
-      this.#cracker.flags = undefined;
-    }
+    });
     this.#exitTo(target);
+  }
+
+  /** Goes to the one of the sorted addresses that the target is; if it is none, code goes on behind. */
+  #search(sorted: readonly number[], target: Value, goTo: (rip: number) => void): void {
+    const cracker = this.#cracker;
+    if (sorted.length > LINEAR_SEARCH) {
+      const half = sorted.length >> 1;
+      cracker.put(cracker.ltS(64, target, cracker.int(64, sorted[half]!)));
+      this.#f.if();
+      this.#search(sorted.slice(0, half), target, goTo);
+      this.#f.else();
+      this.#search(sorted.slice(half), target, goTo);
+      this.#f.end();
+      return;
+    }
+    for (const rip of sorted) {
+      cracker.put(cracker.eq(64, target, cracker.int(64, rip)));
+      this.#f.if();
+      goTo(rip);
+      this.#f.end();
+      cracker.flags = undefined;
+    }
   }
 
   #exitTo(target: Value): void {
@@ -324,13 +362,10 @@ export class RegionWriter {
       code.set(local);
     }
     this.#cracker.writeFloatPrologue(code);
-    code.i32(0);
-    code.i32(1);
-    code.memory(Op.i32_store, ENGINE, CELL.inRegion);
     return code.bytes.slice();
   }
 
-  #writeExit(id: number): void {
+  #writeExit(): void {
     const f = this.#f;
     const { code } = f;
     const store = (op: Op, at: number, local: number) => {
@@ -348,9 +383,6 @@ export class RegionWriter {
       code.get(local);
       emitStore(f, sizeBytes, ENGINE, at);
     }
-    code.i32(0);
-    code.i32(0);
-    code.memory(Op.i32_store, ENGINE, CELL.inRegion);
     code.get(this.#wayLocal);
     code.op(Op.i32_eqz);
     f.if(undefined, true);
@@ -359,13 +391,29 @@ export class RegionWriter {
     code.get(BUDGET);
     code.opIndex(Op.return_call, this.#core.dispatch);
     f.end();
+    this.#leaveToInterpreter();
     store(Op.i64_store, CONTEXT_AT + OFFSET.rip, this.#ripLocal);
     store(Op.i32_store, CELL.budget, BUDGET);
-    store(Op.i32_store, CELL.stopPoint, this.#pointLocal);
-    code.i32(0);
-    code.i32(id);
-    code.memory(Op.i32_store, ENGINE, CELL.stopRegion);
     code.get(this.#wayLocal);
+  }
+
+  /** It executes the instruction from its beginning, whatever the region has noted of a fault. */
+  #leaveToInterpreter(): void {
+    const { code } = this.#f;
+    code.get(this.#wayLocal);
+    code.i32(TO_INTERPRETER);
+    code.op(Op.i32_eq);
+    this.#f.if();
+    code.i32(0);
+    code.i32(-1);
+    code.memory(Op.i32_store, ENGINE, CELL.faultVector);
+    code.get(this.#recordLocal);
+    code.get(BUDGET);
+    code.get(this.#recordLocal);
+    code.memory(Op.i32_load, ENGINE, RECORD.handler);
+    code.opIndex(Op.return_call_indirect, CODE_TYPE_INDEX);
+    code.u32(0);
+    this.#f.end();
   }
 }
 

@@ -6,7 +6,7 @@
 import { type Decoded, NO_REGISTER, OperandKind } from '../../arch/x86/isa/decoded.ts';
 import type { Effects } from '../../arch/x86/isa/effects.ts';
 import { Seg } from '../../arch/x86/registers.ts';
-import { isRepeated } from './handler-cracker.ts';
+import { isRepeated } from './operand-places.ts';
 
 /** An instruction's shape: its handler's place in the table of code, and what it does to flags, memory and control. */
 export interface Shape {

@@ -15,6 +15,7 @@ import type { Value } from './wasm-ops.ts';
 
 export abstract class StateOps extends MemoryOps {
   fault(vector: number, errorCode = 0): void {
+    if (this.leaveInstruction()) return;
     this.setFault(vector, errorCode);
     this.f.branch(this.faultLabel());
   }

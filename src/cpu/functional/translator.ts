@@ -8,10 +8,9 @@ import type { Block, BlockInstruction, Blocks } from './blocks.ts';
 import type { CodeTable } from './code-table.ts';
 import { buildGraph } from './control-flow.ts';
 import { CODE_TYPE_INDEX, importCore } from './core-functions.ts';
-import { isRepeated, isReturn } from './handler-cracker.ts';
 import { branchTarget, type Interpreter } from './interpreter.ts';
 import { BLOCK_ENTRIES, HOT_ENTRIES } from './layout.ts';
-import type { FaultPoint } from './region-cracker.ts';
+import { isRepeated, isReturn } from './operand-places.ts';
 import { RegionWriter } from './region-writer.ts';
 import { FunctionWriter } from './wasm/function.ts';
 import { ModuleWriter } from './wasm/module.ts';
@@ -35,7 +34,6 @@ export interface Region {
   readonly entries: readonly Block[];
   readonly blocks: readonly Block[];
   readonly functionIndex: number;
-  readonly faultPoints: readonly FaultPoint[];
 }
 
 export interface RegionEntry {
@@ -81,10 +79,6 @@ export class Translator {
   /** Whether the regions together have more code than they may: V8's, estimated from what it is made of. */
   get isFull(): boolean {
     return this.#codeBytes * MACHINE_CODE_PER_BYTE > this.#limitBytes;
-  }
-
-  region(id: number): Region | undefined {
-    return this.#byId.get(id);
   }
 
   /** The region that can be entered at a block. */
@@ -155,7 +149,7 @@ export class Translator {
         this.#successorsOf,
       );
       const id = this.#nextId++;
-      const { body, hints, faultPoints } = writer.write(
+      const { body, hints } = writer.write(
         graph,
         returns.map(({ rip }) => rip),
         id,
@@ -164,7 +158,7 @@ export class Translator {
       module.placeInTable(module.addFunction(CODE_TYPE_INDEX, body, hints), functionIndex);
       this.#codeBytes += body.length;
       const entries = graph.root.successors.map(({ block }) => block!);
-      return { id, isLarge, entries, blocks: [...blocks.values()], functionIndex, faultPoints };
+      return { id, isLarge, entries, blocks: [...blocks.values()], functionIndex };
     });
     this.#table.instantiate(module);
     for (const region of regions) this.#enter(region);

@@ -13,6 +13,7 @@ import { TICKS_PER_NS, type Tick } from '../../sim/tick.ts';
 import { panic } from '../../sim/trouble.ts';
 import { AddressSpace } from './address-space.ts';
 import { SimulatedClock } from './clock.ts';
+import { serveCompatSyscall } from './compat-syscalls.ts';
 import { Errno, Restart } from './errno.ts';
 import { PAGE_FAULT, signalOfException } from './faults.ts';
 import { ProcessFiles } from './files/process-files.ts';
@@ -45,6 +46,7 @@ import { fileCallNumbers, syscallHandlers } from './syscall-table.ts';
 import { describeCall, showResult } from './syscall-trace.ts';
 import { Thread } from './thread.ts';
 import { type TimerClock, TimerTable } from './timers.ts';
+import { UmipEmulation } from './umip.ts';
 import { GuestFault, UserMemory } from './user-memory.ts';
 
 const MSYNC_SYNC = 4;
@@ -88,9 +90,11 @@ export class LinuxProcess extends SimObject implements UserModeOs {
   /** CPU time of threads that are gone, in ticks. */
   #goneCpuTicks = 0;
   readonly #call = new SyscallCall(this);
+  readonly #umip: UmipEmulation;
   readonly #handlers: readonly SyscallHandler[] = syscallHandlers();
   readonly #isFileCall = fileCallNumbers();
   readonly #hostWaiting: HostWaiting;
+  readonly #syscallMade: (() => void) | undefined;
   /** A service is going on: thread switches wait for `afterService`. */
   #inService = false;
 
@@ -99,6 +103,7 @@ export class LinuxProcess extends SimObject implements UserModeOs {
     this.options = options;
     const { cpu, memory, executablePath } = options;
     this.cpu = cpu;
+    this.#syscallMade = options.syscallMade;
     this.executablePath = executablePath;
     this.args = options.args;
     this.addToConfig({ executable: executablePath, cmd: options.args });
@@ -115,6 +120,7 @@ export class LinuxProcess extends SimObject implements UserModeOs {
       onMappingChanged: (va, sizeBytes) => this.cpu.translationsChanged(va, sizeBytes),
     });
     this.memory = new UserMemory(this.addressSpace, memory);
+    this.#umip = new UmipEmulation(this.memory);
     this.files = new ProcessFiles({
       host: options.host ?? new HostFiles(),
       root: options.root,
@@ -169,6 +175,10 @@ export class LinuxProcess extends SimObject implements UserModeOs {
     return this.addressSpace.pageTableRoot;
   }
 
+  get translationGeneration(): number {
+    return this.addressSpace.generation;
+  }
+
   mapReserved(virtualAddress: number, physicalAddress: number, flags: number): void {
     this.addressSpace.mapReserved(virtualAddress, physicalAddress, flags);
   }
@@ -200,10 +210,14 @@ export class LinuxProcess extends SimObject implements UserModeOs {
     if (typeof result === 'number' || typeof result === 'bigint') this.setResult(thread, result);
     else if (result !== NO_RETURN) this.scheduler.block(thread, result);
     if (this.scheduler.waitsForHost && this.#isFileCall[known] === 1) this.scheduler.filesChanged();
+    this.#syscallMade?.();
   }
 
-  exception(cpu: BaseCpu<X86ThreadContext>, e: UserException): void {
+  exception(cpu: BaseCpu<X86ThreadContext>, raised: UserException): void {
     this.#inService = true;
+    if (serveCompatSyscall(this, cpu, raised)) return;
+    const e = this.#umip.emulate(cpu, raised);
+    if (e === 'done') return;
     const thread = this.scheduler.current;
     const info = signalOfException(this.addressSpace, cpu, e);
     if (info === 'resolved') return;

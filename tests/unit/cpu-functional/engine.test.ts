@@ -147,12 +147,3 @@ test('what cannot be fetched behind a block is no fault of the block', () => {
     assert.equal(m.tc.ripNumber, start + code.length - 1);
   }
 });
-
-test('a rotation by an immediate of 0 leaves the flags of what is in front of it, after others have not', () => {
-  for (const translate of WAYS) {
-    // mov eax, 1 / rol r14d, 1 (as an immediate of 8 bits) / bt eax, 0 / rol r14d, 32 / setc al / syscall
-    const m = machine(translate, Buffer.from('b80100000041c1c6010fbae00041c1c6200f92c00f05', 'hex'));
-    assert.deepEqual(m.engine.run(MANY), { kind: 'syscall' });
-    assert.equal(m.tc.gpr(Gpr.RAX), 1n);
-  }
-});

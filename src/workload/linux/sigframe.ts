@@ -11,6 +11,7 @@
 import { Gpr, Rflags, Seg, Xcr0 } from '../../arch/x86/registers.ts';
 import { OFFSET, SEGMENT, segmentOffset } from '../../arch/x86/state-layout.ts';
 import type { X86ThreadContext } from '../../arch/x86/thread-context.ts';
+import { LinuxSelector, setUserSegments, USER_CODE_32 } from '../../arch/x86/user-mode.ts';
 import { XSAVE_HEADER, type XsaveFormat, XsaveImageError } from '../../arch/x86/xsave.ts';
 import type { SignalInfo, SignalSet } from './signals.ts';
 
@@ -166,6 +167,8 @@ export class SignalFrames {
     if ((entering || nested) && frame <= stack.base) return false;
     this.#memory.write(fpstate, this.#fpImage(tc));
     this.#memory.write(frame, frameBytes(tc, request, fpstate));
+    // Handlers are 64-bit code, whatever was interrupted.
+    setUserSegments(tc);
     enterHandler(tc, request, frame);
     return true;
   }
@@ -187,6 +190,8 @@ export class SignalFrames {
       tc.setGpr(register, view.getBigUint64(sc + i * 8, true));
     });
     tc.rip = view.getBigUint64(sc + SC.rip, true);
+    const cs = view.getUint16(sc + SC.cs, true) | 3;
+    if (cs === LinuxSelector.sysretBase) tc.setSegment(Seg.CS, { ...USER_CODE_32, selector: cs });
     const flags = view.getUint32(sc + SC.rflags, true);
     tc.rflags = (tc.rflags & ~RESTORED_FLAGS) | (flags & RESTORED_FLAGS);
     return {

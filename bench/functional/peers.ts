@@ -25,7 +25,7 @@ export interface Run {
  * glibc selects its functions by CPUID. This holds those of glibc 2.36 to x86-64-v2, and makes it select the very ones
  * that it selects under `qemu-x86_64 -cpu Nehalem` (sysdeps/x86/cpu-tunables.c lists the names).
  */
-const GLIBC_X86_64_V2 = `glibc.cpu.hwcaps=${[
+export const GLIBC_X86_64_V2 = `glibc.cpu.hwcaps=${[
   ...['-XSAVE', '-XSAVEC', '-OSXSAVE', '-AVX', '-AVX2', '-FMA', '-FMA4'],
   ...['-AVX512F', '-AVX512CD', '-AVX512BW', '-AVX512DQ', '-AVX512VL'],
   ...['-BMI1', '-BMI2', '-LZCNT', '-MOVBE', '-ERMS', '-RTM'],

@@ -40,8 +40,8 @@ const OPTIONS = {
   ),
   'switch-every': value(
     'TIME',
-    'test mode: a functional and a KVM CPU take turns, at random intervals of this mean',
-    interval,
+    "test mode: a functional and a KVM CPU take turns, at random intervals of this mean, or at each 'syscall'",
+    switchTimes,
     undefined,
   ),
   memory: value(
@@ -88,7 +88,7 @@ async function run(args: readonly string[]): Promise<number> {
   const system = {
     cpu: values.cpu,
     memorySize: values.memory,
-    switchEvery: values['switch-every'],
+    ...values['switch-every'],
     functionalCpu: { features: values['cpu-features'] },
     workload: {
       ...programOf(values, operands.length),
@@ -123,10 +123,11 @@ function programOf(values: OptionValues<typeof OPTIONS>, operandCount: number) {
   };
 }
 
-/** An interval of simulated time that is not 0. */
-function interval(argument: string): string {
+/** `syscall`, or an interval of simulated time that is not 0. */
+function switchTimes(argument: string) {
+  if (argument === 'syscall') return { switchAtSyscalls: true };
   if (parseTime(argument) === 0n) throw new FatalError('there is no time between the switches');
-  return argument;
+  return { switchEvery: argument };
 }
 
 function setting(argument: string): string {

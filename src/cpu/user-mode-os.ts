@@ -24,6 +24,8 @@ export const CPU_RESERVED_START = 0x7fff_ff00_0000;
 export interface UserModeOs {
   /** Physical address of the top-level page table: CR3. */
   readonly pageTableRoot: number;
+  /** Changes whenever a translation that was present is changed or removed. */
+  readonly translationGeneration: number;
   /**
    * Maps one page at or above {@link CPU_RESERVED_START}.
    * @param flags of arch/x86/page-table.ts (`PagePreset`)

@@ -1,6 +1,6 @@
 /**
- * CpuSwitcher: a test mode in which two CPUs take turns with one thread. At random times it ends the simulation loop, and
- * whoever runs the simulation calls {@link CpuSwitcher.switch}. gem5's name for the cause is "switchcpu".
+ * CpuSwitcher: a test mode in which two CPUs take turns with one thread. At random times, or after each system call, it ends the
+ * simulation loop, and whoever runs the simulation calls {@link CpuSwitcher.switch}. gem5's name for the cause is "switchcpu".
  */
 
 import type { BaseCpu } from '../cpu/base-cpu.ts';
@@ -9,6 +9,7 @@ import { Priority, SimEvent } from '../sim/event-queue.ts';
 import { SimObject } from '../sim/sim-object.ts';
 import type { Simulator } from '../sim/simulator.ts';
 import { scalar, statGroup } from '../sim/stats/group.ts';
+import { Unit } from '../sim/stats/unit.ts';
 import type { Ticks } from '../sim/tick.ts';
 import { SeededRandom } from '../workload/linux/random.ts';
 
@@ -17,22 +18,28 @@ const TWO_32 = 2 ** 32;
 /** Another stream than the program's. */
 const STREAM = 0x5157;
 
-class CpuSwitcherStats extends statGroup({ numSwitches: scalar('times that the other CPU took over') }) {}
+const MS_PER_SECOND = 1000;
+/** When the CPUs take turns: after a time in ticks on average, uniform in (0, 2 · mean), or at each system call. */
+export type SwitchTimes = number | 'syscall';
+
+class CpuSwitcherStats extends statGroup({
+  numSwitches: scalar('times that the other CPU took over'),
+  hostSeconds: scalar('host time of handing over, draining apart', Unit.Second),
+}) {}
 
 export class CpuSwitcher extends SimObject {
   readonly stats = this.addStats(new CpuSwitcherStats());
   readonly cpus: readonly [BaseCpu, BaseCpu];
-  readonly #meanTicks: number;
+  readonly #times: SwitchTimes;
   readonly #random: SeededRandom;
   readonly #event: SimEvent;
   /** The time has come while the thread was idle: it is put off, so that nothing but the outside is waited for. */
   #isPutOff = false;
 
-  /** @param meanTicks time between two switches on average: they are uniform in (0, 2 · meanTicks) */
-  constructor(parent: SimObject, name: string, cpus: readonly [BaseCpu, BaseCpu], meanTicks: number) {
+  constructor(parent: SimObject, name: string, cpus: readonly [BaseCpu, BaseCpu], times: SwitchTimes) {
     super(parent, name);
     this.cpus = cpus;
-    this.#meanTicks = meanTicks;
+    this.#times = times;
     this.#random = SeededRandom.fromSeed(this.root.params.seed + STREAM);
     this.#event = new SimEvent(`${this.path}.switch`, () => this.#timeHasCome(), Priority.CpuSwitch);
   }
@@ -61,7 +68,9 @@ export class CpuSwitcher extends SimObject {
     await simulator.drain();
     if (current.thread.status !== 'halted') {
       const other = this.cpus.find((cpu) => cpu !== current)!;
+      const startMs = this.root.hostClock();
       await switchCpus(simulator, [[current, other]]);
+      this.stats.hostSeconds.inc((this.root.hostClock() - startMs) / MS_PER_SECOND);
       this.stats.numSwitches.inc();
       this.#scheduleNext();
     }
@@ -73,9 +82,15 @@ export class CpuSwitcher extends SimObject {
     else this.#isPutOff = true;
   }
 
+  /** The thread has made a system call. */
+  syscallMade(): void {
+    if (this.#times === 'syscall') this.root.exitSimLoop(SWITCH_CAUSE);
+  }
+
   #scheduleNext(): void {
+    if (this.#times === 'syscall') return;
     const fraction = (this.#random.nextU32() + 0.5) / TWO_32;
-    const ticks = Math.ceil(fraction * 2 * this.#meanTicks);
+    const ticks = Math.ceil(fraction * 2 * this.#times);
     this.eventQueue.schedule(this.#event, Math.max(1, ticks) as Ticks);
   }
 }

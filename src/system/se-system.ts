@@ -9,12 +9,12 @@ import type { X86KvmCpuParams } from '../cpu/kvm/x86/x86-kvm-cpu.ts';
 import { AddrRange } from '../mem/addr.ts';
 import { hostPagesIfAvailable } from '../mem/linux-host-pages.ts';
 import { PhysicalMemory } from '../mem/physical-memory.ts';
-import { choice, declareParams, duration, optional, type ParamInputs, size } from '../sim/params.ts';
+import { bool, choice, declareParams, duration, optional, type ParamInputs, size } from '../sim/params.ts';
 import { SimObject } from '../sim/sim-object.ts';
 import { LinuxProcess } from '../workload/linux/process.ts';
 import type { LinuxProcessOptions } from '../workload/linux/process-options.ts';
 import { PROGRAM_CPU_MODELS } from './cpu-models.ts';
-import { CpuSwitcher } from './cpu-switcher.ts';
+import { CpuSwitcher, type SwitchTimes } from './cpu-switcher.ts';
 import { makeProgramCpu, makeSwitchedCpus, openKvm, STUB_BASE } from './program-cpus.ts';
 
 export const SE_SYSTEM_PARAMS = declareParams({
@@ -26,6 +26,10 @@ export const SE_SYSTEM_PARAMS = declareParams({
         'a test mode: a functional CPU and a KVM CPU take turns, at random times of this mean distance',
     }),
   ),
+  switchAtSyscalls: bool({
+    default: false,
+    description: 'the same test mode: they take turns at each system call',
+  }),
 });
 
 export interface SeSystemOptions extends ParamInputs<typeof SE_SYSTEM_PARAMS> {
@@ -51,8 +55,15 @@ export class SeSystem extends SimObject {
     { workload, kvmCpu, functionalCpu, ...params }: SeSystemOptions,
   ) {
     super(parent, name);
-    const { cpu: model, memorySize, switchEvery } = this.resolveParams(SE_SYSTEM_PARAMS, params);
-    const kvm = switchEvery === undefined ? openKvm(model) : Kvm.open();
+    const {
+      cpu: model,
+      memorySize,
+      switchEvery,
+      switchAtSyscalls,
+    } = this.resolveParams(SE_SYSTEM_PARAMS, params);
+    const everyTicks = switchEvery === undefined ? undefined : Number(switchEvery);
+    const switches: SwitchTimes | undefined = switchAtSyscalls ? 'syscall' : everyTicks;
+    const kvm = switches === undefined ? openKvm(model) : Kvm.open();
     const ram = AddrRange.ofSize(0, Math.ceil(memorySize / PAGE) * PAGE);
     const stub = AddrRange.ofSize(STUB_BASE, STUB_SIZE_BYTES);
     const hostPages = hostPagesIfAvailable();
@@ -67,11 +78,11 @@ export class SeSystem extends SimObject {
     });
     const cpuParams = { kvmCpu, functionalCpu };
     const { cpu, spare, cpuinfo, ...facts } =
-      switchEvery === undefined
+      switches === undefined
         ? makeProgramCpu(this, this.memory, kvm, cpuParams)
         : makeSwitchedCpus(this, this.memory, kvm!, cpuParams);
-    if (switchEvery !== undefined && spare !== undefined)
-      this.switcher = new CpuSwitcher(this, 'switcher', [cpu, spare], Number(switchEvery));
+    if (switches !== undefined && spare !== undefined)
+      this.switcher = new CpuSwitcher(this, 'switcher', [cpu, spare], switches);
     this.process = new LinuxProcess(this, 'process', {
       ...workload,
       ...facts,
@@ -80,6 +91,7 @@ export class SeSystem extends SimObject {
       memory: this.memory,
       ram,
       becameBusy: () => this.switcher?.busyAgain(),
+      ...(switchAtSyscalls ? { syscallMade: () => this.switcher?.syscallMade() } : {}),
     });
     if (spare !== undefined) spare.os = this.process;
   }

@@ -88,4 +88,12 @@ describe('--switch-every', { skip: kvmIsMissing() }, () => {
     assert.match(stderr, /^ {4}system calls +31$/m);
     assert.equal(status, 7);
   });
+
+  test('syscall: after each call but the last, which ends the program', (t) => {
+    const program = writeProgram(join(scratchDirectory(t), 'program'), elf(WORK));
+    const { stderr, status } = hypertick(['run', '--switch-every', 'syscall', '--summary', program]);
+    assert.match(stderr, /^ {2}switches of the CPU +30$/m);
+    assert.match(stderr, /^ {4}system calls +31$/m);
+    assert.equal(status, 7);
+  });
 });

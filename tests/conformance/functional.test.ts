@@ -1,76 +1,51 @@
-// Real programs on the functional CPU, and with it and a KVM CPU taking turns: the same bytes and the same exit status as
-// natively. The guest programs are built here.
+// The programs of the conformance tests on the functional CPU, and with it and a KVM CPU taking turns: the same bytes and the
+// same exit status as natively. This is the part that takes little time; `node tools/cpu-matrix.ts` runs all of it.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { assertSameAsNative } from '../support/compare.ts';
-import { hypertick, missing, notInstalled, ROOT, run } from '../support/hypertick.ts';
-import { generatedFile, generatedText } from '../support/inputs.ts';
+import { hypertick, missing, notInstalled } from '../support/hypertick.ts';
+import { generatedFile } from '../support/inputs.ts';
+import {
+  BUSYBOX,
+  busyboxPrograms,
+  debianPrograms,
+  GUESTS_BUILD,
+  GUESTS_NEED,
+  guest,
+  guestPrograms,
+  HELD_TO_V2,
+  type Program,
+  wildPrograms,
+} from '../support/programs.ts';
 
-const GUESTS = join(ROOT, 'tests', 'guests');
-const COMPILER = ['/usr/bin/gcc', '/usr/lib/x86_64-linux-gnu/libc.a'];
-const BUSYBOX = '/bin/busybox';
-const guest = (name: string): string => join(GUESTS, 'build', name);
-const build = (): void => {
-  execFileSync(join(GUESTS, 'build.sh'), { stdio: 'inherit' });
+const INPUT_BYTES = 100_000;
+/** Millions of exceptions and signals, and the same system calls as `signals`. */
+const LONG = ['interrupted'];
+
+const buildGuests = (): void => {
+  execFileSync(GUESTS_BUILD, { stdio: 'inherit' });
 };
+
+function named(programs: readonly Program[], names: readonly string[]): Program[] {
+  return programs.filter(({ name }) => names.includes(name));
+}
 
 describe('on the functional CPU', () => {
   const cpu = ['--cpu', 'functional'];
+  const testAll = (programs: readonly Program[]): void => {
+    for (const { name, argv, how } of programs)
+      test(name, { skip: notInstalled(argv[0]) }, (t) => assertSameAsNative(t, argv, { ...how, cpu }));
+  };
 
-  describe('guest programs', { skip: notInstalled(...COMPILER) }, () => {
-    before(build);
-    for (const name of ['args', 'files', 'memory', 'signals', 'threads', 'times'])
-      test(name, (t) => assertSameAsNative(t, [guest(name)], { cpu }));
-    for (const name of ['divide', 'jump-non-canonical', 'misaligned', 'recurse', 'undefined', 'write-code'])
-      test(`${name} ends with the signal that it ends with natively`, () => {
-        const { status } = hypertick(['run', ...cpu, guest(name)]);
-        assert.equal(status, run(guest(name), []).status);
-      });
+  describe('guest programs', { skip: notInstalled(...GUESTS_NEED) }, () => {
+    before(buildGuests);
+    for (const { name, argv, how } of [...guestPrograms(), ...wildPrograms()])
+      if (!LONG.includes(name)) test(name, (t) => assertSameAsNative(t, argv, { ...how, cpu }));
   });
-
-  describe('busybox', { skip: notInstalled(BUSYBOX) }, () => {
-    const files = { 'a.txt': generatedText(20_000) };
-    for (const args of [
-      ['sha256sum', 'a.txt'],
-      ['awk', '{s += length($2); t += sqrt(NR)} END {printf "%d %.6f\\n", s, t}', 'a.txt'],
-      ['sort', '-r', 'a.txt'],
-      ['gzip', '-c', 'a.txt'],
-    ])
-      test(args[0]!, (t) => assertSameAsNative(t, [BUSYBOX, ...args], { cpu, files }));
-  });
-
-  test('bash, with floating point', { skip: notInstalled('/bin/bash') }, (t) =>
-    assertSameAsNative(
-      t,
-      [
-        '/bin/bash',
-        '-c',
-        'for ((i = 0; i < 500; i++)); do ((s += i * i)); done; printf "%d %.3f\\n" $s 2.71828',
-      ],
-      { cpu },
-    ),
-  );
-
-  test('python3', { skip: notInstalled('/usr/bin/python3') }, (t) =>
-    assertSameAsNative(
-      t,
-      [
-        '/usr/bin/python3',
-        '-c',
-        'import math, re; print(math.gamma(7.3), 2**200 // 3**50, re.findall("a.c", "abc axc ab"), 1e22 / 7)',
-      ],
-      { cpu },
-    ),
-  );
-
-  test('xz', { skip: notInstalled('/usr/bin/xz') }, (t) =>
-    assertSameAsNative(t, ['/usr/bin/xz', '-k', 'in'], {
-      ...{ cpu, files: { in: generatedFile(200_000) }, outputs: ['in.xz'] },
-    }),
-  );
+  describe('busybox', { skip: notInstalled(BUSYBOX) }, () => testAll(busyboxPrograms()));
+  describe('programs of a Debian system', () => testAll(debianPrograms(INPUT_BYTES)));
 
   test('a run can be repeated to the instruction', { skip: notInstalled(BUSYBOX) }, () => {
     const counts = () =>
@@ -83,18 +58,40 @@ describe('on the functional CPU', () => {
   });
 });
 
-describe('with two CPUs taking turns', { skip: missing(...COMPILER, BUSYBOX) }, () => {
-  before(build);
-  for (const [program, interval] of [
-    ['signals', '100us'],
+describe('with two CPUs taking turns', { skip: missing(...GUESTS_NEED, BUSYBOX) }, () => {
+  before(buildGuests);
+  const testInTurns = ({ name, argv, how }: Program, every: string): void => {
+    test(`${name}, every ${every}`, { skip: notInstalled(argv[0]) }, (t) =>
+      assertSameAsNative(t, argv, {
+        ...how,
+        env: { ...how.env, ...HELD_TO_V2 },
+        cpu: ['--switch-every', every],
+      }),
+    );
+  };
+
+  for (const [program, every] of [
+    ['signals', '50us'],
     ['threads', '1ms'],
     ['memory', '50us'],
     ['times', '300us'],
   ] as const)
-    test(`${program}, every ${interval} on average`, (t) =>
-      assertSameAsNative(t, [guest(program)], { cpu: ['--switch-every', interval] }));
-  test('busybox sha256sum', (t) =>
-    assertSameAsNative(t, [BUSYBOX, 'sha256sum', 'in'], {
-      ...{ cpu: ['--switch-every', '200us'], files: { in: generatedFile(2_000_000) } },
-    }));
+    testInTurns({ name: program, argv: [guest(program)], how: {} }, every);
+  testInTurns(
+    {
+      name: 'busybox sha256sum',
+      argv: [BUSYBOX, 'sha256sum', 'in'],
+      how: { files: { in: generatedFile(2_000_000) } },
+    },
+    '200us',
+  );
+
+  const atCalls = ['busybox awk', 'busybox gzip', 'busybox ls', 'busybox sort', 'busybox tee'];
+  for (const program of [
+    ...named(guestPrograms(), ['args', 'files', 'memory', 'threads']),
+    ...named(wildPrograms(), ['divide', 'recurse', 'write-code']),
+    ...named(busyboxPrograms(), atCalls),
+    ...named(debianPrograms(INPUT_BYTES), ['bash, floating point', 'perl', 'python3, threads', 'sqlite3']),
+  ])
+    testInTurns(program, 'syscall');
 });

@@ -7,27 +7,21 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { assertSameAsNative } from '../support/compare.ts';
-import { hypertick, missing, ROOT, run, scratchDirectory } from '../support/hypertick.ts';
+import { hypertick, missing, run, scratchDirectory } from '../support/hypertick.ts';
+import { GUESTS_BUILD, GUESTS_NEED, guest, guestPrograms, wildPrograms } from '../support/programs.ts';
 
-const skip = missing('/usr/bin/gcc', '/usr/lib/x86_64-linux-gnu/libc.a');
-const GUESTS = join(ROOT, 'tests', 'guests');
-const guest = (name: string): string => join(GUESTS, 'build', name);
+const skip = missing(...GUESTS_NEED);
 
 describe('guest programs', { skip }, () => {
   before(() => {
-    execFileSync(join(GUESTS, 'build.sh'), { stdio: 'inherit' });
+    execFileSync(GUESTS_BUILD, { stdio: 'inherit' });
   });
 
-  test('args: what a program finds at its start', (t) =>
-    assertSameAsNative(t, [guest('args'), 'one', '', 'three words', 'ünïcode'], {
-      env: { GUEST_A: '1', GUEST_EMPTY: '', GUEST_B: 'x=y' },
-    }));
-  for (const name of ['files', 'interrupted', 'memory', 'signals', 'threads', 'times'])
-    test(name, (t) => assertSameAsNative(t, [guest(name)]));
+  for (const { name, argv, how } of guestPrograms()) test(name, (t) => assertSameAsNative(t, argv, how));
 });
 
 describe('programs that run wild end with their signal and a dump of their registers', { skip }, () => {
-  for (const name of wildPrograms())
+  for (const { name } of wildPrograms())
     test(name, (t) => {
       const cwd = scratchDirectory(t);
       const native = run(guest(name), [], { cwd });
@@ -41,11 +35,3 @@ describe('programs that run wild end with their signal and a dump of their regis
       assert.ok(!existsSync(join(cwd, 'hypertick-out')));
     });
 });
-
-/** wild.S is many programs: `#if defined(NO_STACK)` is the program no-stack. Those that spin end by no signal. */
-function wildPrograms(): string[] {
-  const source = readFileSync(join(GUESTS, 'wild.S'), 'utf8');
-  return [...source.matchAll(/^#.*if defined\((\w+)\)/gm)]
-    .map(([, name = '']) => name.toLowerCase().replaceAll('_', '-'))
-    .filter((name) => !name.includes('spin'));
-}

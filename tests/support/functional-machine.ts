@@ -22,12 +22,14 @@ export class FunctionalMachine {
   readonly memory: PhysicalMemory;
   readonly engine: Engine;
   readonly tc: X86ThreadContext;
+  readonly os: TinyOs;
   readonly #frames = new Map<number, number>();
 
   constructor(options: Partial<EngineOptions> = {}, codeIsWritable = false) {
     const root = new Root();
     this.memory = new PhysicalMemory(root, 'memory', { ranges: [{ start: 0, sizeBytes: 16 << 20 }] });
     const os = new TinyOs(this.memory);
+    this.os = os;
     for (const [area, flags] of [
       [CODE, codeIsWritable ? PagePreset.userReadWriteExecute : PagePreset.userReadExecute],
       [DATA, PagePreset.userReadWrite],

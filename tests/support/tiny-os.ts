@@ -13,6 +13,7 @@ const FIRST_FRAME = 1 << 20;
 
 export class TinyOs implements UserModeOs {
   readonly #table: PageTable;
+  readonly translationGeneration = 0;
   #next = FIRST_FRAME;
   /** Calls and faults, in order. */
   readonly log: string[] = [];

@@ -68,7 +68,7 @@ export function writeX87(tc: X86ThreadContext, area: Uint8Array): void {
   for (let i = 0; i < 8; i++) {
     const at = FXSAVE.st + i * 16;
     copyBytes(area, at, tc.u8, OFFSET.st + physicalRegister(fsw, i) * STRIDE.st, 10);
-    area.fill(0, at + 10, at + 16);
+    for (let b = 10; b < 16; b++) area[at + b] = 0;
   }
 }
 
@@ -81,7 +81,7 @@ export function readX87(area: Uint8Array, tc: X86ThreadContext): void {
   for (let i = 0; i < 8; i++) {
     const at = OFFSET.st + physicalRegister(fsw, i) * STRIDE.st;
     copyBytes(tc.u8, at, area, FXSAVE.st + i * 16, 10);
-    tc.u8.fill(0, at + 10, at + 16);
+    for (let b = 10; b < 16; b++) tc.u8[at + b] = 0;
   }
 }
 

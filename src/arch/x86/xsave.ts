@@ -5,16 +5,7 @@
  */
 
 import type { CpuidEntry } from './cpuid.ts';
-import {
-  copyBytes,
-  FXSAVE,
-  initX87,
-  MXCSR_MASK,
-  readMxcsr,
-  readX87,
-  writeMxcsr,
-  writeX87,
-} from './fxsave.ts';
+import { FXSAVE, initX87, MXCSR_MASK, readMxcsr, readX87, writeMxcsr, writeX87 } from './fxsave.ts';
 import { Xcr0 } from './registers.ts';
 import { OFFSET, STRIDE } from './state-layout.ts';
 import type { X86ThreadContext } from './thread-context.ts';
@@ -69,6 +60,9 @@ export class XsaveFormat {
   /** MXCSR bits that the processor defines. */
   readonly mxcsrMask: number;
   readonly #offsets: ReadonlyMap<number, number>;
+  /** The latest area, and its words: most callers have one and the same. */
+  #area: Uint8Array = new Uint8Array();
+  #words: Uint32Array = new Uint32Array();
 
   /** @param mxcsrMask the processor's (`mxcsrMaskOf` an image it wrote) */
   constructor(components: readonly XsaveComponent[], mxcsrMask: number = MXCSR_MASK) {
@@ -106,7 +100,7 @@ export class XsaveFormat {
    * always written.
    */
   write(tc: X86ThreadContext, area: Uint8Array, components: number = this.components): void {
-    this.#requireSize(area);
+    const words = this.#wordsOf(area);
     const wanted = components & this.components & XSAVE_HELD;
     let inUse = wanted & LEGACY;
     area.fill(0, XSAVE_HEADER.at, XSAVE_HEADER.end);
@@ -114,11 +108,12 @@ export class XsaveFormat {
     if (wanted & Xcr0.X87) writeX87(tc, area);
     for (const mapping of MAPPINGS) {
       if (!(wanted & mapping.bit)) continue;
-      let to = this.#offsets.get(mapping.bit)!;
+      let to = this.#offsets.get(mapping.bit)! >> 2;
       let nonZero = 0;
-      for (let i = 0; i < mapping.count; i++, to += mapping.sizeBytes) {
-        const from = mapping.at + i * mapping.stride;
-        for (let b = 0; b < mapping.sizeBytes; b++) nonZero |= area[to + b] = tc.u8[from + b]!;
+      for (let i = 0; i < mapping.count; i++) {
+        const from = (mapping.at + i * mapping.stride) >> 2;
+        for (let word = 0; word < mapping.sizeBytes >> 2; word++)
+          nonZero |= words[to++] = tc.u32[from + word]!;
       }
       if (nonZero) inUse |= mapping.bit;
     }
@@ -132,8 +127,8 @@ export class XsaveFormat {
    * @throws XsaveImageError where XRSTOR would raise #GP; `tc` is unchanged then
    */
   read(area: Uint8Array, tc: X86ThreadContext, components: number = this.components): number {
-    this.#requireSize(area);
-    const present = this.#checkedXstateBv(area);
+    const words = this.#wordsOf(area);
+    const present = this.#checkedXstateBv(words);
     const wanted = components & this.components & XSAVE_HELD;
     if (wanted & (Xcr0.SSE | Xcr0.AVX)) readMxcsr(area, tc);
     if (wanted & Xcr0.X87) {
@@ -142,37 +137,42 @@ export class XsaveFormat {
     }
     for (const mapping of MAPPINGS) {
       if (!(wanted & mapping.bit)) continue;
-      const from = this.#offsets.get(mapping.bit)!;
+      let from = this.#offsets.get(mapping.bit)! >> 2;
+      const isPresent = (present & mapping.bit) !== 0;
       for (let i = 0; i < mapping.count; i++) {
-        const to = mapping.at + i * mapping.stride;
-        if (present & mapping.bit)
-          copyBytes(tc.u8, to, area, from + i * mapping.sizeBytes, mapping.sizeBytes);
-        else tc.u8.fill(0, to, to + mapping.sizeBytes);
+        const to = (mapping.at + i * mapping.stride) >> 2;
+        for (let word = 0; word < mapping.sizeBytes >> 2; word++, from++)
+          tc.u32[to + word] = isPresent ? words[from]! : 0;
       }
     }
     return (present & ~XSAVE_HELD) >>> 0;
   }
 
-  #requireSize(area: Uint8Array): void {
-    if (area.length < this.sizeBytes) {
+  /** The area lies at a multiple of 4 in its buffer. */
+  #wordsOf(area: Uint8Array): Uint32Array {
+    if (area === this.#area) return this.#words;
+    if (area.length < this.sizeBytes)
       throw new RangeError(`XSAVE area of ${area.length} bytes, need ${this.sizeBytes}`);
-    }
+    this.#words = new Uint32Array(area.buffer, area.byteOffset, this.sizeBytes >> 2);
+    this.#area = area;
+    return this.#words;
   }
 
   /** XSTATE_BV, after XRSTOR's checks of header and MXCSR. SDM vol. 1 §13.8.1. */
-  #checkedXstateBv(area: Uint8Array): number {
-    const view = new DataView(area.buffer, area.byteOffset, area.byteLength);
-    if (view.getUint32(XSAVE_HEADER.xcompBv + 4, true) >>> 31) {
+  #checkedXstateBv(words: Uint32Array): number {
+    if (words[(XSAVE_HEADER.xcompBv + 4) >> 2]! >>> 31)
       throw new XsaveImageError('XSAVE image is in compacted format (XCOMP_BV bit 63)');
+    for (let at: number = XSAVE_HEADER.xcompBv; at < XSAVE_HEADER.reserved + 8; at += 4) {
+      const word = words[at >> 2]!;
+      if (word === 0) continue;
+      const byte = at - XSAVE_HEADER.at + ((31 - Math.clz32(word & -word)) >> 3);
+      throw new XsaveImageError(`XSAVE header byte ${byte} is not zero`);
     }
-    for (let at: number = XSAVE_HEADER.xcompBv; at < XSAVE_HEADER.reserved + 8; at++) {
-      if (area[at] !== 0) throw new XsaveImageError(`XSAVE header byte ${at - XSAVE_HEADER.at} is not zero`);
-    }
-    const present = view.getUint32(XSAVE_HEADER.xstateBv, true);
-    if (view.getUint32(XSAVE_HEADER.xstateBv + 4, true) !== 0 || (present & ~this.components) !== 0) {
+    const present = words[XSAVE_HEADER.xstateBv >> 2]!;
+    if (words[(XSAVE_HEADER.xstateBv + 4) >> 2] !== 0 || (present & ~this.components) !== 0) {
       throw new XsaveImageError('XSTATE_BV names components that are not enabled');
     }
-    const mxcsr = view.getUint32(FXSAVE.mxcsr, true);
+    const mxcsr = words[FXSAVE.mxcsr >> 2]!;
     if (mxcsr & ~this.mxcsrMask)
       throw new XsaveImageError(`MXCSR 0x${mxcsr.toString(16)} has reserved bits set`);
     return present;

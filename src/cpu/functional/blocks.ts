@@ -38,8 +38,8 @@ export interface Block {
 export class Blocks implements CodePages {
   readonly #byRip = new Map<number, Block>();
   readonly #byPage = new Map<number, Set<Block>>();
-  /** Numbers of the virtual pages in which blocks lie or have lain. */
-  readonly #virtualPages = new Set<number>();
+  /** Virtual pages in which blocks lie or have lain, by number, and where in RAM these are. */
+  readonly #virtualPages = new Map<number, number>();
   readonly #dropped: (block: Block) => void;
 
   constructor(dropped: (block: Block) => void) {
@@ -58,13 +58,39 @@ export class Blocks implements CodePages {
     const old = this.#byRip.get(block.rip);
     if (old !== undefined) this.drop(old);
     this.#byRip.set(block.rip, block);
-    this.#virtualPages.add(Math.floor(block.rip / PAGE_BYTES));
-    this.#virtualPages.add(Math.floor((block.end - 1) / PAGE_BYTES));
+    let virtualPage = Math.floor(block.rip / PAGE_BYTES);
     for (const [start] of block.spans) {
       const page = start & ~OFFSET_MASK;
+      this.#place(virtualPage++, page);
       const blocks = this.#byPage.get(page);
       if (blocks === undefined) this.#byPage.set(page, new Set([block]));
       else blocks.add(block);
+    }
+  }
+
+  #place(virtualPage: number, page: number): void {
+    const before = this.#virtualPages.get(virtualPage);
+    if (before !== undefined && before !== page) this.#dropVirtualPage(virtualPage, before);
+    this.#virtualPages.set(virtualPage, page);
+  }
+
+  #dropVirtualPage(virtualPage: number, page: number): void {
+    for (const block of this.#byPage.get(page) ?? []) {
+      const first = Math.floor(block.rip / PAGE_BYTES);
+      if (first === virtualPage || Math.floor((block.end - 1) / PAGE_BYTES) === virtualPage) this.drop(block);
+    }
+  }
+
+  /**
+   * Drops what lies in virtual pages that are elsewhere now.
+   * @param linearAt offset in RAM of code at an address; −1 where there is none
+   */
+  dropMoved(linearAt: (address: number) => number): void {
+    for (const [virtualPage, page] of this.#virtualPages) {
+      const linear = linearAt(virtualPage * PAGE_BYTES);
+      if (linear >= 0 && (linear | 0) === page) continue;
+      this.#virtualPages.delete(virtualPage);
+      this.#dropVirtualPage(virtualPage, page);
     }
   }
 
@@ -87,9 +113,11 @@ export class Blocks implements CodePages {
 
   /** Whether a block may lie there, by virtual address. Pages are remembered until {@link clear}. */
   hasVirtual(start: number, sizeBytes: number): boolean {
+    const first = Math.floor(start / PAGE_BYTES);
     const last = Math.floor((start + sizeBytes - 1) / PAGE_BYTES);
-    for (let page = Math.floor(start / PAGE_BYTES); page <= last; page++)
-      if (this.#virtualPages.has(page)) return true;
+    if (last - first > this.#virtualPages.size)
+      return this.#virtualPages.keys().some((page) => first <= page && page <= last);
+    for (let page = first; page <= last; page++) if (this.#virtualPages.has(page)) return true;
     return false;
   }
 
@@ -112,7 +140,7 @@ export class Blocks implements CodePages {
   }
 
   /** Pages with code, by their offsets in RAM. */
-  pages(): Iterable<number> {
-    return this.#byPage.keys();
+  get pages(): ReadonlyMap<number, unknown> {
+    return this.#byPage;
   }
 }

@@ -18,6 +18,7 @@ import type { PhysicalMemory } from '../../mem/physical-memory.ts';
 import { panic } from '../../sim/trouble.ts';
 import { ASSIST_ROUTINES, type AssistContext } from './assists.ts';
 import { type Block, Blocks } from './blocks.ts';
+import { CodeHashes } from './code-hashes.ts';
 import { CodeTable } from './code-table.ts';
 import { buildCoreModule } from './core-module.ts';
 import type { EngineOptions, RunEnd } from './engine-interface.ts';
@@ -33,14 +34,13 @@ import { Translator } from './translator.ts';
 import { X87Assist } from './x87-assist.ts';
 
 const WASM_PAGE = 65_536;
-const TWO_32 = 2 ** 32;
 /** Generated code returns at least so often: a loop that V8 has optimized meanwhile is entered anew. */
 const MAX_SLICE = 2 ** 20;
 /** Counts of entries are compared modulo this: nothing ever comes so far. */
 const NEVER_HOT = 2 ** 31;
 const CODE_CACHE_BYTES = 2 ** 28;
 const RIP = OFFSET.rip >> 2;
-const PAGE_BYTES = 2 ** PAGE_SHIFT;
+const [PAGE_BYTES, TWO_32] = [2 ** PAGE_SHIFT, 2 ** 32];
 /** Of more pages than these, flushing all is cheaper than flushing each. */
 const MOST_PAGES = 256;
 
@@ -59,6 +59,8 @@ export class Engine {
   readonly #translator: Translator;
   readonly #core: WebAssembly.Instance['exports'];
   readonly #translatesAlways: boolean;
+  readonly #codeHashes: CodeHashes;
+  #codeMayHaveMoved = false;
   #checksAlignment = false;
   /** What the budget was when generated code was entered, while it runs; else what it has left. */
   #entered = 0;
@@ -103,6 +105,10 @@ export class Engine {
       assist: (number: number, a: number, b: number, c: number) => routines[number]!(context, a, b, c),
     });
     this.#core = table.core;
+    this.#codeHashes = new CodeHashes(
+      table.core.hashPage as unknown as (page: number) => bigint,
+      memory.versions,
+    );
     this.#translatesAlways = translate === 'always';
     this.#handlers = new Handlers(table, translate === 'never' ? NEVER_HOT : HOT_ENTRIES);
     const decoder = new Decoder(new DecodeTable(INSTRUCTIONS, features));
@@ -125,24 +131,32 @@ export class Engine {
   /** Translations changed, any of them. */
   flushTlb(): void {
     this.#mmu.flush();
-    this.#jumpCache.clear();
+    this.#codeMayHaveMoved = true;
   }
 
   /** Translations of these pages changed. Addresses are those of the lower half. */
   flushPages(start: number, sizeBytes: number): void {
-    if (sizeBytes > MOST_PAGES * PAGE_BYTES) {
-      this.flushTlb();
-      return;
-    }
-    for (let at = start - (start % PAGE_BYTES); at < start + sizeBytes; at += PAGE_BYTES)
-      this.#mmu.flushPage(at >>> 0, Math.floor(at / TWO_32));
-    if (this.#blocks.hasVirtual(start, sizeBytes)) this.#jumpCache.clear();
+    if (sizeBytes > MOST_PAGES * PAGE_BYTES) this.#mmu.flush();
+    else
+      for (let at = start - (start % PAGE_BYTES); at < start + sizeBytes; at += PAGE_BYTES)
+        this.#mmu.flushPage(at >>> 0, Math.floor(at / TWO_32));
+    this.#codeMayHaveMoved ||= this.#blocks.hasVirtual(start, sizeBytes);
   }
 
-  /** RAM may have been changed by somebody who does not mark what he writes: another processor, a checkpoint. */
+  /** All of RAM is another: that of a checkpoint. */
   forgetCode(): void {
     this.flushTlb();
     this.#forgetAll();
+  }
+
+  /** Somebody else gets RAM who does not mark what he writes there: another processor. */
+  giveRam(): void {
+    this.#codeHashes.take(this.#blocks.pages);
+  }
+
+  /** RAM is back. Code that the other processor has written is forgotten. */
+  takeRam(): void {
+    for (const page of this.#codeHashes.takeChanged()) this.#blocks.pageWritten(page);
   }
 
   /** The bytes at RIP, as far as they can be fetched: at most those of the longest instruction. */
@@ -185,6 +199,7 @@ export class Engine {
     cells.setInt32(CELL.faultVector, -1, true);
     this.#mmu.beforeRun();
     this.#noticeWrites();
+    this.#noticeMoves();
     this.#noticeMode();
     this.#noticeAlignmentChecks();
   }
@@ -208,6 +223,14 @@ export class Engine {
   /** Pages with code that somebody else has written. */
   #noticeWrites(): void {
     for (const page of this.#memory.versions.takeWatchedWrites()) this.#blocks.pageWritten((page << 12) | 0);
+  }
+
+  /** A region is entered without a look at where all its pages are. */
+  #noticeMoves(): void {
+    if (!this.#codeMayHaveMoved) return;
+    this.#codeMayHaveMoved = false;
+    this.#blocks.dropMoved((address) => this.#mmu.fetch(address >>> 0, Math.floor(address / TWO_32) | 0));
+    this.#cells.setInt32(CELL.faultVector, -1, true);
   }
 
   #run(budget: number): RunEnd {
@@ -296,6 +319,8 @@ export class Engine {
     if (!this.#interpreter.hasRoom) this.#forgetAll();
     const block = this.#interpreter.build(rip, is64, this.#units);
     if (typeof block !== 'string') {
+      // Fetching may have failed behind the last instruction: that is not for this block to tell.
+      this.#cells.setInt32(CELL.faultVector, -1, true);
       const isNewPage = block.spans.some(([start]) => !this.#blocks.has(start & ~(PAGE_BYTES - 1)));
       this.#blocks.add(block);
       for (const [start] of block.spans) this.#memory.versions.watch(start);

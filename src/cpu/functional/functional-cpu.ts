@@ -56,6 +56,8 @@ export class FunctionalCpu extends BaseCpu {
   readonly #exception: UserException = { vector: 0, errorCode: 0, address: 0n };
   #service: Service | undefined;
   #faultNote: string | undefined;
+  /** Of the translations, when the thread was given away. */
+  #generation: number | undefined;
   /** The CPU is inside its tick. */
   #isTicking = false;
   #isDraining = false;
@@ -105,6 +107,11 @@ export class FunctionalCpu extends BaseCpu {
   /** RAM and registers are others than before. */
   override restored(): void {
     this.#engine.forgetCode();
+    this.#goesOnFrom();
+  }
+
+  /** Registers are others than before. */
+  #goesOnFrom(): void {
     this.#setTsc();
     this.eventQueue.mark(this.#idleSince);
   }
@@ -200,6 +207,8 @@ export class FunctionalCpu extends BaseCpu {
   override switchOut(): void {
     this.#mustBeDrained('switched out');
     this.readState(RegClass.all);
+    this.#engine.giveRam();
+    this.#generation = this.os?.translationGeneration;
     super.switchOut();
   }
 
@@ -208,7 +217,9 @@ export class FunctionalCpu extends BaseCpu {
     this.#engine.tc.copyFrom(old.readState(RegClass.all));
     super.takeOverFrom(old);
     if (old.dataPort.isBound) this.#port.takeOverFrom(old.dataPort);
-    this.restored();
+    this.#engine.takeRam();
+    if (this.os?.translationGeneration !== this.#generation) this.#engine.flushTlb();
+    this.#goesOnFrom();
   }
 
   #mustBeDrained(action: string): void {

@@ -34,7 +34,7 @@ const PAGE_BYTES = 2 ** PAGE_SHIFT;
 const TWO_32 = 2 ** 32;
 const MAX_INSTRUCTIONS = 64;
 /** Records that are set aside for running a part of a block. */
-const SCRATCH_RECORDS = MAX_INSTRUCTIONS + 3;
+const SCRATCH_RECORDS = MAX_INSTRUCTIONS + 2 + (8 * TARGETS) / RECORD_BYTES;
 const FIRST_RECORD = RECORDS_AT + SCRATCH_RECORDS * RECORD_BYTES;
 
 /** Where code lies in RAM: an offset, or −1 where fetching faults, with the fault's cells set. */
@@ -101,7 +101,7 @@ export class Interpreter {
       if (effects.endsBlock || Math.floor(at / PAGE_BYTES) !== Math.floor(rip / PAGE_BYTES)) break;
     }
     const record = this.#nextRecord;
-    this.#nextRecord += (instructions.length + 3) * RECORD_BYTES;
+    this.#nextRecord += (instructions.length + 2) * RECORD_BYTES + 8 * TARGETS;
     this.#writeHead(record, this.#handlers.special.enter, instructions.length, rip, 0);
     this.#writeRecords(record + RECORD_BYTES, instructions);
     const end = record + (instructions.length + 1) * RECORD_BYTES;

@@ -82,7 +82,7 @@ export const RECORD_BYTES = 64;
  * which it has gone, u64 each, 0 where there is none.
  */
 export const TARGETS_BEHIND = 2 * RECORD_BYTES;
-export const TARGETS = 8;
+export const TARGETS = 16;
 /** In the record that begins a block: how often it was entered (u32, at `immediate`). */
 export const BLOCK_ENTRIES = RECORD.immediate;
 

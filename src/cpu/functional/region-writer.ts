@@ -47,6 +47,8 @@ import type { Value } from './wasm-ops.ts';
 const { i32, i64 } = ValueType;
 const ARGUMENT = 0;
 const BUDGET = 1;
+/** So many addresses are compared one after the other. */
+const LINEAR_SEARCH = 3;
 /** A way out that is no stop. */
 const TO_INTERPRETER = -1;
 
@@ -230,15 +232,34 @@ export class RegionWriter {
     const returns = isReturn(from.block!.instructions.at(-1)!.decoded);
     const likely = returns ? this.#returns : from.successors.map(({ block }) => block!.rip);
     this.#cracker.forgetFlags();
-    for (const rip of likely) {
-      this.#cracker.put(this.#cracker.eq(64, target, this.#cracker.int(64, rip)));
-      this.#f.if();
+    const sorted = [...likely].sort((a, b) => a - b);
+    this.#search(sorted, target, (rip) => {
       if (returns) this.#goByRoot(this.#byRip.get(rip)!);
       else this.#goTo(from, rip);
-      this.#f.end();
-      this.#cracker.flags = undefined;
-    }
+    });
     this.#exitTo(target);
+  }
+
+  /** Goes to the one of the sorted addresses that the target is; if it is none, code goes on behind. */
+  #search(sorted: readonly number[], target: Value, goTo: (rip: number) => void): void {
+    const cracker = this.#cracker;
+    if (sorted.length > LINEAR_SEARCH) {
+      const half = sorted.length >> 1;
+      cracker.put(cracker.ltS(64, target, cracker.int(64, sorted[half]!)));
+      this.#f.if();
+      this.#search(sorted.slice(0, half), target, goTo);
+      this.#f.else();
+      this.#search(sorted.slice(half), target, goTo);
+      this.#f.end();
+      return;
+    }
+    for (const rip of sorted) {
+      cracker.put(cracker.eq(64, target, cracker.int(64, rip)));
+      this.#f.if();
+      goTo(rip);
+      this.#f.end();
+      cracker.flags = undefined;
+    }
   }
 
   #exitTo(target: Value): void {

@@ -143,7 +143,7 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
 
   readVector(operand: Operand): Value {
     const { bits, kind } = operand;
-    if (kind === OperandKind.memory && (bits === 64 || bits === 32))
+    if (kind === OperandKind.memory && (bits === 64 || bits === 32) && !this.isUpdated(operand))
       return this.loadWidened(bits, this.linearAddress(operand));
     const value = this.read(operand);
     return bits === 128 ? value : this.#widened(bits, value);

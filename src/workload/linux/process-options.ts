@@ -49,6 +49,8 @@ export interface LinuxProcessOptions {
   readonly hostCpuinfo?: string;
   /** Called when a thread can run again after none could. */
   readonly becameBusy?: () => void;
+  /** Called when a system call has been served. */
+  readonly syscallMade?: () => void;
 }
 
 /** FPU to SSE2 of CPUID.1:EDX as every x86-64 processor has them (psABI, x86-64 baseline). */

@@ -94,6 +94,7 @@ export class LinuxProcess extends SimObject implements UserModeOs {
   readonly #handlers: readonly SyscallHandler[] = syscallHandlers();
   readonly #isFileCall = fileCallNumbers();
   readonly #hostWaiting: HostWaiting;
+  readonly #syscallMade: (() => void) | undefined;
   /** A service is going on: thread switches wait for `afterService`. */
   #inService = false;
 
@@ -102,6 +103,7 @@ export class LinuxProcess extends SimObject implements UserModeOs {
     this.options = options;
     const { cpu, memory, executablePath } = options;
     this.cpu = cpu;
+    this.#syscallMade = options.syscallMade;
     this.executablePath = executablePath;
     this.args = options.args;
     this.addToConfig({ executable: executablePath, cmd: options.args });
@@ -173,6 +175,10 @@ export class LinuxProcess extends SimObject implements UserModeOs {
     return this.addressSpace.pageTableRoot;
   }
 
+  get translationGeneration(): number {
+    return this.addressSpace.generation;
+  }
+
   mapReserved(virtualAddress: number, physicalAddress: number, flags: number): void {
     this.addressSpace.mapReserved(virtualAddress, physicalAddress, flags);
   }
@@ -204,6 +210,7 @@ export class LinuxProcess extends SimObject implements UserModeOs {
     if (typeof result === 'number' || typeof result === 'bigint') this.setResult(thread, result);
     else if (result !== NO_RETURN) this.scheduler.block(thread, result);
     if (this.scheduler.waitsForHost && this.#isFileCall[known] === 1) this.scheduler.filesChanged();
+    this.#syscallMade?.();
   }
 
   exception(cpu: BaseCpu<X86ThreadContext>, raised: UserException): void {

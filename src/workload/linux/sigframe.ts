@@ -73,6 +73,7 @@ const UC_FLAGS = 7;
 const SW_BYTES = 464;
 const FP_XSTATE_MAGIC1 = 0x4650_5853;
 const FP_XSTATE_MAGIC2 = 0x4650_5845;
+const MAGIC2_BYTES = 4;
 
 /** Flags that rt_sigreturn takes from the frame (the kernel's FIX_EFLAGS). */
 const RESTORED_FLAGS =
@@ -113,7 +114,7 @@ export interface FaultRecord {
 /** User memory, as much of it as frames need. A bad address throws GuestFault. */
 export interface FrameMemory {
   write(va: number, bytes: Uint8Array): void;
-  read(va: number, length: number): Uint8Array;
+  readInto(va: number, bytes: Uint8Array): void;
 }
 
 export interface FrameRequest {
@@ -135,14 +136,28 @@ export interface RestoredFrame {
   readonly stack: { readonly base: number; readonly sizeBytes: number; readonly flags: number };
 }
 
-/** Writes and reads frames; the format of the XSAVE image comes in, because the processor decides it. */
+/**
+ * Writes and reads frames; the format of the XSAVE image comes in, because the processor decides it. Hot path of programs that
+ * live on signals: nothing is allocated for a frame.
+ */
 export class SignalFrames {
   readonly #memory: FrameMemory;
   readonly #xsave: XsaveFormat;
+  readonly #frame = new Uint8Array(FRAME_SIZE);
+  readonly #frameView = new DataView(this.#frame.buffer);
+  /** The XSAVE image and the magic number behind it; the image alone; its legacy part. */
+  readonly #image: Uint8Array;
+  readonly #xsaveArea: Uint8Array;
+  readonly #legacyArea: Uint8Array;
+  readonly #imageView: DataView;
 
   constructor(memory: FrameMemory, xsave: XsaveFormat) {
     this.#memory = memory;
     this.#xsave = xsave;
+    this.#image = new Uint8Array(xsave.sizeBytes + MAGIC2_BYTES);
+    this.#xsaveArea = this.#image.subarray(0, xsave.sizeBytes);
+    this.#legacyArea = this.#image.subarray(0, XSAVE_HEADER.at);
+    this.#imageView = new DataView(this.#image.buffer);
   }
 
   /** Most bytes that a frame takes: AT_MINSIGSTKSZ. */
@@ -166,9 +181,10 @@ export class SignalFrames {
     const frame = roundDown(fpstate - FRAME_SIZE, 16) - 8;
     if ((entering || nested) && frame <= stack.base) return false;
     this.#memory.write(fpstate, this.#fpImage(tc));
-    this.#memory.write(frame, frameBytes(tc, request, fpstate));
+    writeFrame(this.#frame, this.#frameView, tc, request, fpstate);
+    this.#memory.write(frame, this.#frame);
     // Handlers are 64-bit code, whatever was interrupted.
-    setUserSegments(tc);
+    if (!tc.in64BitMode) setUserSegments(tc);
     enterHandler(tc, request, frame);
     return true;
   }
@@ -180,15 +196,16 @@ export class SignalFrames {
    */
   pop(tc: X86ThreadContext): RestoredFrame | undefined {
     const frame = tc.gprNumber(Gpr.RSP) - 8;
-    const bytes = this.#memory.read(frame, FRAME_SIZE);
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#memory.readInto(frame, this.#frame);
+    const view = this.#frameView;
     const sc = UC.sigcontext;
     const fpstate = numberAt(view, sc + SC.fpstate);
     if (fpstate === 0) tc.initFpu();
     else if (!this.#restoreFp(tc, fpstate)) return undefined;
-    SIGCONTEXT_GPRS.forEach((register, i) => {
-      tc.setGpr(register, view.getBigUint64(sc + i * 8, true));
-    });
+    for (let i = 0; i < SIGCONTEXT_GPRS.length; i++) {
+      const at = sc + i * 8;
+      tc.setGprHalves(SIGCONTEXT_GPRS[i]!, view.getUint32(at, true), view.getUint32(at + 4, true));
+    }
     tc.rip = view.getBigUint64(sc + SC.rip, true);
     const cs = view.getUint16(sc + SC.cs, true) | 3;
     if (cs === LinuxSelector.sysretBase) tc.setSegment(Seg.CS, { ...USER_CODE_32, selector: cs });
@@ -213,43 +230,40 @@ export class SignalFrames {
 
   #fpImage(tc: X86ThreadContext): Uint8Array {
     const size = this.#xsave.sizeBytes;
-    const image = new Uint8Array(size + 4);
     const components = this.#components(tc);
-    this.#xsave.write(tc, image.subarray(0, size), components);
-    const view = new DataView(image.buffer);
+    this.#image.fill(0);
+    this.#xsave.write(tc, this.#xsaveArea, components);
+    const view = this.#imageView;
     view.setUint32(SW_BYTES, FP_XSTATE_MAGIC1, true);
-    view.setUint32(SW_BYTES + 4, size + 4, true);
+    view.setUint32(SW_BYTES + 4, size + MAGIC2_BYTES, true);
     view.setUint32(SW_BYTES + 8, components, true);
     view.setUint32(SW_BYTES + 16, size, true);
     view.setUint32(size, FP_XSTATE_MAGIC2, true);
-    return image;
+    return this.#image;
   }
 
   /** Without valid magic words only the legacy part is restored, and the rest becomes initial. */
   #restoreFp(tc: X86ThreadContext, fpstate: number): boolean {
-    const size = this.#xsave.sizeBytes;
-    const legacy = this.#memory.read(fpstate, XSAVE_HEADER.at);
-    const words = new DataView(legacy.buffer, legacy.byteOffset, legacy.byteLength);
-    const extended =
-      words.getUint32(SW_BYTES, true) === FP_XSTATE_MAGIC1 && words.getUint32(SW_BYTES + 16, true) === size;
-    let image: Uint8Array | undefined;
-    if (extended) {
-      const whole = this.#memory.read(fpstate, size + 4);
-      const magic2 = new DataView(whole.buffer, whole.byteOffset).getUint32(size, true);
-      if (magic2 === FP_XSTATE_MAGIC2) image = whole.subarray(0, size);
-    }
-    if (image === undefined) {
-      image = new Uint8Array(size);
-      image.set(legacy);
-      image[XSAVE_HEADER.xstateBv] = Xcr0.X87 | Xcr0.SSE;
-    }
+    this.#readImage(fpstate);
     try {
-      this.#xsave.read(image, tc, this.#components(tc));
+      this.#xsave.read(this.#xsaveArea, tc, this.#components(tc));
       return true;
     } catch (error) {
       if (error instanceof XsaveImageError) return false;
       throw error;
     }
+  }
+
+  #readImage(fpstate: number): void {
+    const size = this.#xsave.sizeBytes;
+    const view = this.#imageView;
+    this.#memory.readInto(fpstate, this.#legacyArea);
+    if (view.getUint32(SW_BYTES, true) === FP_XSTATE_MAGIC1 && view.getUint32(SW_BYTES + 16, true) === size) {
+      this.#memory.readInto(fpstate, this.#image);
+      if (view.getUint32(size, true) === FP_XSTATE_MAGIC2) return;
+    }
+    this.#image.fill(0, XSAVE_HEADER.at);
+    this.#image[XSAVE_HEADER.xstateBv] = Xcr0.X87 | Xcr0.SSE;
   }
 }
 
@@ -270,9 +284,14 @@ function selector(tc: X86ThreadContext, segment: number): number {
   return tc.u32[(segmentOffset(segment) + SEGMENT.selector) >> 2]!;
 }
 
-function frameBytes(tc: X86ThreadContext, request: FrameRequest, fpstate: number): Uint8Array {
-  const bytes = new Uint8Array(FRAME_SIZE);
-  const view = new DataView(bytes.buffer);
+function writeFrame(
+  bytes: Uint8Array,
+  view: DataView,
+  tc: X86ThreadContext,
+  request: FrameRequest,
+  fpstate: number,
+): void {
+  bytes.fill(0);
   const { stack, fault } = request;
   const sp = tc.gprNumber(Gpr.RSP);
   setNumber(view, 0, request.restorer);
@@ -281,9 +300,11 @@ function frameBytes(tc: X86ThreadContext, request: FrameRequest, fpstate: number
   view.setUint32(UC.stackFlags, stackFlags(stack, sp), true);
   setNumber(view, UC.stackSize, stack.sizeBytes);
   const sc = UC.sigcontext;
-  SIGCONTEXT_GPRS.forEach((register, i) => {
-    view.setBigUint64(sc + i * 8, tc.gpr(register), true);
-  });
+  for (let i = 0; i < SIGCONTEXT_GPRS.length; i++) {
+    const register = SIGCONTEXT_GPRS[i]!;
+    view.setUint32(sc + i * 8, tc.gprLo(register), true);
+    view.setUint32(sc + i * 8 + 4, tc.gprHi(register), true);
+  }
   view.setBigUint64(sc + SC.rip, tc.rip, true);
   setNumber(view, sc + SC.rflags, tc.rflags);
   view.setUint16(sc + SC.cs, selector(tc, Seg.CS), true);
@@ -296,8 +317,7 @@ function frameBytes(tc: X86ThreadContext, request: FrameRequest, fpstate: number
   setNumber(view, sc + SC.fpstate, fpstate);
   view.setInt32(UC.sigmask, request.mask.lo, true);
   view.setInt32(UC.sigmask + 4, request.mask.hi, true);
-  bytes.set(siginfoBytes(request.info), SIGINFO);
-  return bytes;
+  writeSiginfo(view, SIGINFO, request.info);
 }
 
 /** ss_flags as sigaltstack(2) and frames report them. */
@@ -309,20 +329,24 @@ export function stackFlags(stack: SignalStack, sp: number): number {
 /** siginfo_t, 128 bytes. */
 export function siginfoBytes(info: SignalInfo): Uint8Array {
   const bytes = new Uint8Array(128);
-  const view = new DataView(bytes.buffer);
-  view.setInt32(0, info.signal, true);
-  view.setInt32(8, info.code, true);
-  if (info.timer !== undefined) {
-    view.setInt32(16, info.timer.id, true);
-    view.setInt32(20, info.timer.overrun, true);
-  } else if (info.address !== undefined) {
-    view.setBigUint64(16, BigInt.asUintN(64, info.address), true);
-  } else {
-    view.setInt32(16, info.pid ?? 0, true);
-    view.setUint32(20, info.uid ?? 0, true);
-  }
-  if (info.value !== undefined) view.setBigUint64(24, BigInt.asUintN(64, info.value), true);
+  writeSiginfo(new DataView(bytes.buffer), 0, info);
   return bytes;
+}
+
+/** Where `view` is zero. */
+function writeSiginfo(view: DataView, at: number, info: SignalInfo): void {
+  view.setInt32(at, info.signal, true);
+  view.setInt32(at + 8, info.code, true);
+  if (info.timer !== undefined) {
+    view.setInt32(at + 16, info.timer.id, true);
+    view.setInt32(at + 20, info.timer.overrun, true);
+  } else if (info.address !== undefined) {
+    view.setBigUint64(at + 16, BigInt.asUintN(64, info.address), true);
+  } else {
+    view.setInt32(at + 16, info.pid ?? 0, true);
+    view.setUint32(at + 20, info.uid ?? 0, true);
+  }
+  if (info.value !== undefined) view.setBigUint64(at + 24, BigInt.asUintN(64, info.value), true);
 }
 
 /** Registers at the entry of a handler: System V ABI, with the floating-point state fresh as after execve. */

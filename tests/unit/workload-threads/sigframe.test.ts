@@ -25,6 +25,9 @@ class Stack {
   read(va: number, length: number): Uint8Array {
     return this.bytes.slice(va - BASE, va - BASE + length);
   }
+  readInto(va: number, into: Uint8Array): void {
+    into.set(this.read(va, into.length));
+  }
   u64(va: number): bigint {
     return new DataView(this.bytes.buffer).getBigUint64(va - BASE, true);
   }

@@ -3,7 +3,7 @@
 // can see them.
 
 import { Cr0, Cr4, Efer, Rflags, Seg, Xcr0 } from './registers.ts';
-import { SegmentPreset } from './segments.ts';
+import { type Segment, SegmentAttribute, SegmentPreset } from './segments.ts';
 import { OFFSET, type X86ThreadContext } from './thread-context.ts';
 
 /** GDT selectors as Linux has them. */
@@ -16,6 +16,12 @@ export const LinuxSelector = {
   userCode: 0x33,
   tss: 0x40,
 } as const;
+
+/** Code of compatibility mode, with the selector {@link LinuxSelector}.sysretBase. */
+export const USER_CODE_32: Segment = {
+  ...SegmentPreset.userCode64,
+  attributes: (SegmentPreset.userCode64.attributes & ~SegmentAttribute.L) | SegmentAttribute.DB,
+};
 
 /**
  * Puts a processor into ring 3 of 64-bit mode: registers zero, x87 and SSE in their initial state, FS and

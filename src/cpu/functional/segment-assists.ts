@@ -7,7 +7,7 @@ import { Vector } from '../../arch/x86/exceptions.ts';
 import { DescriptorQuery, FarTransfer } from '../../arch/x86/isa/assists.ts';
 import { Seg } from '../../arch/x86/registers.ts';
 import { SegmentAttribute as A, type Segment, SegmentPreset } from '../../arch/x86/segments.ts';
-import { LinuxSelector } from '../../arch/x86/user-mode.ts';
+import { LinuxSelector, USER_CODE_32 } from '../../arch/x86/user-mode.ts';
 import type { AssistContext } from './assists.ts';
 
 const LEVEL = 3;
@@ -140,11 +140,6 @@ function accessRights({ attributes, limit }: Segment): number {
   const field = (attributes & A.G) !== 0 ? limit >>> 12 : limit;
   return ((attributes & 0xf0ff) << 8) | (field & 0xf_0000);
 }
-
-const USER_CODE_32: Segment = {
-  ...SegmentPreset.userCode64,
-  attributes: (SegmentPreset.userCode64.attributes & ~A.L) | A.DB,
-};
 
 /** What selectors stand for that Linux gives to programs (arch/x86/include/asm/segment.h); no local descriptor table. */
 export function linuxDescriptor(selector: number): Segment | undefined {

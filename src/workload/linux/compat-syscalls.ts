@@ -62,7 +62,7 @@ const CLOCK_GETTIME = 265;
 
 /** Where the arguments are, and where the 64-bit interface has them. */
 const SOURCES = [Gpr.RBX, Gpr.RCX, Gpr.RDX, Gpr.RSI, Gpr.RDI, Gpr.RBP] as const;
-const ARGUMENTS = [Gpr.RDI, Gpr.RSI, Gpr.RDX, 10, 8, 9] as const;
+const ARGUMENTS = [Gpr.RDI, Gpr.RSI, Gpr.RDX, Gpr.R10, Gpr.R8, Gpr.R9] as const;
 
 /**
  * Serves the exception that INT 80H raises in place of its gate: #GP, or #UD under PVM.

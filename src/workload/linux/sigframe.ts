@@ -11,6 +11,7 @@
 import { Gpr, Rflags, Seg, Xcr0 } from '../../arch/x86/registers.ts';
 import { OFFSET, SEGMENT, segmentOffset } from '../../arch/x86/state-layout.ts';
 import type { X86ThreadContext } from '../../arch/x86/thread-context.ts';
+import { LinuxSelector, setUserSegments, USER_CODE_32 } from '../../arch/x86/user-mode.ts';
 import { XSAVE_HEADER, type XsaveFormat, XsaveImageError } from '../../arch/x86/xsave.ts';
 import type { SignalInfo, SignalSet } from './signals.ts';
 
@@ -182,6 +183,8 @@ export class SignalFrames {
     this.#memory.write(fpstate, this.#fpImage(tc));
     writeFrame(this.#frame, this.#frameView, tc, request, fpstate);
     this.#memory.write(frame, this.#frame);
+    // Handlers are 64-bit code, whatever was interrupted.
+    if (!tc.in64BitMode) setUserSegments(tc);
     enterHandler(tc, request, frame);
     return true;
   }
@@ -204,6 +207,8 @@ export class SignalFrames {
       tc.setGprHalves(SIGCONTEXT_GPRS[i]!, view.getUint32(at, true), view.getUint32(at + 4, true));
     }
     tc.rip = view.getBigUint64(sc + SC.rip, true);
+    const cs = view.getUint16(sc + SC.cs, true) | 3;
+    if (cs === LinuxSelector.sysretBase) tc.setSegment(Seg.CS, { ...USER_CODE_32, selector: cs });
     const flags = view.getUint32(sc + SC.rflags, true);
     tc.rflags = (tc.rflags & ~RESTORED_FLAGS) | (flags & RESTORED_FLAGS);
     return {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Gpr } from '../../../src/arch/x86/registers.ts';
+import { Gpr, Seg } from '../../../src/arch/x86/registers.ts';
 import { OFFSET } from '../../../src/arch/x86/state-layout.ts';
+import { LinuxSelector, USER_CODE_32 } from '../../../src/arch/x86/user-mode.ts';
 import { Errno } from '../../../src/workload/linux/errno.ts';
 import { SaFlag, Signal } from '../../../src/workload/linux/signals.ts';
 import { CODE, DATA, Machine, STACK_TOP } from './machine.ts';
@@ -74,6 +75,17 @@ test('a blocked signal waits until it is unblocked', () => {
   assert.equal(m.memory.readU64(SCRATCH), bit(Signal.SIGUSR1));
   setMask(m, 0n);
   assert.equal(rip(m), HANDLER);
+});
+
+test('a handler is 64-bit code, and returns to compatibility mode if that was interrupted', () => {
+  const m = new Machine();
+  const tc = m.cpu.context;
+  m.handle(Signal.SIGUSR1, HANDLER);
+  tc.setSegment(Seg.CS, { ...USER_CODE_32, selector: LinuxSelector.sysretBase });
+  kill(m, Signal.SIGUSR1);
+  assert.deepEqual([rip(m), tc.in64BitMode], [HANDLER, true]);
+  sigreturn(m);
+  assert.deepEqual([rip(m), tc.in64BitMode], [CODE, false]);
 });
 
 test('two signals at once: the second frame lies on the first, whose handler runs last', () => {

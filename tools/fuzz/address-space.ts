@@ -22,7 +22,7 @@ export const READ_ONLY_ADDRESS = 0x50_2000;
 /** A page of data between unmapped ones. */
 export const ISLAND_ADDRESS = 0x50_4000;
 /** RIP at the end of a case; within reach of a JMP from the code. Off the ways of likely pointers. */
-export const END_ADDRESS = 0x6b39_d000;
+export const END_ADDRESS = 0x6b39_1000;
 
 interface AreaPage {
   readonly virtualAddress: number;
@@ -73,11 +73,6 @@ export function areaAddress(offset: number): number {
   return PAGES[Math.floor(offset / PAGE_SIZE)]!.virtualAddress + (offset % PAGE_SIZE);
 }
 
-/** Pages that follow one another in the area, but not in the address space: a piece of memory ends there. */
-export function isSeam(offset: number): boolean {
-  return offset % PAGE_SIZE === 0 && offset > 0 && areaAddress(offset) !== areaAddress(offset - 1) + 1;
-}
-
 /** What the area holds before code and data of a case: INT3, and bytes that depend on `fill` alone. */
 export function areaBackground(fill: number): Uint8Array<ArrayBuffer> {
   const area = new Uint8Array(AREA_BYTES).fill(INT3, 0, CODE_BYTES);
@@ -126,16 +121,32 @@ export function initialArea(sequence: Sequence): Uint8Array<ArrayBuffer> {
   return area;
 }
 
-/** What differs between two areas, as {@link Outcome.memory} tells it. */
+/** What differs between two areas, as {@link Outcome.memory} tells it. Hot path: most pages are the same. */
 export function areaChanges(before: Uint8Array, after: Uint8Array): MemoryBytes[] {
   const changes: MemoryBytes[] = [];
-  for (let at = 0; at < AREA_BYTES; at++) {
-    if (before[at] === after[at]) continue;
-    const start = at;
-    do at++;
-    while (at < AREA_BYTES && before[at] !== after[at] && !isSeam(at));
-    changes.push({ address: areaAddress(start), bytes: after.slice(start, at) });
-    at--;
+  for (let page = 0; page < AREA_BYTES; page += PAGE_SIZE) {
+    const end = page + PAGE_SIZE;
+    if (Buffer.compare(before.subarray(page, end), after.subarray(page, end)) === 0) continue;
+    for (let at = page; at < end; at++) {
+      if (before[at] === after[at]) continue;
+      const start = at;
+      do at++;
+      while (at < end && before[at] !== after[at]);
+      addChange(changes, areaAddress(start), after.slice(start, at));
+    }
   }
   return changes;
+}
+
+/** Appends a change, or extends the last one if it ends there. */
+function addChange(changes: MemoryBytes[], address: number, bytes: Uint8Array): void {
+  const last = changes.at(-1);
+  if (last === undefined || last.address + last.bytes.length !== address) {
+    changes.push({ address, bytes });
+    return;
+  }
+  const joined = new Uint8Array(last.bytes.length + bytes.length);
+  joined.set(last.bytes);
+  joined.set(bytes, last.bytes.length);
+  changes[changes.length - 1] = { address: last.address, bytes: joined };
 }

@@ -1,6 +1,6 @@
 // How two outcomes of one case differ: a quick answer for the many that do not, and names and values for the others.
 
-import { describeVector, Vector } from '../../src/arch/x86/exceptions.ts';
+import { describeVector } from '../../src/arch/x86/exceptions.ts';
 import { GPR_NAMES, Rflags } from '../../src/arch/x86/registers.ts';
 import type { RegisterDescription } from '../../src/arch/x86/state-layout.ts';
 import type { X86ThreadContext } from '../../src/arch/x86/thread-context.ts';
@@ -14,11 +14,6 @@ export interface Tolerance {
   readonly registers?: ReadonlySet<string>;
   /** Bits of RFLAGS that the manual leaves undefined after this case. */
   readonly flags?: number;
-  /**
-   * #UD of the first where the other says that an address is not canonical: under PVM such an access comes to KVM's emulator,
-   * which knows no SSE and x87 instructions.
-   */
-  readonly emulatesBadAddresses?: boolean;
 }
 
 /**
@@ -31,7 +26,7 @@ const EXACT: Tolerance = {};
 
 /** Whether two outcomes of a case are the same. Quick where they are the same to the bit. */
 export function sameOutcome(one: Outcome, other: Outcome, tolerance: Tolerance = EXACT): boolean {
-  if (!sameEnding(one.ending, other.ending, tolerance)) return false;
+  if (!sameEnding(one.ending, other.ending)) return false;
   if (!tellsState(one.ending) || !tellsState(other.ending)) return true;
   if (!sameMemory(one.memory, other.memory)) return false;
   return sameUserState(one.state, other.state) || differingRegisters(one, other, tolerance).length === 0;
@@ -49,7 +44,7 @@ export function describeDifference(
 ): string[] {
   const both = (a: string, b: string): string => `${names[0]} ${a}, ${names[1]} ${b}`;
   const lines: string[] = [];
-  if (!sameEnding(one.ending, other.ending, tolerance))
+  if (!sameEnding(one.ending, other.ending))
     lines.push(`ending: ${both(describeEnding(one.ending), describeEnding(other.ending))}`);
   if (!tellsState(one.ending) || !tellsState(other.ending)) return lines;
   for (const register of differingRegisters(one, other, tolerance)) {
@@ -79,21 +74,11 @@ function tellsState({ kind }: Ending): boolean {
 }
 
 /** An executor that cannot tell contradicts nobody. */
-function sameEnding(one: Ending, other: Ending, { emulatesBadAddresses = false }: Tolerance): boolean {
+function sameEnding(one: Ending, other: Ending): boolean {
   if (one.kind === 'refused' || other.kind === 'refused') return true;
   if (one.kind !== 'exception' || other.kind !== 'exception') return one.kind === other.kind;
-  if (emulatesBadAddresses && one.vector === Vector.UD && isOfBadAddress(other)) return true;
   return one.vector === other.vector && one.errorCode === other.errorCode && one.address === other.address;
 }
-
-/** #GP and #SS, and a page fault in the last canonical page: the access may have gone beyond. */
-function isOfBadAddress({ vector, address }: Ending & { readonly kind: 'exception' }): boolean {
-  return (
-    vector === Vector.GP || vector === Vector.SS || (vector === Vector.PF && address >> 12n === LAST_PAGE)
-  );
-}
-
-const LAST_PAGE = 0x7_ffff_ffffn;
 
 function sameMemory(one: readonly MemoryBytes[], other: readonly MemoryBytes[]): boolean {
   if (one.length !== other.length) return false;
@@ -143,7 +128,13 @@ function memoryLines(
     .sort((x, y) => x - y)
     .filter((address) => a.get(address) !== b.get(address))
     .map((address) => {
-      const [mine, theirs] = [a.get(address) ?? 'unchanged', b.get(address) ?? 'unchanged'];
-      return `memory 0x${address.toString(16)}: ${both(mine, theirs)}`;
+      const [mine, theirs] = [a, b].map((changes) => shortened(changes.get(address) ?? 'unchanged'));
+      return `memory 0x${address.toString(16)}: ${both(mine!, theirs!)}`;
     });
+}
+
+const MOST_DIGITS = 128;
+
+function shortened(hex: string): string {
+  return hex.length <= MOST_DIGITS ? hex : `${hex.slice(0, MOST_DIGITS)}… (${hex.length / 2} bytes)`;
 }

@@ -16,5 +16,8 @@ export interface Executor {
    */
   run(cases: readonly Sequence[]): Outcome[];
 
+  /** Whether its own outcome of a case is not to be trusted, seeing what another executor says. */
+  excuses?(sequence: Sequence, mine: Outcome, other: Outcome): boolean;
+
   close(): void;
 }

@@ -17,9 +17,17 @@ import {
   buildPageTable,
   END_ADDRESS,
 } from './address-space.ts';
+import { X87_POINTERS } from './difference.ts';
 import type { Executor } from './executor.ts';
 import type { Ending, Outcome, Sequence } from './sequence.ts';
-import { copyUserState, emptyState, enterEnvironment, FIXED_RFLAGS, USER_RFLAGS } from './user-state.ts';
+import {
+  copyUserState,
+  emptyState,
+  enterEnvironment,
+  FIXED_RFLAGS,
+  StateSource,
+  USER_RFLAGS,
+} from './user-state.ts';
 
 const RAM_BYTES = 2 << 20;
 const AREA_BASE = 0x10_0000 as PhysAddr;
@@ -28,22 +36,28 @@ const PAGE = 4096;
 /** A case that has executed so many instructions has timed out. */
 const DEFAULT_LIMIT = 20_000_000;
 const X87_AND_SSE = 3;
+/** All that is implemented, whatever CPUID says by default. */
+const ALL_FEATURES = { has: () => true } as unknown as ReadonlySet<string>;
 
-export interface FunctionalExecutorOptions extends Pick<EngineOptions, 'translate' | 'features'> {
+export interface FunctionalExecutorOptions extends Pick<EngineOptions, 'translate'> {
   /** Instructions after which a case times out. */
   readonly limit?: number;
 }
 
 export class FunctionalExecutor implements Executor {
   readonly name: string;
-  readonly tolerance = {};
+  readonly tolerance = { registers: X87_POINTERS };
   readonly #memory: PhysicalMemory;
   readonly #engine: Engine;
   readonly #environment: X86ThreadContext;
   readonly #limit: number;
+  /** The area before and after a case. */
+  readonly #before = new Uint8Array(AREA_BYTES);
+  readonly #after = new Uint8Array(AREA_BYTES);
+  readonly #states = new StateSource();
   readonly #backgrounds = new Map<number, Uint8Array>();
 
-  constructor({ translate = 'never', features, limit = DEFAULT_LIMIT }: FunctionalExecutorOptions) {
+  constructor({ translate = 'never', limit = DEFAULT_LIMIT }: FunctionalExecutorOptions) {
     this.name = translate === 'never' ? 'interpreter' : 'translator';
     this.#limit = limit;
     this.#memory = new PhysicalMemory(new Root(), 'memory', { ranges: [{ start: 0, sizeBytes: RAM_BYTES }] });
@@ -61,7 +75,7 @@ export class FunctionalExecutor implements Executor {
     );
     this.#engine = new Engine({
       memory: this.#memory,
-      features,
+      features: ALL_FEATURES,
       translate,
       readTsc: () => [0, 0],
       cpuid: () => [0, 0, 0, 0],
@@ -79,31 +93,29 @@ export class FunctionalExecutor implements Executor {
   }
 
   #runOne(sequence: Sequence): Outcome {
-    const area = this.#initialArea(sequence);
-    this.#memory.write(AREA_BASE, area);
+    this.#setInitialArea(sequence);
+    this.#memory.write(AREA_BASE, this.#before);
     const { tc } = this.#engine;
     tc.u8.set(this.#environment.u8);
     copyUserState(tc, sequence.state);
     tc.ripNumber = sequence.codeAddress;
     const ending = this.#ending(this.#engine.run(this.#limit));
-    const state = emptyState();
+    const state = emptyState(this.#states);
     copyUserState(state, tc);
     state.rflags = (tc.rflags & USER_RFLAGS & ~Rflags.RF) | FIXED_RFLAGS;
-    const after = new Uint8Array(AREA_BYTES);
-    this.#memory.read(AREA_BASE, after);
-    return { ending, state, memory: areaChanges(area, after) };
+    this.#memory.read(AREA_BASE, this.#after);
+    return { ending, state, memory: areaChanges(this.#before, this.#after) };
   }
 
   /** The background is the same for many cases. */
-  #initialArea(sequence: Sequence): Uint8Array {
+  #setInitialArea(sequence: Sequence): void {
     let background = this.#backgrounds.get(sequence.fill);
     if (background === undefined) {
       background = areaBackground(sequence.fill);
       this.#backgrounds.set(sequence.fill, background);
     }
-    const area = background.slice();
-    for (const { address, bytes } of areaPatches(sequence)) area.set(bytes, areaOffset(address));
-    return area;
+    this.#before.set(background);
+    for (const { address, bytes } of areaPatches(sequence)) this.#before.set(bytes, areaOffset(address));
   }
 
   #ending(end: RunEnd): Ending {

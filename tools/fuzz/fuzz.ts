@@ -1,93 +1,189 @@
-// `npm run fuzz`: random sequences, generated from the encoding rows, on the functional CPU and on the host's processor under
-// KVM. Cases that come out differently are made small and printed; `--replay` of node tools/fuzz/main.ts runs them again.
+// `npm run fuzz`: random cases on the functional CPU and on the host's processor under KVM. docs/fuzzing.md.
 
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { INSTRUCTIONS } from '../../src/arch/x86/isa/instructions.ts';
-import { Random } from '../../tests/support/random.ts';
+import { type CampaignOptions, runCampaign } from './campaign.ts';
 import { Coverage } from './coverage.ts';
-import { X87_POINTERS } from './difference.ts';
-import { Comparison, type Disagreement } from './disagreement.ts';
-import { excludedFromFuzzing } from './excluded.ts';
+import { describeDifference } from './difference.ts';
+import { excludedFromFuzzing, hasSegmentRegister } from './excluded.ts';
+import type { Executor } from './executor.ts';
 import { FunctionalExecutor } from './functional-executor.ts';
 import { KvmExecutor } from './kvm-executor.ts';
-import { minimize } from './minimize.ts';
-import { randomSequence } from './random-sequence.ts';
-import { encodeVariant, type Variant, variantsOf } from './row-source.ts';
-import { formatCase } from './sequence-text.ts';
+import { isNotSimulated } from './not-simulated.ts';
+import { randomBytesSource } from './random-bytes.ts';
+import { rowSource, type Variant, variantsOf } from './row-source.ts';
+import { formatCase, parseCases, SequenceTextError } from './sequence-text.ts';
 
-const ROUND = 2048;
-const ALL = { has: () => true } as unknown as ReadonlySet<string>;
+const HELP = `usage: npm run fuzz -- [options]
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: 'string', default: '1' },
-    count: { type: 'string', default: '100000' },
-    engine: { type: 'string', default: 'interpreter' },
-    only: { type: 'string' },
-    coverage: { type: 'boolean', default: false },
-    instructions: { type: 'string', default: '4' },
-    failures: { type: 'string', default: '10' },
-  },
-});
+  --seed N            of all that is random (1)
+  --count N           cases (20000)
+  --engine NAME       interpreter, translator, both, or kvm: KVM against itself, the last case first (both)
+  --only NAME,...     these instructions only, by their mnemonics, also those that are left out otherwise
+  --random-bytes      bytes without meaning instead of instructions
+  --instructions N    in a case, at most (4)
+  --failures N        stop after so many disagreements (10)
+  --coverage          print how often each variant of each encoding was generated
+  --replay FILE       run the cases of a file instead
+  --help
+
+Exit status: 0, 1 if something disagrees, 2 for bad arguments.
+`;
+
+const ENGINES = ['interpreter', 'translator', 'both', 'kvm'];
+
+/** Arguments that mean nothing. */
+class UsageError extends Error {}
+
+function parseOptions() {
+  const { values } = parseArgs({
+    options: {
+      seed: { type: 'string', default: '1' },
+      count: { type: 'string', default: '20000' },
+      engine: { type: 'string', default: 'both' },
+      only: { type: 'string' },
+      'random-bytes': { type: 'boolean', default: false },
+      instructions: { type: 'string', default: '4' },
+      failures: { type: 'string', default: '10' },
+      coverage: { type: 'boolean', default: false },
+      replay: { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (!ENGINES.includes(values.engine))
+    throw new UsageError(`--engine ${values.engine}: one of ${ENGINES.join(', ')}`);
+  return {
+    ...values,
+    randomBytes: values['random-bytes'],
+    seed: wholeNumber('seed', values.seed, 0),
+    count: wholeNumber('count', values.count, 1),
+    instructions: wholeNumber('instructions', values.instructions, 1),
+    failures: wholeNumber('failures', values.failures, 1),
+  };
+}
+
+type Options = ReturnType<typeof parseOptions>;
+
+function wholeNumber(name: string, text: string, least: number): number {
+  const number = Number(text);
+  if (/^\d+$/.test(text) && number >= least && number < 2 ** 32) return number;
+  throw new UsageError(`--${name} ${text}: not a whole number from ${least} to 2^32 − 1`);
+}
 
 /** The variants to draw from. */
-function chosenVariants(): Variant[] {
-  const wanted = values.only?.toUpperCase().split(',');
-  return INSTRUCTIONS.filter(({ mnemonic }) => wanted?.includes(mnemonic) ?? true)
-    .filter((instruction) => excludedFromFuzzing(instruction) === undefined)
+function chosenVariants(only: string | undefined): Variant[] {
+  const wanted = only?.toUpperCase().split(',');
+  const unknown = wanted?.find((name) => INSTRUCTIONS.every(({ mnemonic }) => mnemonic !== name));
+  if (unknown !== undefined) throw new UsageError(`--only: no instruction is called ${unknown}`);
+  return INSTRUCTIONS.filter((instruction) =>
+    wanted === undefined
+      ? excludedFromFuzzing(instruction) === undefined
+      : wanted.includes(instruction.mnemonic),
+  )
     .flatMap(({ forms }) => forms)
-    .filter(({ in64 }) => in64)
+    .filter((form) => form.in64 && (wanted !== undefined || !hasSegmentRegister(form)))
     .flatMap((form) => variantsOf(form));
 }
 
-function main(): number {
-  const variants = chosenVariants();
-  if (variants.length === 0) {
-    console.error(`no instruction is called ${values.only}`);
-    return 1;
-  }
-  const oracle = new KvmExecutor();
-  const translate = values.engine === 'translator' ? 'always' : 'never';
-  const subject = new FunctionalExecutor({ translate, features: ALL });
-  const comparison = new Comparison(oracle, subject, { registers: X87_POINTERS });
-  const random = new Random(Number(values.seed));
-  const coverage = new Coverage(variants);
-  const count = Number(values.count);
-  let found = 0;
-  for (let done = 0; done < count && found < Number(values.failures); done += ROUND) {
-    const cases = Array.from({ length: Math.min(ROUND, count - done) }, () =>
-      randomSequence(random, {
-        maxInstructions: Number(values.instructions),
-        source: (context) => {
-          const variant = random.pick(variants);
-          coverage.count(variant);
-          return encodeVariant(variant, context);
-        },
-      }),
-    );
-    const disagreements = comparison.run(
-      cases.map(({ sequence }) => sequence),
-      cases.map(({ undefinedFlags }) => undefinedFlags),
-    );
-    for (const disagreement of disagreements.slice(0, Number(values.failures) - found)) {
-      found++;
-      report(comparison, disagreement, cases[disagreement.index]!.undefinedFlags);
-    }
-    process.stderr.write(`\r${Math.min(done + ROUND, count)} of ${count} cases, ${found} disagreements `);
-  }
-  process.stderr.write('\n');
-  if (values.coverage) console.log(coverage.report());
-  console.log(
-    `${count} cases of seed ${values.seed}: ${found} disagreements, ${comparison.unconfirmed} seen once only`,
+/** The same executor, last case first. */
+const reversed = (executor: Executor): Executor => ({
+  name: `${executor.name} again`,
+  tolerance: executor.tolerance,
+  run: (cases) => executor.run(cases.toReversed()).reverse(),
+  close: () => {},
+});
+
+function subjectsOf({ engine }: Options, kvm: Executor): Executor[] {
+  if (engine === 'kvm') return [reversed(kvm)];
+  const names = engine === 'both' ? ['interpreter', 'translator'] : [engine];
+  return names.map(
+    (name) => new FunctionalExecutor({ translate: name === 'translator' ? 'always' : 'never' }),
   );
-  oracle.close();
-  return found === 0 ? 0 : 1;
 }
 
-function report(comparison: Comparison, { sequence }: Disagreement, flags: number): void {
-  const small = minimize(sequence, (candidate) => comparison.runOne(candidate, flags) !== undefined);
-  const again = comparison.runOne(small, flags);
-  console.log(formatCase(small) + (again?.lines ?? []).map((line) => `# ${line}\n`).join(''));
+/** Random cases. @returns how many disagreements */
+function fuzz(options: Options, kvm: Executor): number {
+  const variants = chosenVariants(options.only);
+  const coverage = new Coverage(variants);
+  const campaign: CampaignOptions = {
+    seed: options.seed,
+    count: options.count,
+    maxFailures: options.failures,
+    maxInstructions: options.instructions,
+    source: options.randomBytes ? randomBytesSource : rowSource(variants, coverage),
+    isExpected: isNotSimulated,
+    progress: (done, found) => {
+      process.stderr.write(`\r${done} of ${options.count} cases, ${found} disagreements `);
+    },
+  };
+  const { count, failures, unconfirmed, expected, costUs } = runCampaign(
+    kvm,
+    subjectsOf(options, kvm),
+    campaign,
+  );
+  process.stderr.write('\n');
+  for (const failure of failures) console.log(failure);
+  if (options.coverage) console.log(coverage.report());
+  console.log(
+    `${count} cases of seed ${options.seed}: ${failures.length} disagreements, ` +
+      `${expected} at what is not simulated, ${unconfirmed} seen once only`,
+  );
+  console.log([...costUs].map(([name, us]) => `${name} ${us.toFixed(1)} µs`).join(', '));
+  return failures.length;
 }
 
-process.exitCode = main();
+/** Runs the cases of a file; prints what comes of them. @returns how many do not come out as recorded, or not on all alike */
+function replay(options: Options, kvm: Executor, file: string): number {
+  const recorded = parseCases(readFileSync(file, 'utf8'));
+  const sequences = recorded.map(({ sequence }) => sequence);
+  const real = kvm.run(sequences);
+  const subjects = subjectsOf(options, kvm);
+  const actual = subjects.map((subject) => subject.run(sequences));
+  let differing = 0;
+  for (const [i, { sequence, outcome }] of recorded.entries()) {
+    console.log(formatCase(sequence, real[i]));
+    const lines = actual.flatMap((outcomes, n) =>
+      describeDifference(real[i]!, outcomes[i]!, [kvm.name, subjects[n]!.name], kvm.tolerance),
+    );
+    if (outcome !== undefined)
+      lines.push(...describeDifference(outcome, real[i]!, ['recorded', kvm.name], kvm.tolerance));
+    for (const line of lines) console.log(`# ${line}`);
+    if (lines.length > 0) differing++;
+  }
+  return differing;
+}
+
+function main(): number {
+  const options = parseOptions();
+  if (options.help) {
+    process.stdout.write(HELP);
+    return 0;
+  }
+  const kvm = new KvmExecutor();
+  try {
+    const found = options.replay === undefined ? fuzz(options, kvm) : replay(options, kvm, options.replay);
+    return found === 0 ? 0 : 1;
+  } finally {
+    kvm.close();
+  }
+}
+
+/** Whether somebody can do something about it who gives other arguments. */
+function isUsers(error: unknown): error is Error {
+  const { code = '' } = error as NodeJS.ErrnoException;
+  return (
+    error instanceof UsageError ||
+    error instanceof SequenceTextError ||
+    code.startsWith('ERR_PARSE_ARGS') ||
+    code === 'ENOENT'
+  );
+}
+
+try {
+  process.exitCode = main();
+} catch (error) {
+  if (!isUsers(error)) throw error;
+  console.error(`fuzz: ${error.message.split('\n')[0]} (--help says more)`);
+  process.exitCode = 2;
+}

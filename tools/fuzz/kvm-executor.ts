@@ -17,6 +17,7 @@ import {
   END_ADDRESS,
 } from './address-space.ts';
 import type { Executor } from './executor.ts';
+import { isKvmExcused } from './kvm-excuses.ts';
 import {
   BATCH,
   BLOCK_BYTES,
@@ -59,7 +60,8 @@ interface Entry {
 export class KvmExecutor implements Executor {
   readonly name = 'kvm';
   /** PVM loses NT when an interrupt of the host arrives during a case. */
-  readonly tolerance = { flags: Rflags.NT, emulatesBadAddresses: true };
+  readonly tolerance = { flags: Rflags.NT };
+  readonly excuses = isKvmExcused;
   /** State components that cases have: a mask of `Xcr0`. */
   readonly components: number;
   readonly #machine: KvmMachine;

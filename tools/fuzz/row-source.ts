@@ -4,9 +4,11 @@
 import type { Form } from '../../src/arch/x86/isa/encoding.ts';
 import type { OperandBits, OperandSpec } from '../../src/arch/x86/isa/operands.ts';
 import type { Random } from '../../tests/support/random.ts';
+import type { Coverage } from './coverage.ts';
 import { undefinedFlagsOf } from './masks.ts';
 import {
   type CodeContext,
+  type CodeSource,
   type EncodedOperand,
   type RandomInstruction,
   randomMemory,
@@ -62,10 +64,19 @@ export function variantName({ form, size, place, prefix }: Variant): string {
 function sizesOf(form: Form): Size[] {
   if (form.rexW === 1 || form.defaultSize === 'always64') return [64];
   if (!form.hasOperandSize) return [32];
-  const has66 = form.prefix !== '66';
+  const has66 = form.prefix !== '66' && (form.prefix !== 'np' || form.sizedBy66);
   if (form.defaultSize === 64) return has66 ? [16, 64] : [64];
   if (form.rexW === 0) return has66 ? [16, 32] : [32];
   return has66 ? [16, 32, 64] : [32, 64];
+}
+
+/** Instructions out of these variants, each as likely as any other. */
+export function rowSource(variants: readonly Variant[], coverage: Coverage): CodeSource {
+  return (context) => {
+    const variant = context.random.pick(variants);
+    coverage.count(variant);
+    return encodeVariant(variant, context);
+  };
 }
 
 /** Encodes a variant with random operands. */

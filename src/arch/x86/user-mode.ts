@@ -21,7 +21,7 @@ export const LinuxSelector = {
  * Puts a processor into ring 3 of 64-bit mode: registers zero, x87 and SSE in their initial state, FS and
  * GS bases zero. CR4.TSD is clear: RDTSC reads the processor's counter.
  * @param pageTableRoot physical address of the top-level page table
- * @param optionalCr4 CR4 bits of features that not every processor has (`Cr4.OSXSAVE`, `Cr4.FSGSBASE`)
+ * @param optionalCr4 CR4 bits of features that not every processor has (`Cr4.OSXSAVE`, `Cr4.FSGSBASE`, `Cr4.UMIP`)
  * @param xcr0 state components to enable: a mask of `Xcr0`; x87 and SSE always are
  */
 export function setUserMode(

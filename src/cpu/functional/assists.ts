@@ -9,7 +9,7 @@ import { Cr4 } from '../../arch/x86/registers.ts';
 import type { Segment } from '../../arch/x86/segments.ts';
 import { OFFSET } from '../../arch/x86/state-layout.ts';
 import type { X86ThreadContext } from '../../arch/x86/thread-context.ts';
-import { describeSegment, loadSegment } from './segment-assists.ts';
+import { describeSegment, farTransfer, loadSegment } from './segment-assists.ts';
 import type { X87Assist } from './x87-assist.ts';
 
 /** What an assist may use. */
@@ -138,4 +138,5 @@ export const ASSIST_ROUTINES: Readonly<Record<AssistName, Assist>> = {
   crc32,
   loadSegment,
   describeSegment,
+  farTransfer,
 };

@@ -207,7 +207,12 @@ function writeSlowStore(f: FunctionWriter, imports: Imports, sizeBytes: number):
 /** Goes on at an address, or stops where the jump cache does not know it. */
 function writeDispatch(f: FunctionWriter): void {
   const { code } = f;
-  emitJump(f, 0, 1);
+  const slot = emitJump(f, 0, 1);
+  code.get(slot);
+  code.i32(JUMP_CACHE_STRIDE);
+  code.op(Op.i32_xor);
+  code.set(slot);
+  emitJumpBySlot(f, slot, 0, 1);
   code.i32(0);
   code.get(0);
   code.memory(Op.i64_store, ENGINE, CONTEXT_AT + OFFSET.rip);
@@ -218,10 +223,10 @@ function writeDispatch(f: FunctionWriter): void {
 }
 
 /**
- * Appends a jump to the code for an address, if the jump cache knows it. Its slot there: TypeScript's counterpart is slotOf in
- * jump-cache.ts.
+ * Appends a jump to the code for an address, if it is in its own slot of the jump cache (TypeScript's counterpart is slotOf in
+ * jump-cache.ts); returns the local with the slot. The dispatch function looks into the slot beside it, too.
  */
-export function emitJump(f: FunctionWriter, rip: number, budget: number): void {
+export function emitJump(f: FunctionWriter, rip: number, budget: number): number {
   const { code } = f;
   const slot = f.local(i32);
   code.get(rip);
@@ -232,9 +237,16 @@ export function emitJump(f: FunctionWriter, rip: number, budget: number): void {
   code.op(Op.i32_wrap_i64);
   code.i32(JUMP_CACHE_ENTRIES - 1);
   code.op(Op.i32_and);
-  code.i32(JUMP_CACHE_STRIDE);
-  code.op(Op.i32_mul);
-  code.tee(slot);
+  code.i32(Math.log2(JUMP_CACHE_STRIDE));
+  code.op(Op.i32_shl);
+  code.set(slot);
+  emitJumpBySlot(f, slot, rip, budget);
+  return slot;
+}
+
+function emitJumpBySlot(f: FunctionWriter, slot: number, rip: number, budget: number): void {
+  const { code } = f;
+  code.get(slot);
   code.memory(Op.i64_load, ENGINE, JUMP_CACHE_AT);
   code.get(rip);
   code.op(Op.i64_eq);

@@ -8,8 +8,8 @@ export type RunEnd =
   | { readonly kind: 'budget' }
   | { readonly kind: 'syscall' }
   | { readonly kind: 'halt' }
-  /** INT n: RIP is behind it. Whether the program may do so, the gate says. */
-  | { readonly kind: 'interrupt'; readonly vector: number }
+  /** INT n, at `at`: RIP is behind it. Whether the program may do so, the gate says. */
+  | { readonly kind: 'interrupt'; readonly vector: number; readonly at: bigint }
   /** An exception: RIP is that of the instruction, for traps (#DB, #BP) behind it. */
   | {
       readonly kind: 'exception';

@@ -34,14 +34,13 @@ import { Translator } from './translator.ts';
 import { X87Assist } from './x87-assist.ts';
 
 const WASM_PAGE = 65_536;
-const TWO_32 = 2 ** 32;
 /** Generated code returns at least so often: a loop that V8 has optimized meanwhile is entered anew. */
 const MAX_SLICE = 2 ** 20;
 /** Counts of entries are compared modulo this: nothing ever comes so far. */
 const NEVER_HOT = 2 ** 31;
 const CODE_CACHE_BYTES = 2 ** 28;
 const RIP = OFFSET.rip >> 2;
-const PAGE_BYTES = 2 ** PAGE_SHIFT;
+const [PAGE_BYTES, TWO_32] = [2 ** PAGE_SHIFT, 2 ** 32];
 /** Of more pages than these, flushing all is cheaper than flushing each. */
 const MOST_PAGES = 256;
 
@@ -65,8 +64,9 @@ export class Engine {
   #checksAlignment = false;
   /** What the budget was when generated code was entered, while it runs; else what it has left. */
   #entered = 0;
-  /** Units that are on, for which the blocks in the jump cache have been decoded. */
+  /** Units that are on, and the mode, for which the blocks in the jump cache have been decoded. */
   #units: UnitState = 0;
+  #is64 = true;
 
   constructor({
     memory,
@@ -200,10 +200,17 @@ export class Engine {
     this.#mmu.beforeRun();
     this.#noticeWrites();
     this.#noticeMoves();
-    const units = unitState(tc.u32[OFFSET.cr0 >> 2]!, tc.u32[OFFSET.cr4 >> 2]!);
-    if (units !== this.#units) this.#jumpCache.clear();
-    this.#units = units;
+    this.#noticeMode();
     this.#noticeAlignmentChecks();
+  }
+
+  /** What is in the jump cache has been decoded for one mode, and for units that are on. */
+  #noticeMode(): void {
+    const { in64BitMode, u32 } = this.tc;
+    const units = unitState(u32[OFFSET.cr0 >> 2]!, u32[OFFSET.cr4 >> 2]!);
+    if (units !== this.#units || in64BitMode !== this.#is64) this.#jumpCache.clear();
+    this.#units = units;
+    this.#is64 = in64BitMode;
   }
 
   /** While they are made, the TLBs are empty: every access is looked at. */
@@ -263,10 +270,13 @@ export class Engine {
         return { kind: 'halt' };
       case Stop.flags:
         return this.#flagsChanged(left);
+      case Stop.far:
+        this.#noticeMode();
+        return this.#flagsChanged(left);
       case Stop.trap:
         return this.#exception();
       case Stop.interrupt:
-        return { kind: 'interrupt', vector: this.#takeFault() };
+        return this.#interrupt();
       default:
         return panic('functional CPU', `stopped for reason ${stop}`);
     }
@@ -309,6 +319,8 @@ export class Engine {
     if (!this.#interpreter.hasRoom) this.#forgetAll();
     const block = this.#interpreter.build(rip, is64, this.#units);
     if (typeof block !== 'string') {
+      // Fetching may have failed behind the last instruction: that is not for this block to tell.
+      this.#cells.setInt32(CELL.faultVector, -1, true);
       const isNewPage = block.spans.some(([start]) => !this.#blocks.has(start & ~(PAGE_BYTES - 1)));
       this.#blocks.add(block);
       for (const [start] of block.spans) this.#memory.versions.watch(start);
@@ -379,6 +391,13 @@ export class Engine {
     for (const half of [0, 1])
       this.tc.u32[RIP + half] = cells.getUint32(record + RECORD.rip + 4 * half, true);
     return this.#exception();
+  }
+
+  /** Of the interpreter: instructions that ask for interrupts are not translated. */
+  #interrupt(): RunEnd {
+    const record = this.#cells.getUint32(CELL.stopRecord, true);
+    const at = this.#cells.getBigUint64(record + RECORD.rip, true);
+    return { kind: 'interrupt', vector: this.#takeFault(), at };
   }
 
   #exception(): RunEnd {

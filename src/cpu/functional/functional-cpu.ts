@@ -36,6 +36,8 @@ import { exceptionText, undefinedNote } from './user-faults.ts';
 /** Instructions at a stretch: some milliseconds of the host, so that the rest of the process has its turn. */
 const MOST_AT_A_STRETCH = 1_000_000;
 const MS_PER_SECOND = 1000;
+/** Of an error code: the index in it is that of a gate (SDM vol. 3 §6.13). */
+const GATE_OF_IDT = 2;
 
 /** What the operating system has to serve. */
 type Service = Extract<RunEnd, { kind: 'syscall' | 'exception' }>;
@@ -67,7 +69,7 @@ export class FunctionalCpu extends BaseCpu {
   constructor(parent: SimObject, name: string, memory: PhysicalMemory, given: FunctionalCpuParams = {}) {
     super(parent, name, given.switchedOut);
     this.params = this.resolveParams(FUNCTIONAL_CPU_PARAMS, given);
-    const { clock, features } = this.params;
+    const { clock, features, translate } = this.params;
     this.#periodTicks = clockPeriodTicks(clock);
     const chosen = chooseFeatures(this.path, features, implementedFeatures(INSTRUCTIONS));
     this.cpuid = new FunctionalCpuid(chosen, clock);
@@ -75,6 +77,7 @@ export class FunctionalCpu extends BaseCpu {
     this.#engine = new Engine({
       memory,
       features: chosen.forDecoder,
+      translate,
       readTsc: () => halves(this.#tscInRun()),
       cpuid: (leaf, subleaf) => this.cpuid.answer(leaf, subleaf),
     });
@@ -95,8 +98,9 @@ export class FunctionalCpu extends BaseCpu {
 
   override initState(): void {
     const { cpuid } = this;
+    const { features } = cpuid;
     const cr4 =
-      (cpuid.features.has('xsave') ? Cr4.OSXSAVE : 0) | (cpuid.features.has('fsgsbase') ? Cr4.FSGSBASE : 0);
+      Cr4.UMIP | (features.has('xsave') ? Cr4.OSXSAVE : 0) | (features.has('fsgsbase') ? Cr4.FSGSBASE : 0);
     setUserMode(this.#engine.tc, this.#theOs().pageTableRoot, cpuid.xcr0, cr4);
   }
 
@@ -281,7 +285,16 @@ export class FunctionalCpu extends BaseCpu {
 
   #ended(end: RunEnd): void {
     if (end.kind === 'syscall' || end.kind === 'exception') this.#service = end;
+    else if (end.kind === 'interrupt') this.#service = this.#interrupt(end);
     else if (end.kind === 'halt') panic(this.path, 'user code has executed HLT');
+  }
+
+  /** Programs may ask for #BP and #OF only: the gates of all others are the kernel's (SDM vol. 3 §6.12.1.2). */
+  #interrupt({ vector, at }: Extract<RunEnd, { kind: 'interrupt' }>): Service {
+    const isFree = vector === Vector.BP || vector === Vector.OF;
+    if (!isFree) this.#engine.tc.rip = at;
+    const errorCode = isFree ? 0 : 8 * vector + GATE_OF_IDT;
+    return { kind: 'exception', vector: isFree ? vector : Vector.GP, errorCode, address: 0n };
   }
 
   /** Takes no time. */

@@ -90,6 +90,10 @@ export class HandlerCracker extends WasmCracker {
         if (!isReturn(this.instruction)) this.#observe(control.target);
         this.put(control.target);
         break;
+      case 'jumpFar':
+        this.#setRip(control.target);
+        this.#stop(Stop.far);
+        return;
       case 'jumpTo':
         this.put(this.#recordField(RECORD.immediate));
         break;

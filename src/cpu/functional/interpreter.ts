@@ -198,6 +198,8 @@ export class Interpreter {
     this.#setNumber(record + RECORD.nextRip, nextRip);
     for (const operand of decoded.operands) {
       if (operand.kind === OperandKind.immediate) this.#setNumber(record + RECORD.immediate, operand.value);
+      if (operand.kind === OperandKind.farPointer)
+        this.#setNumber(record + RECORD.immediate, operand.selector * TWO_32 + offsetOf(operand));
       if (operand.kind === OperandKind.relative)
         this.#setNumber(record + RECORD.immediate, branchTarget(decoded, operand, nextRip));
       // The destination of MOVS and its like needs none: its address is implied.
@@ -235,6 +237,11 @@ export function branchTarget({ is64, operandBits }: Decoded, { value }: Operand,
   const target = nextRip + Number(value);
   if (is64) return target;
   return operandBits === 16 ? target & 0xffff : target >>> 0;
+}
+
+/** The offset of an immediate far pointer. */
+function offsetOf({ bits, value }: Operand): number {
+  return bits === 16 ? Number(value) & 0xffff : Number(value) >>> 0;
 }
 
 function addSpan(spans: [number, number][], start: number, end: number): void {

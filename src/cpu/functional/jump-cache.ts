@@ -4,7 +4,8 @@ import { JUMP_CACHE_AT, JUMP_CACHE_ENTRIES, JUMP_CACHE_STRIDE } from './layout.t
 
 const TWO_32 = 2 ** 32;
 const WORDS = JUMP_CACHE_STRIDE / 4;
-const EMPTY = 0xffff_ffff;
+/** In all words of an empty entry: as an address it is not canonical, so that nobody goes there. */
+const EMPTY = 0x7fff_ffff;
 
 export class JumpCache {
   readonly #words: Uint32Array;
@@ -18,8 +19,11 @@ export class JumpCache {
     this.#words.fill(EMPTY);
   }
 
+  /** What is in the address's slot moves to the one beside it: two addresses with one slot do not drive each other out. */
   set(rip: number, functionIndex: number, argument: number): void {
     const at = slotOf(rip);
+    const isOther = this.#words[at + 2] !== EMPTY && !this.#holds(at, rip);
+    if (isOther) this.#words.copyWithin(at ^ WORDS, at, at + WORDS);
     this.#words[at] = rip;
     this.#words[at + 1] = Math.floor(rip / TWO_32);
     this.#words[at + 2] = functionIndex;
@@ -29,8 +33,12 @@ export class JumpCache {
   /** Forgets this address, if it is there. */
   remove(rip: number): void {
     const at = slotOf(rip);
-    if (this.#words[at] !== rip >>> 0 || this.#words[at + 1] !== Math.floor(rip / TWO_32) >>> 0) return;
-    this.#words.fill(EMPTY, at, at + WORDS);
+    for (const slot of [at, at ^ WORDS])
+      if (this.#holds(slot, rip)) this.#words.fill(EMPTY, slot, slot + WORDS);
+  }
+
+  #holds(at: number, rip: number): boolean {
+    return this.#words[at] === rip >>> 0 && this.#words[at + 1] === Math.floor(rip / TWO_32) >>> 0;
   }
 }
 

@@ -112,5 +112,7 @@ export const Stop = {
   /** An exception behind the instruction, and INT n: the vector is in its cell, RIP is behind the instruction. */
   trap: 7,
   interrupt: 8,
+  /** The same as `flags`, and CS may be another. RIP is the target. */
+  far: 9,
 } as const;
 export type Stop = (typeof Stop)[keyof typeof Stop];

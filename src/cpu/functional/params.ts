@@ -1,6 +1,6 @@
 /** Parameters of the functional CPU. */
 
-import { bool, declareParams, frequency, type ParamInputs, text } from '../../sim/params.ts';
+import { bool, choice, declareParams, frequency, type ParamInputs, text } from '../../sim/params.ts';
 
 export const FUNCTIONAL_CPU_PARAMS = declareParams({
   clock: frequency({ default: '3GHz', description: 'clock of the simulated CPU: one instruction per cycle' }),
@@ -8,6 +8,11 @@ export const FUNCTIONAL_CPU_PARAMS = declareParams({
   features: text({
     default: 'x86-64-v2',
     description: "processor features: a level or 'max', and what differs, such as 'x86-64-v2,+bmi2,-sse4_2'",
+  }),
+  translate: choice(['hot', 'always', 'never'], {
+    default: 'hot',
+    description:
+      'when code is translated: when it is executed often, at once, or never; results are the same',
   }),
 });
 

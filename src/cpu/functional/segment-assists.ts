@@ -4,7 +4,7 @@
  */
 
 import { Vector } from '../../arch/x86/exceptions.ts';
-import { DescriptorQuery } from '../../arch/x86/isa/assists.ts';
+import { DescriptorQuery, FarTransfer } from '../../arch/x86/isa/assists.ts';
 import { Seg } from '../../arch/x86/registers.ts';
 import { SegmentAttribute as A, type Segment, SegmentPreset } from '../../arch/x86/segments.ts';
 import { LinuxSelector } from '../../arch/x86/user-mode.ts';
@@ -14,27 +14,84 @@ const LEVEL = 3;
 /** Selectors that differ in their requested privilege level only are equal but for it. */
 const INDEX_AND_TABLE = 0xfffc;
 
-/** Segment register `segment` becomes what `selector` stands for. */
+/** Segment register `segment`, other than CS, becomes what `selector` stands for. */
 export function loadSegment(context: AssistContext, segment: number, selector: number): number {
   const { tc } = context;
-  const isStack = segment === Seg.SS;
-  if ((selector & INDEX_AND_TABLE) === 0) {
-    if (isStack) context.raise(Vector.GP, 0);
-    else tc.setSegment(segment, { ...SegmentPreset.unusable, selector });
-    return 0;
-  }
-  const found = context.descriptor(selector);
-  if (
-    found === undefined ||
-    !(isStack ? isStackFor(tc.cpl, selector, found) : isDataFor(tc.cpl, selector, found))
-  ) {
-    context.raise(Vector.GP, selector & INDEX_AND_TABLE);
-  } else if ((found.attributes & A.P) === 0) {
-    context.raise(isStack ? Vector.SS : Vector.NP, selector & INDEX_AND_TABLE);
-  } else {
-    tc.setSegment(segment, { ...found, selector, attributes: found.attributes | A.ACCESSED });
+  const isNull = (selector & INDEX_AND_TABLE) === 0;
+  if (segment === Seg.SS) {
+    const stack = stackSegment(context, selector);
+    if (stack !== undefined) tc.setSegment(segment, stack);
+  } else if (isNull) tc.setSegment(segment, { ...SegmentPreset.unusable, selector });
+  else {
+    const data = presentSegment(context, selector, Vector.NP, isDataFor);
+    if (data !== undefined) tc.setSegment(segment, data);
   }
   return 0;
+}
+
+/** What SS may be loaded with; undefined: an exception has been raised. */
+function stackSegment(context: AssistContext, selector: number): Segment | undefined {
+  return presentSegment(context, selector, Vector.SS, isStackFor);
+}
+
+/** What a selector stands for, if it is suitable and present; undefined: an exception has been raised. */
+function presentSegment(
+  context: AssistContext,
+  selector: number,
+  absent: number,
+  isSuitable: (cpl: number, selector: number, segment: Segment) => boolean,
+): Segment | undefined {
+  const errorCode = selector & INDEX_AND_TABLE;
+  const found = errorCode === 0 ? undefined : context.descriptor(selector);
+  if (found === undefined || !isSuitable(context.tc.cpl, selector, found))
+    context.raise(Vector.GP, errorCode);
+  else if ((found.attributes & A.P) === 0) context.raise(absent, errorCode);
+  else return { ...found, selector, attributes: found.attributes | A.ACCESSED };
+  return undefined;
+}
+
+/**
+ * CS becomes what a selector stands for, and SS with `returnWithStack`: both or none. SDM vol. 2 "JMP", "RET", "IRET".
+ * @param selectors of CS, above it of SS
+ * @param high upper half of the offset, which only 64-bit code has
+ */
+export function farTransfer(context: AssistContext, selectors: number, kind: number, high: number): number {
+  const { tc } = context;
+  const selector = selectors & 0xffff;
+  const isSuitable = kind === FarTransfer.jump ? isCodeFor : isCodeToReturnTo;
+  const code = presentSegment(context, selector, Vector.NP, isSuitable);
+  if (code === undefined) return 0;
+  if ((code.attributes & A.L) === 0 && high !== 0) {
+    context.raise(Vector.GP, 0);
+    return 0;
+  }
+  const { cpl } = tc;
+  if (kind === FarTransfer.returnWithStack) {
+    const stack = stackSegment(context, selectors >>> 16);
+    if (stack === undefined) return 0;
+    tc.setSegment(Seg.SS, stack);
+  }
+  // The privilege level stays: the requested one does not count.
+  tc.setSegment(Seg.CS, { ...code, selector: (selector & INDEX_AND_TABLE) | cpl });
+  return 0;
+}
+
+/** Code that JMP and CALL may go to. */
+function isCodeFor(cpl: number, selector: number, segment: Segment): boolean {
+  if (!isCode(segment)) return false;
+  if ((segment.attributes & A.CONFORMING) !== 0) return dplOf(segment) <= cpl;
+  return (selector & LEVEL) <= cpl && dplOf(segment) === cpl;
+}
+
+/** Code of this privilege level: returns to outer ones are not there yet. */
+function isCodeToReturnTo(cpl: number, selector: number, segment: Segment): boolean {
+  return (selector & LEVEL) === cpl && isCodeFor(cpl, selector, segment);
+}
+
+/** Code of 64-bit mode has no default operand size. */
+function isCode({ attributes }: Segment): boolean {
+  const ofCode = A.S | A.CODE;
+  return (attributes & ofCode) === ofCode && (attributes & (A.L | A.DB)) !== (A.L | A.DB);
 }
 
 function dplOf({ attributes }: Segment): number {

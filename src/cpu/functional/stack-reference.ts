@@ -1,6 +1,7 @@
 /** Which segment an access went through, found out behind it: only the exception for a bad address depends on it. */
 
-import { type Decoded, NO_REGISTER, OperandKind } from '../../arch/x86/isa/decoded.ts';
+import { type Decoded, OperandKind } from '../../arch/x86/isa/decoded.ts';
+import { linearAddressOf } from '../../arch/x86/isa/effective-address.ts';
 import { Seg } from '../../arch/x86/registers.ts';
 import type { X86ThreadContext } from '../../arch/x86/thread-context.ts';
 import { sourceOf } from './operand-places.ts';
@@ -16,12 +17,7 @@ export function isStackReference(decoded: Decoded, address: bigint, tc: X86Threa
   const memory = operand?.memory;
   // String operands and the like are never on the stack; without any, the access was an implied one.
   if (memory === undefined) return decoded.operands.every(({ kind }) => kind !== OperandKind.memory);
-  const isRegister = (index: number) => index !== NO_REGISTER && index < 16;
-  const base = isRegister(memory.base) ? tc.gpr(memory.base) : 0n;
-  const index = isRegister(memory.index) ? tc.gpr(memory.index) << BigInt(memory.scale) : 0n;
-  const offset = BigInt.asUintN(decoded.addressBits, base + index + BigInt(memory.displacement));
-  const segment = memory.segment >= Seg.FS ? tc.segmentBase(memory.segment) : 0n;
-  const isOperand = BigInt.asUintN(64, offset + segment) === address;
+  const isOperand = linearAddressOf(decoded, memory, tc) === address;
   // Behind its operand only BT reaches, which has two; PUSH, POP and CALL, which access the stack besides, have one.
   return isOperand || decoded.operands.length > 1 ? memory.segment === Seg.SS : true;
 }

@@ -34,6 +34,7 @@ import type { Value } from './wasm-ops.ts';
 export type Control =
   | { readonly kind: 'next' }
   | { readonly kind: 'jump'; readonly target: Value }
+  | { readonly kind: 'jumpFar'; readonly target: Value }
   | { readonly kind: 'jumpTo'; readonly target: Operand }
   | { readonly kind: 'jumpIf'; readonly condition: Value; readonly target: Operand }
   | { readonly kind: 'leave'; readonly reason: LeaveReason }
@@ -128,6 +129,8 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
         return this.#readMemory(operand);
       case OperandKind.immediate:
         return this.immediate(operand, operand.bits as Width);
+      case OperandKind.farPointer:
+        return this.immediate(operand, 64);
       default:
         return this.readRegister(operand);
     }
@@ -140,7 +143,7 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
 
   readVector(operand: Operand): Value {
     const { bits, kind } = operand;
-    if (kind === OperandKind.memory && (bits === 64 || bits === 32))
+    if (kind === OperandKind.memory && (bits === 64 || bits === 32) && !this.isUpdated(operand))
       return this.loadWidened(bits, this.linearAddress(operand));
     const value = this.read(operand);
     return bits === 128 ? value : this.#widened(bits, value);
@@ -252,13 +255,22 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
   // ---- control ----
 
   jump(target: Value): void {
+    this.control = { kind: 'jump', target: this.#canonical(target) };
+  }
+
+  jumpFar(target: Value): void {
+    this.control = { kind: 'jumpFar', target: this.#canonical(target) };
+  }
+
+  /** The target in a local. */
+  #canonical(target: Value): Value {
     // What the target is made of may be overwritten when the instruction's effects are: CALL RSP.
     this.put(target);
     const kept = this.take(ValueType.i64);
     // SDM vol. 2B "JMP", "RET": a target that is not canonical raises #GP, and nothing else happens.
     const extended = this.sar(64, this.shl(64, kept, this.int(32, 16)), this.int(32, 16));
     if (this.is64) this.faultIf(this.ne(64, kept, extended), Vector.GP);
-    this.control = { kind: 'jump', target: kept };
+    return kept;
   }
 
   jumpTo(target: Operand): void {

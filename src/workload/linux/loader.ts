@@ -178,7 +178,13 @@ function mapSegment(
   }
   if (end > zeroStart) {
     const length = end - zeroStart;
-    mapOrThrow(space.mmap({ address: zeroStart, length, prot, flags: flags | MapFlag.anonymous }), image);
+    const request = { address: zeroStart, length, prot, flags: flags | MapFlag.anonymous };
+    const result = space.mmap(request);
+    // More than there is may be mapped as well, as on a host that has more: it is taken when it is touched.
+    mapOrThrow(
+      result >= 0 ? result : space.mmap({ ...request, flags: request.flags | MapFlag.noReserve }),
+      image,
+    );
   }
   const hasTail = segment.fileSize > 0 && segment.memorySize > segment.fileSize;
   if (hasTail && segment.writable) memory.fill(endOfFile, zeroStart - endOfFile, 0);

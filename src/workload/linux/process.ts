@@ -13,6 +13,7 @@ import { TICKS_PER_NS, type Tick } from '../../sim/tick.ts';
 import { panic } from '../../sim/trouble.ts';
 import { AddressSpace } from './address-space.ts';
 import { SimulatedClock } from './clock.ts';
+import { serveCompatSyscall } from './compat-syscalls.ts';
 import { Errno, Restart } from './errno.ts';
 import { PAGE_FAULT, signalOfException } from './faults.ts';
 import { ProcessFiles } from './files/process-files.ts';
@@ -45,6 +46,7 @@ import { fileCallNumbers, syscallHandlers } from './syscall-table.ts';
 import { describeCall, showResult } from './syscall-trace.ts';
 import { Thread } from './thread.ts';
 import { type TimerClock, TimerTable } from './timers.ts';
+import { UmipEmulation } from './umip.ts';
 import { GuestFault, UserMemory } from './user-memory.ts';
 
 const MSYNC_SYNC = 4;
@@ -88,6 +90,7 @@ export class LinuxProcess extends SimObject implements UserModeOs {
   /** CPU time of threads that are gone, in ticks. */
   #goneCpuTicks = 0;
   readonly #call = new SyscallCall(this);
+  readonly #umip: UmipEmulation;
   readonly #handlers: readonly SyscallHandler[] = syscallHandlers();
   readonly #isFileCall = fileCallNumbers();
   readonly #hostWaiting: HostWaiting;
@@ -117,6 +120,7 @@ export class LinuxProcess extends SimObject implements UserModeOs {
       onMappingChanged: (va, sizeBytes) => this.cpu.translationsChanged(va, sizeBytes),
     });
     this.memory = new UserMemory(this.addressSpace, memory);
+    this.#umip = new UmipEmulation(this.memory);
     this.files = new ProcessFiles({
       host: options.host ?? new HostFiles(),
       root: options.root,
@@ -209,8 +213,11 @@ export class LinuxProcess extends SimObject implements UserModeOs {
     this.#syscallMade?.();
   }
 
-  exception(cpu: BaseCpu<X86ThreadContext>, e: UserException): void {
+  exception(cpu: BaseCpu<X86ThreadContext>, raised: UserException): void {
     this.#inService = true;
+    if (serveCompatSyscall(this, cpu, raised)) return;
+    const e = this.#umip.emulate(cpu, raised);
+    if (e === 'done') return;
     const thread = this.scheduler.current;
     const info = signalOfException(this.addressSpace, cpu, e);
     if (info === 'resolved') return;

@@ -14,6 +14,7 @@ import { isResultUndefined, undefinedFlagsOf } from './undefined-flags.ts';
 /** Not to be had from a process without more ado; integer-special.test.ts and integer-system.test.ts have most of them. */
 const ELSEWHERE: Readonly<Record<string, readonly string[]>> = {
   'need registers that point somewhere': ['MOVS', 'STOS', 'LODS', 'SCAS', 'CMPS', 'XLAT', 'RET', 'POPF'],
+  'need selectors: cpu-functional/far.test.ts has them': ['JMP FAR', 'CALL FAR', 'RETF', 'IRET'],
   'ask the operating system': ['SYSCALL', 'INT', 'INT1'],
   'tell of this machine': ['CPUID', 'RDTSC', 'RDTSCP', 'RDRAND', 'RDSEED', 'RDPID', 'XGETBV'],
   'tell of this kernel': ['SLDT', 'STR', 'SMSW', 'SGDT', 'SIDT', 'LAR', 'LSL', 'VERR', 'VERW'],

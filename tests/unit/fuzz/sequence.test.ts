@@ -263,7 +263,7 @@ describe('comparing two executors', () => {
 
   test('what differs twice is a disagreement, what differs once is counted', () => {
     const comparison = new Comparison(scripted('a', [1, 2, 3, 2, 3]), scripted('b', [1, 7, 8, 2, 9]));
-    const found = comparison.run([nothing, nothing, nothing]);
+    const found = comparison.run(new Array(3).fill({ sequence: nothing, undefinedFlags: 0 }));
     assert.deepEqual(
       found.map(({ index, lines }) => [index, ...lines]),
       [[2, 'rax: a 0x0000000000000003, b 0x0000000000000009']],
@@ -273,6 +273,11 @@ describe('comparing two executors', () => {
 
   test('what an executor is not trusted in may differ', () => {
     const rax = { registers: new Set(['rax']) };
-    assert.deepEqual(new Comparison(scripted('a', [1]), scripted('b', [2], rax)).run([nothing]), []);
+    assert.deepEqual(
+      new Comparison(scripted('a', [1]), scripted('b', [2], rax)).run([
+        { sequence: nothing, undefinedFlags: 0 },
+      ]),
+      [],
+    );
   });
 });

@@ -8,6 +8,7 @@ export const ASSISTS = [
   'crc32',
   'loadSegment',
   'describeSegment',
+  'farTransfer',
   'float',
   'fxsave',
   'fxrstor',
@@ -17,3 +18,9 @@ export type AssistName = (typeof ASSISTS)[number];
 
 /** What `describeSegment` is asked of a selector. */
 export const DescriptorQuery = { accessRights: 0, limit: 1, isReadable: 2, isWritable: 3 } as const;
+
+/**
+ * What `farTransfer` is asked for: CS becomes what a selector stands for. `returnWithStack`: and SS, whose selector is in the
+ * upper half. The last argument is the upper half of the offset.
+ */
+export const FarTransfer = { jump: 0, return: 1, returnWithStack: 2 } as const;

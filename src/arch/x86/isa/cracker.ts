@@ -96,6 +96,8 @@ export interface Cracker<V> extends Ops<V>, FloatOps<V> {
   /** Goes to this address of width 64: a value, or the target of a relative operand. At most one of these. */
   jump(target: V): void;
   jumpTo(target: Operand): void;
+  /** Goes to this address of width 64 in a code segment that may be another, perhaps in another mode, with other flags. */
+  jumpFar(target: V): void;
   /** To the target where the condition holds, else to the next instruction. */
   jumpIf(condition: V, target: Operand): void;
   /**

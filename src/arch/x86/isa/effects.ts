@@ -142,6 +142,11 @@ class Listener {
     this.endsBlock = true;
   }
 
+  jumpFar(): void {
+    this.leave();
+    this.mayFault = true;
+  }
+
   jumpIf(): void {
     this.endsBlock = true;
     this.isConditional = true;

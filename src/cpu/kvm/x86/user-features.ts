@@ -8,6 +8,7 @@ import type { CpuidEntry } from '../../../host/kvm/vcpu.ts';
 const HWCAP2_FSGSBASE = 2;
 const CPUID_1_ECX_XSAVE = 0x400_0000;
 const CPUID_7_EBX_FSGSBASE = 1;
+const CPUID_7_ECX_UMIP = 4;
 
 export interface UserFeatures {
   /** State components that this KVM supports and the thread context holds. */
@@ -25,9 +26,10 @@ export function userFeatures(supported: readonly CpuidEntry[]): UserFeatures {
     supported.find((entry) => entry.function === number && entry.index === 0);
   const xsave = (leaf(1)?.ecx ?? 0) & CPUID_1_ECX_XSAVE ? Cr4.OSXSAVE : 0;
   const fsgsbase = (leaf(7)?.ebx ?? 0) & CPUID_7_EBX_FSGSBASE ? Cr4.FSGSBASE : 0;
+  const umip = (leaf(7)?.ecx ?? 0) & CPUID_7_ECX_UMIP ? Cr4.UMIP : 0;
   return {
     xcr0: ((leaf(0xd)?.eax ?? Xcr0.X87 | Xcr0.SSE) & XSAVE_HELD) >>> 0,
-    cr4: xsave | fsgsbase,
+    cr4: xsave | fsgsbase | umip,
     hwcap: leaf(1)?.edx ?? 0,
     hwcap2: fsgsbase ? HWCAP2_FSGSBASE : 0,
   };

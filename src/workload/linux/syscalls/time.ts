@@ -38,7 +38,7 @@ function cpuTimeNs(call: SyscallCall, clock: number): number | undefined {
 }
 
 /** Reads any clock; undefined if there is no such clock. */
-function readClock(call: SyscallCall, clock: number): TimeSpec | undefined {
+export function readClock(call: SyscallCall, clock: number): TimeSpec | undefined {
   const time: TimeSpec = { seconds: 0, nanoseconds: 0 };
   if (call.process.clock.read(clock, time)) return time;
   const ns = cpuTimeNs(call, clock);

@@ -44,14 +44,26 @@ export const CALL = inst('CALL', {
   },
 });
 
+/** Where the target is not canonical, nothing is pushed, but what is wrong with the stack comes first. */
 export const CALL_INDIRECT = inst('CALL', {
   forms: [enc(0xff, Ev).ext(2).f64()],
   crack(u, target) {
-    // First: nothing is pushed where the target is not canonical.
-    u.jump(u.zext(u.operandBits, 64, u.read(target)));
+    const where = u.zext(u.operandBits, 64, u.read(target));
+    if (u.is64) u.when(isNotCanonical(u, where), () => u.probeStore(u.operandBits, stackTop(u)));
+    u.jump(where);
     u.push(u.operandBits, u.zext(64, u.operandBits, u.nextRip()));
   },
 });
+
+function isNotCanonical<V>(u: Cracker<V>, address: V): V {
+  const unused = u.int(32, 16);
+  return u.ne(64, address, u.sar(64, u.shl(64, address, unused), unused));
+}
+
+/** Where the next push goes. */
+function stackTop<V>(u: Cracker<V>): V {
+  return u.sub(64, u.gpr(Gpr.RSP), u.int(64, u.operandBits / 8));
+}
 
 export const RET = inst('RET', {
   forms: [enc(0xc3).f64()],

@@ -8,6 +8,7 @@ import * as bmi from './bmi.ts';
 import * as control from './control.ts';
 import * as decimal from './decimal.ts';
 import * as exchange from './exchange.ts';
+import * as far from './far.ts';
 import * as flags from './flags.ts';
 import * as hints from './hints.ts';
 import * as move from './move.ts';
@@ -26,6 +27,7 @@ export const INTEGER: readonly Instruction[] = [
   control,
   decimal,
   exchange,
+  far,
   flags,
   hints,
   move,

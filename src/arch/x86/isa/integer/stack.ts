@@ -1,12 +1,11 @@
 /** The stack. SDM vol. 2, by mnemonic. Stacks of 16-bit addresses (SS.B clear) are not there. */
 
 import { Gpr, Rflags } from '../../registers.ts';
-import type { Cracker } from '../cracker.ts';
 import { enc } from '../encoding.ts';
 import { inst } from '../instruction.ts';
 import { Ev, Ib, IbSx, Iw, Iz, Zv } from '../operands.ts';
-import { ioPrivilegeLevel, privilegeLevel } from './privilege.ts';
-import { setLow } from './registers.ts';
+import { restoreFlags } from './privilege.ts';
+import { setLow, stackAddress, truncated } from './registers.ts';
 
 export const PUSH = inst('PUSH', {
   forms: [enc(0x50, Zv).d64(), enc(0xff, Ev).ext(6).d64(), enc(0x6a, IbSx).d64(), enc(0x68, Iz).d64()],
@@ -32,27 +31,11 @@ export const PUSHF = inst('PUSHF', {
   },
 });
 
-/** What any program may change; IF only as IOPL allows it, and IOPL only at privilege level 0 (SDM vol. 2B "POPF"). */
-const FREE_FLAGS = 0x8d5 | Rflags.TF | Rflags.DF | Rflags.NT;
-const FREE_FLAGS_HIGH = Rflags.AC | Rflags.ID;
-
 export const POPF = inst('POPF', {
   forms: [enc(0x9d).d64()],
   crack(u) {
     const z = u.operandBits;
-    const value = u.zext(z, 32, u.pop(z));
-    const level = privilegeLevel(u);
-    const old = u.rflags();
-    const kept = (bits: number, isFree: ReturnType<typeof u.flag>) =>
-      u.and(32, u.select(isFree, value, old), u.int(32, bits));
-    const restricted = u.or(
-      32,
-      kept(Rflags.IF, u.leU(32, level, ioPrivilegeLevel(u))),
-      kept(Rflags.IOPL, u.isZero(32, level)),
-    );
-    const free = FREE_FLAGS | (z === 16 ? 0 : FREE_FLAGS_HIGH);
-    const mask = free | Rflags.IF | Rflags.IOPL | Rflags.RF;
-    u.setRflags(mask, u.or(32, u.and(32, value, u.int(32, free)), restricted));
+    restoreFlags(u, u.zext(z, 32, u.pop(z)));
     u.leave('flags');
   },
 });
@@ -119,12 +102,3 @@ export const LEAVE = inst('LEAVE', {
     u.setGpr(Gpr.RSP, truncated(u, u.add(64, frame, u.int(64, z / 8))));
   },
 });
-
-/** An address so many bytes from RSP; of 32 bits outside 64-bit mode. */
-function stackAddress<V>(u: Cracker<V>, bytes: number): V {
-  return truncated(u, u.add(64, u.gpr(Gpr.RSP), u.int(64, bytes)));
-}
-
-function truncated<V>(u: Cracker<V>, address: V): V {
-  return u.is64 ? address : u.zext(32, 64, u.zext(64, 32, address));
-}

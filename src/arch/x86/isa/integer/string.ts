@@ -53,7 +53,9 @@ export const SCAS = inst('SCAS', {
   repeat: 'repe',
   forms: [enc(0xae, AL, Yb), enc(0xaf, rAX, Yv)],
   crack(u, accumulator, src) {
-    compare(u, accumulator, src);
+    const z = src.bits as Width;
+    const [a, b] = [u.read(accumulator), u.read(src)];
+    u.flagsSub(z, a, b, u.sub(z, a, b));
     advance(u, src, Gpr.RDI);
   },
 });
@@ -62,13 +64,11 @@ export const CMPS = inst('CMPS', {
   repeat: 'repe',
   forms: [enc(0xa6, Xb, Yb), enc(0xa7, Xv, Yv)],
   crack(u, first, second) {
-    compare(u, first, second);
+    const z = first.bits as Width;
+    // rDI first: where both fault, AMD's processors report that one.
+    const b = u.read(second);
+    const a = u.read(first);
+    u.flagsSub(z, a, b, u.sub(z, a, b));
     advance(u, first, Gpr.RSI, Gpr.RDI);
   },
 });
-
-function compare<V>(u: Cracker<V>, first: Operand, second: Operand): void {
-  const z = first.bits as Width;
-  const [a, b] = [u.read(first), u.read(second)];
-  u.flagsSub(z, a, b, u.sub(z, a, b));
-}

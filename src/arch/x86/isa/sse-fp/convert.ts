@@ -1,11 +1,16 @@
 /** Conversions between floating-point formats and integers. SDM vol. 2A "CVT…". */
 
+import { OFFSET } from '../../state-layout.ts';
+import { setX87Registers } from '../crack.ts';
 import type { Cracker } from '../cracker.ts';
-import type { Operand } from '../decoded.ts';
+import { type Operand, OperandKind } from '../decoded.ts';
 import { enc, type Form } from '../encoding.ts';
 import type { ScalarConversion, VectorConversion } from '../float-ops.ts';
 import { type Instruction, inst } from '../instruction.ts';
 import { Ey, Gy, Pq, Qq, Vdq, Vpd, Vps, Vq, Vsd, Vss, Wdq, Wpd, Wps, Wq, Wsd, Wss } from '../operands.ts';
+
+/** In MXCSR: an exception whose bit is set is masked. */
+const EXCEPTION_MASKS = 0x1f80;
 
 // ---- scalars ----
 
@@ -74,9 +79,24 @@ export const CVTPD2DQ = packed('CVTPD2DQ', enc(0x0fe6, Vdq, Wpd).pf2(), 'cvtpd2d
 
 // ---- with MMX registers: the low halves of what is done to SSE's. Zeros in the upper half raise nothing. ----
 
-export const CVTPI2PS = packed('CVTPI2PS', enc(0x0f2a, Vq, Qq).np(), 'cvtdq2ps');
+/** Entering the MMX state, if an operand is in a register, comes before an exception of the conversion. */
+function packedMmx(mnemonic: string, form: Form, conversion: VectorConversion): Instruction {
+  return inst(mnemonic, {
+    forms: [form],
+    crack(u, dst, src) {
+      const value = u.readVector(src);
+      if (dst.kind === OperandKind.mmx || src.kind === OperandKind.mmx) {
+        const masks = u.and(32, u.field(OFFSET.mxcsr, 32), u.int(32, EXCEPTION_MASKS));
+        u.when(u.ne(32, masks, u.int(32, EXCEPTION_MASKS)), () => setX87Registers(u, 'valid'));
+      }
+      u.writeVector(dst, u.convertVector(conversion, value));
+    },
+  });
+}
+
+export const CVTPI2PS = packedMmx('CVTPI2PS', enc(0x0f2a, Vq, Qq).np(), 'cvtdq2ps');
 export const CVTPI2PD = packed('CVTPI2PD', enc(0x0f2a, Vpd, Qq).p66(), 'cvtdq2pd');
-export const CVTTPS2PI = packed('CVTTPS2PI', enc(0x0f2c, Pq, Wq).np(), 'cvttps2dq');
-export const CVTTPD2PI = packed('CVTTPD2PI', enc(0x0f2c, Pq, Wpd).p66(), 'cvttpd2dq');
-export const CVTPS2PI = packed('CVTPS2PI', enc(0x0f2d, Pq, Wq).np(), 'cvtps2dq');
-export const CVTPD2PI = packed('CVTPD2PI', enc(0x0f2d, Pq, Wpd).p66(), 'cvtpd2dq');
+export const CVTTPS2PI = packedMmx('CVTTPS2PI', enc(0x0f2c, Pq, Wq).np(), 'cvttps2dq');
+export const CVTTPD2PI = packedMmx('CVTTPD2PI', enc(0x0f2c, Pq, Wpd).p66(), 'cvttpd2dq');
+export const CVTPS2PI = packedMmx('CVTPS2PI', enc(0x0f2d, Pq, Wq).np(), 'cvtps2dq');
+export const CVTPD2PI = packedMmx('CVTPD2PI', enc(0x0f2d, Pq, Wpd).p66(), 'cvtpd2dq');

@@ -1,0 +1,42 @@
+// Instructions that the host's processor has and the functional CPU does not: #UD is its right answer.
+
+import { Vector } from '../../src/arch/x86/exceptions.ts';
+import { type CodeAtRip, codeAtRip } from './code-at-rip.ts';
+import type { Outcome, Sequence } from './sequence.ts';
+
+interface Unknown {
+  /** What the opcode begins with. */
+  readonly opcode: readonly number[];
+  /** Values of the `reg` field of ModRM, if not all. */
+  readonly reg?: readonly number[];
+  readonly what: string;
+}
+
+const NOT_SIMULATED: readonly Unknown[] = [
+  { opcode: [0xc4], what: 'AVX and others with VEX: not in x86-64-v2' },
+  { opcode: [0xc5], what: 'AVX: not in x86-64-v2' },
+  { opcode: [0x62], what: 'AVX-512: not in x86-64-v2' },
+  { opcode: [0x0f, 0x78], what: 'EXTRQ, INSERTQ: SSE4a, AMD only' },
+  { opcode: [0x0f, 0x79], what: 'EXTRQ, INSERTQ: SSE4a, AMD only' },
+  { opcode: [0x0f, 0x2b], what: 'MOVNTSS, MOVNTSD: SSE4a, AMD only' },
+  { opcode: [0x0f, 0x38, 0xcf], what: 'GF2P8MULB: GFNI, not in x86-64-v2' },
+  { opcode: [0x0f, 0x3a, 0xce], what: 'GF2P8AFFINEQB: GFNI, not in x86-64-v2' },
+  { opcode: [0x0f, 0x3a, 0xcf], what: 'GF2P8AFFINEINVQB: GFNI, not in x86-64-v2' },
+  { opcode: [0xca], what: 'RETF' },
+  { opcode: [0xcb], what: 'RETF' },
+  { opcode: [0xcf], what: 'IRET' },
+  { opcode: [0xff], reg: [3, 5], what: 'CALL and JMP to other segments' },
+];
+
+function matches({ opcode, reg }: Unknown, code: CodeAtRip): boolean {
+  if (!opcode.every((byte, i) => code.opcode[i] === byte)) return false;
+  const modrm = code.opcode[opcode.length] ?? 0;
+  return reg === undefined || reg.includes((modrm >>> 3) & 7);
+}
+
+/** Whether a case has come to such an instruction. */
+export function isNotSimulated(sequence: Sequence, _expected: Outcome, actual: Outcome): boolean {
+  if (actual.ending.kind !== 'exception' || actual.ending.vector !== Vector.UD) return false;
+  const code = codeAtRip(sequence, actual);
+  return NOT_SIMULATED.some((unknown) => matches(unknown, code));
+}

@@ -26,9 +26,6 @@ const NOT_SIMULATED: readonly Unknown[] = [
   { opcode: [0x8f], what: 'XOP: AMD decodes its prefix, whether or not there are such instructions' },
   { opcode: [0x0f, 0x34], what: 'SYSENTER: #UD in the 64-bit mode of AMD; KVM emulates it' },
   { opcode: [0x0f, 0x35], what: 'SYSEXIT: #UD in the 64-bit mode of AMD; KVM emulates it' },
-  { opcode: [0xca], what: 'RETF' },
-  { opcode: [0xcb], what: 'RETF' },
-  { opcode: [0xcf], what: 'IRET' },
   { opcode: [0xff], reg: [3, 5], what: 'CALL and JMP to other segments' },
 ];
 

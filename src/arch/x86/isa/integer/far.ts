@@ -94,9 +94,9 @@ function onStack<V>(u: Cracker<V>, n: number): V {
 
 function returnPointer<V>(u: Cracker<V>): FarPointer<V> {
   const z = u.operandBits;
-  const offset = u.zext(z, 64, onStack(u, 0));
+  // The selector is read first: a fault of both is one at its address (Zen 4).
   const selector = u.and(32, u.zext(z, 32, onStack(u, 1)), u.int(32, 0xffff));
-  return { offset, selector };
+  return { offset: u.zext(z, 64, onStack(u, 0)), selector };
 }
 
 export const RETF = inst('RETF', {
@@ -123,8 +123,9 @@ export const IRET = inst('IRET', {
     const z = u.operandBits;
     const isNested = u.and(32, u.rflags(), u.int(32, Rflags.NT));
     u.faultIf(u.ne(32, isNested, u.int(32, 0)), Vector.GP);
-    const { offset, selector } = returnPointer(u);
+    // In this order on Zen 4.
     const flags = u.zext(z, 32, onStack(u, 2));
+    const { offset, selector } = returnPointer(u);
     if (u.is64) {
       const pointer = u.zext(z, 64, onStack(u, 3));
       const stack = u.shl(32, u.zext(z, 32, onStack(u, 4)), u.int(32, 16));

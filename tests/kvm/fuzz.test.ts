@@ -11,10 +11,13 @@ import { isNotSimulated } from '../../tools/fuzz/not-simulated.ts';
 import { randomBytesSource } from '../../tools/fuzz/random-bytes.ts';
 import type { CodeSource } from '../../tools/fuzz/random-sequence.ts';
 import { allVariants, rowSource } from '../../tools/fuzz/row-source.ts';
+import { otherProcessor } from '../support/reference-processor.ts';
 
 /** QEMU's emulated processor is no oracle: it knows no #AC and no #XM, and its undefined flags are its own. */
 function reasonToSkip(): string | false {
   if (!existsSync('/dev/kvm')) return 'no /dev/kvm on this host';
+  const other = otherProcessor();
+  if (other !== false) return other;
   return /QEMU|TCG/.test(readFileSync('/proc/cpuinfo', 'utf8')) && 'the processor is an emulated one';
 }
 

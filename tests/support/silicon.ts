@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readFxsave, writeFxsave } from '../../src/arch/x86/fxsave.ts';
 import { CODE, FunctionalMachine, PAGES } from './functional-machine.ts';
+import { otherProcessor } from './reference-processor.ts';
 
 export const MEMORY_BYTES = 640;
 /** Offsets in the state as silicon.c has it: 16 general registers, RFLAGS, the address of the memory, FXSAVE64's area, memory. */
@@ -91,6 +92,8 @@ let gcc: boolean | undefined;
 export function whyNoSilicon(features: readonly string[] = []): string | false {
   const missing = ['fxsr', ...features].filter((name) => !hostFeatures().has(name));
   if (missing.length > 0) return `a processor with ${missing.join(', ')}`;
+  const other = otherProcessor();
+  if (other !== false) return other;
   gcc ??= spawnSync('gcc', ['--version']).status === 0;
   return gcc ? false : 'gcc';
 }

@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { otherProcessor } from '../../support/reference-processor.ts';
 
 const RECORD_BYTES = 0x300;
 const AT = {
@@ -113,8 +114,7 @@ function cpuinfo(key: string): string {
 
 /** Why code cannot be run here; false where it can. */
 export function noSilicon(): string | false {
-  if (process.arch !== 'x64' || process.platform !== 'linux') return 'not x86-64 Linux';
-  return spawnSync('gcc', ['--version']).status === 0 ? false : 'no gcc';
+  return otherProcessor() || (spawnSync('gcc', ['--version']).status === 0 ? false : 'no gcc');
 }
 
 /** Features of this processor, and whether it is the one whose undefined flags we follow: AMD family 19h and later. */

@@ -291,21 +291,7 @@ export class HandlerCracker extends WasmCracker {
     return this.#recordField(RECORD.nextRip);
   }
 
-  protected override offsetOf(operand: Operand): Value {
-    switch (sourceOf(this.instruction, operand)) {
-      case 'stringSource':
-        return this.gpr(Gpr.RSI);
-      case 'stringDestination':
-      case 'maskStore':
-        return this.gpr(Gpr.RDI);
-      case 'xlat':
-        return this.add(64, this.gpr(Gpr.RBX), this.and(64, this.gpr(Gpr.RAX), this.int(64, 0xff)));
-      default:
-        return this.#modrmOffset(operand);
-    }
-  }
-
-  #modrmOffset(operand: Operand): Value {
+  protected override modrmOffset(operand: Operand): Value {
     const base = this.#indirect(RECORD.base);
     const sum = this.add(64, base, this.#recordField(RECORD.displacement));
     if (operand.memory!.index === NO_REGISTER) return sum;

@@ -21,7 +21,7 @@ import {
   lazyFlagWord,
 } from '../../arch/x86/isa/lazy-flags.ts';
 import type { Width } from '../../arch/x86/isa/ops.ts';
-import { Gpr, Seg } from '../../arch/x86/registers.ts';
+import { Seg } from '../../arch/x86/registers.ts';
 import { OFFSET } from '../../arch/x86/state-layout.ts';
 import { panic } from '../../sim/trouble.ts';
 import type { BlockInstruction } from './blocks.ts';
@@ -30,7 +30,7 @@ import { emitLoad, emitStore } from './core-module.ts';
 import type { PendingFlags } from './flag-ops.ts';
 import { MXCSR_COMMON, MXCSR_MODE } from './float-scalars.ts';
 import { CELL, CONTEXT_AT } from './layout.ts';
-import { gprAt, registerAt, segmentBaseAt, sourceOf } from './operand-places.ts';
+import { gprAt, registerAt, segmentBaseAt } from './operand-places.ts';
 import { type FloatConstant, floatConstantBytes, type Lanes } from './vector-checks.ts';
 import type { CodeWriter } from './wasm/code.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
@@ -304,21 +304,7 @@ export class RegionCracker extends WasmCracker {
     return this.int(64, this.#at.rip + this.#at.decoded.lengthBytes);
   }
 
-  protected override offsetOf(operand: Operand): Value {
-    switch (sourceOf(this.instruction, operand)) {
-      case 'stringSource':
-        return this.gpr(Gpr.RSI);
-      case 'stringDestination':
-      case 'maskStore':
-        return this.gpr(Gpr.RDI);
-      case 'xlat':
-        return this.add(64, this.gpr(Gpr.RBX), this.and(64, this.gpr(Gpr.RAX), this.int(64, 0xff)));
-      default:
-        return this.#modrmOffset(operand);
-    }
-  }
-
-  #modrmOffset(operand: Operand): Value {
+  protected override modrmOffset(operand: Operand): Value {
     const { base, index, scale, displacement } = operand.memory!;
     if (base === BASE_RIP) return this.int(64, Number(this.nextRip().constant) + Number(displacement));
     const parts: Value[] = [];

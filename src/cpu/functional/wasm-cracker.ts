@@ -27,6 +27,7 @@ import { emitStore } from './core-module.ts';
 import { FlagOps } from './flag-ops.ts';
 import { DOUBLE, SINGLE } from './float-checks.ts';
 import { CONTEXT_AT } from './layout.ts';
+import { sourceOf } from './operand-places.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
 import type { Value } from './wasm-ops.ts';
 
@@ -65,7 +66,8 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
   /** Appends the write of a register operand whose value is on the stack. */
   protected abstract writeRegister(operand: Operand): void;
   protected abstract immediate(operand: Operand, z: Width): Value;
-  protected abstract offsetOf(operand: Operand): Value;
+  /** The offset of an operand that ModRM, or the opcode, addresses. */
+  protected abstract modrmOffset(operand: Operand): Value;
   protected abstract segmentBase(operand: Operand): Value | undefined;
   protected abstract writeGpr(index: number): void;
   abstract gpr(index: number): Value;
@@ -190,6 +192,20 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
 
   setGpr(index: number, value: Value): void {
     this.pend(value, () => this.writeGpr(index));
+  }
+
+  protected offsetOf(operand: Operand): Value {
+    switch (sourceOf(this.instruction, operand)) {
+      case 'stringSource':
+        return this.gpr(Gpr.RSI);
+      case 'stringDestination':
+      case 'maskStore':
+        return this.gpr(Gpr.RDI);
+      case 'xlat':
+        return this.add(64, this.gpr(Gpr.RBX), this.and(64, this.gpr(Gpr.RAX), this.int(64, 0xff)));
+      default:
+        return this.modrmOffset(operand);
+    }
   }
 
   effectiveAddress(operand: Operand): Value {

@@ -36,9 +36,10 @@ import {
   Stop,
   VERY_HOT_ENTRIES,
 } from './layout.ts';
-import { liveFlagsAtEnds, liveFlagsBehind } from './liveness.ts';
+import { liveFlagsAtEnds, liveFlagsBehind, registersWrittenBelow } from './liveness.ts';
 import { isReturn } from './operand-places.ts';
-import { RegionCracker } from './region-cracker.ts';
+import { RegionCracker, type RegionOptions } from './region-cracker.ts';
+import type { KnownPages } from './region-memory.ts';
 import { CodeWriter } from './wasm/code.ts';
 import type { FunctionWriter } from './wasm/function.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
@@ -71,6 +72,8 @@ export class RegionWriter {
   readonly #loopLabels = new Map<RegionNode, number>();
   readonly #mergeLabels = new Map<RegionNode, number>();
   #rootLabel = 0;
+  /** What is known of memory where control leaves each node. */
+  readonly #pagesAtEnd = new Map<RegionNode, KnownPages>();
   #liveAtEnd: ReadonlyMap<RegionNode, number> = new Map();
   #graph!: RegionGraph;
   #returns: readonly number[] = [];
@@ -87,16 +90,8 @@ export class RegionWriter {
    * @param graph whose first `entries` successors of the root are the entries: the argument is their number
    * @param returns addresses behind calls within the region, where returns may lead
    * @param id of the region, for its count of entries
-   * @param countsEntries whether it stops as hot after many entries
-   * @param isCommonMode whether MXCSR is in its common state now
    */
-  write(
-    graph: RegionGraph,
-    returns: readonly number[],
-    id: number,
-    countsEntries: boolean,
-    isCommonMode: boolean,
-  ): WrittenRegion {
+  write(graph: RegionGraph, returns: readonly number[], id: number, options: RegionOptions): WrittenRegion {
     const f = this.#f;
     f.begin(2);
     this.#graph = graph;
@@ -106,20 +101,25 @@ export class RegionWriter {
     for (const node of graph.nodes) if (node.block !== undefined) this.#byRip.set(node.block.rip, node);
     this.#loopLabels.clear();
     this.#mergeLabels.clear();
+    this.#pagesAtEnd.clear();
     this.#wayLocal = f.local(i32);
     this.#ripLocal = f.local(i64);
     this.#recordLocal = f.local(i32);
     this.#outLabel = f.block();
-    const leave = f.block();
-    this.#cracker.beginRegion(leave, this.#recordLocal, isCommonMode);
-    if (countsEntries) this.#countEntry(id);
+    const leaveLabel = f.block();
+    const missLabel = f.block();
+    this.#cracker.beginRegion({ leaveLabel, missLabel, recordLocal: this.#recordLocal }, options);
+    if (options.countsEntries) this.#countEntry(id);
     this.#writeRoot();
     f.code.op(Op.unreachable);
+    f.end();
+    this.#countMiss(id);
     f.end();
     f.code.i32(TO_INTERPRETER);
     f.code.set(this.#wayLocal);
     f.end();
     this.#writeExit();
+    this.#cracker.finishPages();
     const { body, hints } = f.finish(this.#prologue());
     return { body, hints };
   }
@@ -129,6 +129,7 @@ export class RegionWriter {
   /** The root is a loop around everything: it leads to the node whose number is in the argument. */
   #writeRoot(): void {
     const { root } = this.#graph;
+    this.#pagesAtEnd.set(root, this.#cracker.pages);
     this.#rootLabel = this.#f.loop();
     this.#compareBudget(root);
     this.#writeWithin(root, mergesBelow(root), 0);
@@ -142,6 +143,7 @@ export class RegionWriter {
       return;
     }
     this.#cracker.forgetFlags();
+    this.#cracker.enterLoop(registersWrittenBelow(node));
     this.#loopLabels.set(node, this.#f.loop());
     this.#compareBudget(node);
     this.#writeWithin(node, merges, 0);
@@ -161,6 +163,7 @@ export class RegionWriter {
     this.#writeWithin(node, merges, from + 1);
     this.#f.end();
     this.#cracker.flags = undefined;
+    this.#cracker.comeFrom(this.#pagesAtEnd.get(node)!);
     this.#writeTree(merge);
   }
 
@@ -172,7 +175,7 @@ export class RegionWriter {
 
   #writeBlock(node: RegionNode, block: Block): void {
     const { instructions } = block;
-    this.#cracker.forgetMode();
+    this.#cracker.beginBlock();
     this.#pay(instructions.length);
     const live = liveFlagsBehind(block, this.#liveAtEnd.get(node)!);
     for (const [i, instruction] of instructions.entries()) {
@@ -183,6 +186,7 @@ export class RegionWriter {
         live[i]!,
       );
       const isLast = i === instructions.length - 1;
+      if (isLast) this.#pagesAtEnd.set(node, this.#cracker.pages);
       if (control.kind === 'next') {
         if (isLast) this.#goTo(node, block.end);
       } else if (control.kind === 'jump') this.#jump(node, control.target);
@@ -205,12 +209,13 @@ export class RegionWriter {
       this.#goTo(node, target);
       return;
     }
-    const flags = this.#cracker.flags;
+    const { flags, pages } = this.#cracker;
     this.#cracker.put(condition);
     this.#f.if();
     this.#goTo(node, target);
     this.#f.end();
     this.#cracker.flags = flags;
+    this.#cracker.pages = pages;
     this.#goTo(node, end);
   }
 
@@ -251,12 +256,14 @@ export class RegionWriter {
   /** Goes to the one of the sorted addresses that the target is; if it is none, code goes on behind. */
   #search(sorted: readonly number[], target: Value, goTo: (rip: number) => void): void {
     const cracker = this.#cracker;
+    const { pages } = cracker;
     if (sorted.length > LINEAR_SEARCH) {
       const half = sorted.length >> 1;
       cracker.put(cracker.ltS(64, target, cracker.int(64, sorted[half]!)));
       this.#f.if();
       this.#search(sorted.slice(0, half), target, goTo);
       this.#f.else();
+      cracker.pages = pages;
       this.#search(sorted.slice(half), target, goTo);
       this.#f.end();
       return;
@@ -267,6 +274,7 @@ export class RegionWriter {
       goTo(rip);
       this.#f.end();
       cracker.flags = undefined;
+      cracker.pages = pages;
     }
   }
 
@@ -298,6 +306,20 @@ export class RegionWriter {
     code.set(this.#wayLocal);
     this.#exitToEntry(this.#graph.root);
     this.#f.end();
+  }
+
+  /** For the engine, which has regions translated anew that miss often. */
+  #countMiss(id: number): void {
+    const { code } = this.#f;
+    code.i32(0);
+    code.i32(0);
+    code.memory(Op.i32_load, ENGINE, CELL.sharedMisses);
+    code.i32(1);
+    code.op(Op.i32_add);
+    code.memory(Op.i32_store, ENGINE, CELL.sharedMisses);
+    code.i32(0);
+    code.i32(id);
+    code.memory(Op.i32_store, ENGINE, CELL.missingRegion);
   }
 
   // ---- budget ----

@@ -54,6 +54,8 @@ export class Translator {
   /** Regions that contain a block, and the region that begins with it. */
   readonly #containing = new Map<Block, Set<Region>>();
   readonly #byEntry = new Map<Block, RegionEntry>();
+  /** First blocks of regions whose shared look-ups have missed often. */
+  readonly #missesPages = new WeakSet<Block>();
   readonly #limitBytes: number;
   /** WebAssembly of all regions. */
   #codeBytes = 0;
@@ -110,15 +112,27 @@ export class Translator {
   drop(block: Block): readonly Region[] {
     this.#waiting.delete(block);
     const regions = [...(this.#containing.get(block) ?? [])];
-    for (const region of regions) {
-      this.#byId.delete(region.id);
-      this.#table.release(region.functionIndex);
-      for (const entry of region.entries)
-        if (this.#byEntry.get(entry)?.region === region) this.#byEntry.delete(entry);
-      for (const part of region.blocks) this.#containing.get(part)?.delete(region);
-    }
+    for (const region of regions) this.#dropRegion(region);
     this.#containing.delete(block);
     return regions;
+  }
+
+  #dropRegion(region: Region): void {
+    this.#byId.delete(region.id);
+    this.#table.release(region.functionIndex);
+    for (const entry of region.entries)
+      if (this.#byEntry.get(entry)?.region === region) this.#byEntry.delete(entry);
+    for (const part of region.blocks) this.#containing.get(part)?.delete(region);
+  }
+
+  /** Translates a region anew, whose accesses do not share look-ups. Returns the old one and what takes its place. */
+  replaceMissing(id: number): readonly [old: Region, fresh: readonly Region[]] | undefined {
+    const region = this.#byId.get(id);
+    const [entry] = region?.entries ?? [];
+    if (region === undefined || entry === undefined || this.#missesPages.has(entry)) return undefined;
+    this.#missesPages.add(entry);
+    this.#dropRegion(region);
+    return [region, this.#translate([entry], region.isLarge)];
   }
 
   /** Forgets all regions. */
@@ -157,8 +171,7 @@ export class Translator {
         graph,
         returns.map(({ rip }) => rip),
         id,
-        !isLarge,
-        isCommonMode,
+        { countsEntries: !isLarge, isCommonMode, sharesPages: !this.#missesPages.has(entry) },
       );
       module.placeInTable(module.addFunction(CODE_TYPE_INDEX, body, hints), functionIndex);
       this.#codeBytes += body.length;

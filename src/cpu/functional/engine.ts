@@ -320,10 +320,13 @@ export class Engine {
     if (typeof block !== 'string') {
       // Fetching may have failed behind the last instruction: that is not for this block to tell.
       this.#cells.setInt32(CELL.faultVector, -1, true);
-      const isNewPage = block.spans.some(([start]) => !this.#blocks.has(start & ~(PAGE_BYTES - 1)));
+      for (const [start] of block.spans) {
+        const page = start & ~(PAGE_BYTES - 1);
+        if (this.#blocks.has(page)) continue;
+        this.#memory.versions.watch(page);
+        this.#mmu.flushWritesTo(page);
+      }
       this.#blocks.add(block);
-      for (const [start] of block.spans) this.#memory.versions.watch(start);
-      if (isNewPage) this.#mmu.flushWrites();
     }
     return block;
   }

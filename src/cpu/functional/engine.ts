@@ -7,7 +7,6 @@ import { Vector } from '../../arch/x86/exceptions.ts';
 import { ASSISTS } from '../../arch/x86/isa/assists.ts';
 import { STATUS_FLAGS } from '../../arch/x86/isa/conditions.ts';
 import { DecodeTable } from '../../arch/x86/isa/decode-table.ts';
-import { Decoder } from '../../arch/x86/isa/decoder.ts';
 import { MAX_LENGTH_BYTES } from '../../arch/x86/isa/instruction-bytes.ts';
 import { INSTRUCTIONS } from '../../arch/x86/isa/instructions.ts';
 import { flagCode } from '../../arch/x86/isa/lazy-flags.ts';
@@ -95,10 +94,10 @@ export class Engine {
     );
     this.#translatesAlways = translate === 'always';
     this.#handlers = new Handlers(table, translate === 'never' ? NEVER_HOT : HOT_ENTRIES);
-    const decoder = new Decoder(new DecodeTable(INSTRUCTIONS, features));
+    const decodeTable = new DecodeTable(INSTRUCTIONS, features);
     const ram = new Uint8Array(memory.memory.buffer);
     const fetch = (rip: number) => mmu.fetch(rip >>> 0, Math.floor(rip / TWO_32) | 0);
-    this.#interpreter = new Interpreter(decoder, this.#handlers, ram, buffer, fetch);
+    this.#interpreter = new Interpreter(decodeTable, this.#handlers, ram, buffer, fetch);
     this.#translator = new Translator(table, this.#blocks, this.#interpreter, buffer, codeCacheBytes);
   }
 
@@ -305,10 +304,13 @@ export class Engine {
     if (typeof block !== 'string') {
       // Fetching may have failed behind the last instruction: that is not for this block to tell.
       this.#cells.setInt32(CELL.faultVector, -1, true);
-      const isNewPage = block.spans.some(([start]) => !this.#blocks.has(start & ~(PAGE_BYTES - 1)));
+      for (const [start] of block.spans) {
+        const page = start & ~(PAGE_BYTES - 1);
+        if (this.#blocks.has(page)) continue;
+        this.#memory.versions.watch(page);
+        this.#mmu.flushWritesTo(page);
+      }
       this.#blocks.add(block);
-      for (const [start] of block.spans) this.#memory.versions.watch(start);
-      if (isNewPage) this.#mmu.flushWrites();
     }
     return block;
   }
@@ -357,7 +359,7 @@ export class Engine {
     const block = this.#blockAt(this.#rip);
     if (typeof block === 'string')
       return panic('functional CPU', 'a block that was entered cannot be decoded');
-    const part = Math.min(count, block.instructions.length);
+    const part = Math.min(count, block.count);
     const record = this.#interpreter.buildPart(block, part);
     this.#cells.setUint32(CELL.unfinished, 0, true);
     this.#entered = part;

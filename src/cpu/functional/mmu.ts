@@ -45,6 +45,8 @@ export class Mmu {
   readonly #bounce: Uint8Array;
   readonly #readTlb: Uint32Array;
   readonly #writeTlb: Uint32Array;
+  /** By page of RAM: 1 if the TLB for writing may have it. */
+  readonly #maybeInWriteTlb: Uint8Array;
   /** Where the bytes in the bounce cell belong: offsets in RAM, the second for those behind a page boundary. */
   #bouncedTo: readonly [first: number, second: number] = [0, 0];
   #bouncedBytes = 0;
@@ -62,18 +64,25 @@ export class Mmu {
     const words = (TLB_ENTRIES * TLB_STRIDE) / 4;
     this.#readTlb = new Uint32Array(engineMemory, TLB_READ_AT, words);
     this.#writeTlb = new Uint32Array(engineMemory, TLB_WRITE_AT, words);
+    this.#maybeInWriteTlb = new Uint8Array(this.#bytes.length >>> PAGE_SHIFT);
     this.flush();
   }
 
   /** Forgets all translations. */
   flush(): void {
     this.#readTlb.fill(0xffff_ffff);
-    this.#writeTlb.fill(0xffff_ffff);
+    this.flushWrites();
   }
 
   /** Forgets that pages may be written: their writes are to be noticed anew. */
   flushWrites(): void {
     this.#writeTlb.fill(0xffff_ffff);
+    this.#maybeInWriteTlb.fill(0);
+  }
+
+  /** A page has become one with code: its writes are to be noticed. */
+  flushWritesTo(linearPage: number): void {
+    if (this.#maybeInWriteTlb[linearPage >>> PAGE_SHIFT] !== 0) this.flushWrites();
   }
 
   /** Forgets the translation of one page. */
@@ -176,7 +185,9 @@ export class Mmu {
     if (kind === 'write') this.#memory.versions.mark(at, 1);
     if (this.checksAlignment) return at;
     const isCode = kind === 'write' && this.#codePages.has(at & ~OFFSET_MASK);
-    if (!isCode) this.#fill(kind === 'write' ? this.#writeTlb : this.#readTlb, lo, hi, at);
+    if (isCode) return at;
+    this.#fill(kind === 'write' ? this.#writeTlb : this.#readTlb, lo, hi, at);
+    if (kind === 'write') this.#maybeInWriteTlb[at >>> PAGE_SHIFT] = 1;
     return at;
   }
 

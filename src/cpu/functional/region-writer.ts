@@ -25,7 +25,6 @@ import type { Block } from './blocks.ts';
 import { isBackEdge, isSideways, type RegionGraph, type RegionNode } from './control-flow.ts';
 import { CODE_TYPE_INDEX, type CoreFunctions, ENGINE } from './core-functions.ts';
 import { emitJump, emitLoad, emitStore } from './core-module.ts';
-import { branchTarget } from './interpreter.ts';
 import {
   CELL,
   CONTEXT_AT,
@@ -38,6 +37,7 @@ import {
 } from './layout.ts';
 import { liveFlagsAtEnds, liveFlagsBehind } from './liveness.ts';
 import { isReturn } from './operand-places.ts';
+import { branchTarget } from './record-writer.ts';
 import { RegionCracker } from './region-cracker.ts';
 import { CodeWriter } from './wasm/code.ts';
 import type { FunctionWriter } from './wasm/function.ts';

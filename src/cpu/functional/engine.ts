@@ -15,7 +15,8 @@ import { Rflags } from '../../arch/x86/registers.ts';
 import { OFFSET, X86ThreadContext } from '../../arch/x86/thread-context.ts';
 import type { PhysicalMemory } from '../../mem/physical-memory.ts';
 import { panic } from '../../sim/trouble.ts';
-import { ASSIST_ROUTINES, type AssistContext } from './assists.ts';
+import { assistContext } from './assist-context.ts';
+import { ASSIST_ROUTINES } from './assists.ts';
 import { type Block, Blocks } from './blocks.ts';
 import { CodeHashes } from './code-hashes.ts';
 import { CodeTable } from './code-table.ts';
@@ -26,11 +27,8 @@ import { Interpreter } from './interpreter.ts';
 import { JumpCache } from './jump-cache.ts';
 import { CELL, CONTEXT_AT, ENGINE_MEMORY_BYTES, HOT_ENTRIES, PAGE_SHIFT, RECORD, Stop } from './layout.ts';
 import { isCanonical, Mmu, NOT_CANONICAL_VECTOR } from './mmu.ts';
-import { randomNumbers } from './random.ts';
-import { linuxDescriptor } from './segment-assists.ts';
 import { isStackReference } from './stack-reference.ts';
 import { Translator } from './translator.ts';
-import { X87Assist } from './x87-assist.ts';
 
 const WASM_PAGE = 65_536;
 /** Generated code returns at least so often: a loop that V8 has optimized meanwhile is entered anew. */
@@ -67,13 +65,8 @@ export class Engine {
   #units: UnitState = 0;
   #is64 = true;
 
-  constructor({
-    memory,
-    features,
-    translate = 'hot',
-    codeCacheBytes = CODE_CACHE_BYTES,
-    ...machine
-  }: EngineOptions) {
+  constructor(options: EngineOptions) {
+    const { memory, features, translate = 'hot', codeCacheBytes = CODE_CACHE_BYTES } = options;
     const pages = ENGINE_MEMORY_BYTES / WASM_PAGE;
     const engineMemory = new WebAssembly.Memory({ initial: pages, maximum: pages });
     const buffer = engineMemory.buffer as ArrayBuffer;
@@ -84,16 +77,7 @@ export class Engine {
     this.#jumpCache = new JumpCache(buffer);
     const mmu = new Mmu(this.tc, memory, buffer, this.#blocks);
     this.#mmu = mmu;
-    const scratch = new DataView(buffer, CELL.scratch, 512);
-    const context: AssistContext = {
-      tc: this.tc,
-      scratch,
-      x87: new X87Assist(this.tc, scratch),
-      raise: (vector, errorCode) => mmu.setFault(vector, errorCode),
-      random: randomNumbers(1),
-      descriptor: linuxDescriptor,
-      ...machine,
-    };
+    const context = assistContext(this.tc, mmu, new DataView(buffer, CELL.scratch, 512), options);
     const routines = ASSISTS.map((name) => ASSIST_ROUTINES[name]);
     const table = new CodeTable(buildCoreModule(), {
       ram: memory.memory,

@@ -78,6 +78,7 @@ export class FunctionalCpu extends BaseCpu {
       memory,
       features: chosen.forDecoder,
       translate,
+      xsave: this.xsaveFormat,
       readTsc: () => halves(this.#tscInRun()),
       cpuid: (leaf, subleaf) => this.cpuid.answer(leaf, subleaf),
     });

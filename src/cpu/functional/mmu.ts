@@ -135,6 +135,16 @@ export class Mmu {
     this.#bytes.set(this.#bounce.subarray(inFirst, inFirst + inSecond), second);
   }
 
+  /** Where bytes of one page lie in RAM, to be accessed by the simulator; −1 with the fault's cells set. */
+  place(lo: number, hi: number, sizeBytes: number, isWrite: boolean): number {
+    const at = this.translate(lo, hi, sizeBytes, isWrite ? 1 : 0);
+    return at === TRANSLATE_FAULT ? at : at >>> 0;
+  }
+
+  get ram(): Uint8Array {
+    return this.#bytes;
+  }
+
   /** Where code at a canonical address lies in RAM; −1 with the fault's cells set. */
   fetch(lo: number, hi: number): number {
     return this.#walk(lo, hi, 'fetch');

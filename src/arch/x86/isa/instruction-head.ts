@@ -51,7 +51,7 @@ export class InstructionHead {
         map = byte === 0x38 ? 2 : 3;
         byte = bytes[next++]!;
       }
-    } else if (is64 && (byte === 0xc4 || byte === 0xc5)) {
+    } else if ((byte === 0xc4 || byte === 0xc5) && (is64 || bytes[next]! >>> 6 === REGISTER_FORM)) {
       map = VEX_MAP + (byte === 0xc4 ? bytes[next]! & 3 : 1);
       next += byte === 0xc4 ? 2 : 1;
       byte = bytes[next++]!;

@@ -4,12 +4,14 @@
  */
 
 import { OperandKind } from '../../arch/x86/isa/decoded.ts';
+import { OFFSET } from '../../arch/x86/state-layout.ts';
 import type { Block, BlockInstruction, Blocks } from './blocks.ts';
 import type { CodeTable } from './code-table.ts';
 import { buildGraph } from './control-flow.ts';
 import { CODE_TYPE_INDEX, importCore } from './core-functions.ts';
+import { MXCSR_COMMON, MXCSR_MODE } from './float-scalars.ts';
 import type { Interpreter } from './interpreter.ts';
-import { BLOCK_ENTRIES, HOT_ENTRIES } from './layout.ts';
+import { BLOCK_ENTRIES, CONTEXT_AT, HOT_ENTRIES } from './layout.ts';
 import { isRepeated, isReturn } from './operand-places.ts';
 import { branchTarget } from './record-writer.ts';
 import { RegionWriter } from './region-writer.ts';
@@ -146,6 +148,8 @@ export class Translator {
     const module = new ModuleWriter();
     const core = importCore(module);
     const writer = new RegionWriter(this.#f, core);
+    const mxcsr = this.#records.getUint32(CONTEXT_AT + OFFSET.mxcsr, true);
+    const isCommonMode = (mxcsr & MXCSR_MODE) === MXCSR_COMMON;
     const regions = entries.map((entry): Region => {
       const functionIndex = this.#table.take();
       const blocks = this.#gather(entry, isLarge);
@@ -161,6 +165,7 @@ export class Translator {
         returns.map(({ rip }) => rip),
         id,
         !isLarge,
+        isCommonMode,
       );
       module.placeInTable(module.addFunction(CODE_TYPE_INDEX, body, hints), functionIndex);
       this.#codeBytes += body.length;

@@ -28,6 +28,11 @@ export interface EngineOptions {
   readonly translate?: 'hot' | 'always' | 'never';
   /** How much machine code translated regions may take. Default 256 MiB. */
   readonly codeCacheBytes?: number;
+  /**
+   * Whether another processor that is given RAM can write the page at a virtual address with code, there or elsewhere. A page
+   * that it can write from some time on is marked in the page-version map then. Without it, all can be written.
+   */
+  isWritable?(address: number): boolean;
   readTsc(): readonly [lo: number, hi: number];
   cpuid(leaf: number, subleaf: number): readonly [eax: number, ebx: number, ecx: number, edx: number];
   /** 32 random bits for RDRAND; without it, a sequence that is the same for every engine. */

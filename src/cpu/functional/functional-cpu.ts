@@ -78,6 +78,7 @@ export class FunctionalCpu extends BaseCpu {
       memory,
       features: chosen.forDecoder,
       translate,
+      isWritable: (address) => this.os?.isWritable(address) ?? true,
       readTsc: () => halves(this.#tscInRun()),
       cpuid: (leaf, subleaf) => this.cpuid.answer(leaf, subleaf),
     });

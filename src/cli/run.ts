@@ -74,8 +74,9 @@ const OPTIONS = {
 
 const NOTES = `Everything behind PROGRAM belongs to the program. Its standard input, output and error are
 those of hypertick. The exit status is the program's, 128+n if signal n ended it; else
-  124  --max-ticks or --max-insts      126  PROGRAM cannot be executed
-  125  hypertick itself failed         127  PROGRAM was not found
+  123  not implemented: an instruction 126  PROGRAM cannot be executed
+  124  --max-ticks or --max-insts      127  PROGRAM was not found
+  125  hypertick itself failed
 Without --outdir nothing is written but hypertick-out/crash.txt when the program crashes.
 `;
 

@@ -7,7 +7,6 @@ import { Vector } from '../../arch/x86/exceptions.ts';
 import { ASSISTS } from '../../arch/x86/isa/assists.ts';
 import { STATUS_FLAGS } from '../../arch/x86/isa/conditions.ts';
 import { DecodeTable } from '../../arch/x86/isa/decode-table.ts';
-import { Decoder } from '../../arch/x86/isa/decoder.ts';
 import { MAX_LENGTH_BYTES } from '../../arch/x86/isa/instruction-bytes.ts';
 import { INSTRUCTIONS } from '../../arch/x86/isa/instructions.ts';
 import { flagCode } from '../../arch/x86/isa/lazy-flags.ts';
@@ -16,7 +15,8 @@ import { Rflags } from '../../arch/x86/registers.ts';
 import { OFFSET, X86ThreadContext } from '../../arch/x86/thread-context.ts';
 import type { PhysicalMemory } from '../../mem/physical-memory.ts';
 import { panic } from '../../sim/trouble.ts';
-import { ASSIST_ROUTINES, type AssistContext } from './assists.ts';
+import { assistContext } from './assist-context.ts';
+import { ASSIST_ROUTINES } from './assists.ts';
 import { type Block, Blocks } from './blocks.ts';
 import { CodeHashes } from './code-hashes.ts';
 import { CodeTable } from './code-table.ts';
@@ -27,11 +27,8 @@ import { Interpreter } from './interpreter.ts';
 import { JumpCache } from './jump-cache.ts';
 import { CELL, CONTEXT_AT, ENGINE_MEMORY_BYTES, HOT_ENTRIES, PAGE_SHIFT, RECORD, Stop } from './layout.ts';
 import { isCanonical, Mmu, NOT_CANONICAL_VECTOR } from './mmu.ts';
-import { randomNumbers } from './random.ts';
-import { linuxDescriptor } from './segment-assists.ts';
 import { holdsTrapsBack, isStackReference } from './stack-reference.ts';
 import { Translator } from './translator.ts';
-import { X87Assist } from './x87-assist.ts';
 
 const WASM_PAGE = 65_536;
 /** Generated code returns at least so often: a loop that V8 has optimized meanwhile is entered anew. */
@@ -68,14 +65,9 @@ export class Engine {
   #units: UnitState = 0;
   #is64 = true;
 
-  constructor({
-    memory,
-    features,
-    translate = 'hot',
-    codeCacheBytes = CODE_CACHE_BYTES,
-    isWritable = () => true,
-    ...machine
-  }: EngineOptions) {
+  constructor(options: EngineOptions) {
+    const { memory, features, translate = 'hot', codeCacheBytes = CODE_CACHE_BYTES } = options;
+    const { isWritable = () => true } = options;
     const pages = ENGINE_MEMORY_BYTES / WASM_PAGE;
     const engineMemory = new WebAssembly.Memory({ initial: pages, maximum: pages });
     const buffer = engineMemory.buffer as ArrayBuffer;
@@ -86,16 +78,7 @@ export class Engine {
     this.#jumpCache = new JumpCache(buffer);
     const mmu = new Mmu(this.tc, memory, buffer, this.#blocks);
     this.#mmu = mmu;
-    const scratch = new DataView(buffer, CELL.scratch, 512);
-    const context: AssistContext = {
-      tc: this.tc,
-      scratch,
-      x87: new X87Assist(this.tc, scratch),
-      raise: (vector, errorCode) => mmu.setFault(vector, errorCode),
-      random: randomNumbers(1),
-      descriptor: linuxDescriptor,
-      ...machine,
-    };
+    const context = assistContext(this.tc, mmu, new DataView(buffer, CELL.scratch, 512), options);
     const routines = ASSISTS.map((name) => ASSIST_ROUTINES[name]);
     const table = new CodeTable(buildCoreModule(), {
       ram: memory.memory,
@@ -110,10 +93,10 @@ export class Engine {
     this.#codeHashes = new CodeHashes(hashPage, memory.versions, isWritable);
     this.#translatesAlways = translate === 'always';
     this.#handlers = new Handlers(table, translate === 'never' ? NEVER_HOT : HOT_ENTRIES);
-    const decoder = new Decoder(new DecodeTable(INSTRUCTIONS, features));
+    const decodeTable = new DecodeTable(INSTRUCTIONS, features);
     const ram = new Uint8Array(memory.memory.buffer);
     const fetch = (rip: number) => mmu.fetch(rip >>> 0, Math.floor(rip / TWO_32) | 0);
-    this.#interpreter = new Interpreter(decoder, this.#handlers, ram, buffer, fetch);
+    this.#interpreter = new Interpreter(decodeTable, this.#handlers, ram, buffer, fetch);
     this.#translator = new Translator(table, this.#blocks, this.#interpreter, buffer, codeCacheBytes);
   }
 
@@ -322,10 +305,13 @@ export class Engine {
     if (typeof block !== 'string') {
       // Fetching may have failed behind the last instruction: that is not for this block to tell.
       this.#cells.setInt32(CELL.faultVector, -1, true);
-      const isNewPage = block.spans.some(([start]) => !this.#blocks.has(start & ~(PAGE_BYTES - 1)));
+      for (const [start] of block.spans) {
+        const page = start & ~(PAGE_BYTES - 1);
+        if (this.#blocks.has(page)) continue;
+        this.#memory.versions.watch(page);
+        this.#mmu.flushWritesTo(page);
+      }
       this.#blocks.add(block);
-      for (const [start] of block.spans) this.#memory.versions.watch(start);
-      if (isNewPage) this.#mmu.flushWrites();
     }
     return block;
   }
@@ -374,7 +360,7 @@ export class Engine {
     const block = this.#blockAt(this.#rip);
     if (typeof block === 'string')
       return panic('functional CPU', 'a block that was entered cannot be decoded');
-    const part = Math.min(count, block.instructions.length);
+    const part = Math.min(count, block.count);
     const record = this.#interpreter.buildPart(block, part);
     this.#cells.setUint32(CELL.unfinished, 0, true);
     this.#entered = part;

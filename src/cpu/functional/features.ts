@@ -46,15 +46,15 @@ const BASELINE: readonly string[] = [
 ];
 /** What the operating system enables where the other is there. */
 const FOLLOWS: Readonly<Record<string, string>> = { osxsave: 'xsave' };
-/** Features that one instruction is not enough for: the one that shows that they are there. */
-const SHOWN_BY: Readonly<Record<string, string>> = { xsave: 'XSAVE' };
+/** Features without instructions of their own: those of another one have more to tell. */
+const WITHOUT_INSTRUCTIONS: readonly string[] = ['xgetbv1'];
 /** What programs take for granted with the first: it goes with the others. */
 const BUILT_ON: Readonly<Record<string, readonly string[]>> = {
   sse3: ['ssse3', 'sse4_1', 'sse4_2', 'avx'],
   ssse3: ['sse4_1', 'sse4_2', 'avx'],
   sse4_1: ['sse4_2', 'avx'],
   sse4_2: ['avx'],
-  xsave: ['avx'],
+  xsave: ['avx', 'xsaveopt', 'xsavec', 'xgetbv1', 'xsaves'],
 };
 const LEVEL = /^x86-64(?:-v([1-4]))?$/;
 
@@ -77,11 +77,8 @@ export function implementedFeatures(instructions: readonly Instruction[]): Reado
     feature,
     ...forms.map(({ formFeature }) => formFeature),
   ]);
-  const mnemonics = new Set(instructions.map(({ mnemonic }) => mnemonic));
-  const known = marks
-    .flatMap((mark) => (mark === undefined ? [] : (KNOWN.get(mark) ?? [])))
-    .filter((name) => SHOWN_BY[name] === undefined || mnemonics.has(SHOWN_BY[name]));
-  return new Set([...BASELINE, ...X86_64_LEVELS[1]!, ...known]);
+  const known = marks.flatMap((mark) => (mark === undefined ? [] : (KNOWN.get(mark) ?? [])));
+  return new Set([...BASELINE, ...X86_64_LEVELS[1]!, ...known, ...WITHOUT_INSTRUCTIONS]);
 }
 
 /** Features of a processor, by the manuals' names. */
@@ -131,6 +128,7 @@ export function chooseFeatures(path: string, list: string, implemented: Readonly
     else {
       require(path, item, name, implemented);
       chosen.add(name);
+      for (const [base, others] of Object.entries(BUILT_ON)) if (others.includes(name)) chosen.add(base);
     }
   }
   return new FeatureSet(chosen);

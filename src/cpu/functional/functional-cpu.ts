@@ -22,7 +22,7 @@ import { Priority, SimEvent, TickMark } from '../../sim/event-queue.ts';
 import type { ParamValues } from '../../sim/params.ts';
 import type { DrainAnswer, SimObject } from '../../sim/sim-object.ts';
 import { clockPeriodTicks, type Tick, type Ticks, ZERO_TICKS } from '../../sim/tick.ts';
-import { panic } from '../../sim/trouble.ts';
+import { ExitStatus, fatal, panic } from '../../sim/trouble.ts';
 import { BaseCpu } from '../base-cpu.ts';
 import type { UserException, UserModeOs } from '../user-mode-os.ts';
 import { AVX_COMPONENT, FunctionalCpuid } from './cpuid.ts';
@@ -31,7 +31,7 @@ import type { RunEnd } from './engine-interface.ts';
 import { chooseFeatures, implementedFeatures } from './features.ts';
 import { FUNCTIONAL_CPU_PARAMS, type FunctionalCpuParams } from './params.ts';
 import { FunctionalCpuStats } from './stats.ts';
-import { exceptionText, undefinedNote } from './user-faults.ts';
+import { exceptionText, undefinedInstruction } from './user-faults.ts';
 
 /** Instructions at a stretch: some milliseconds of the host, so that the rest of the process has its turn. */
 const MOST_AT_A_STRETCH = 1_000_000;
@@ -78,6 +78,7 @@ export class FunctionalCpu extends BaseCpu {
       memory,
       features: chosen.forDecoder,
       translate,
+      xsave: this.xsaveFormat,
       isWritable: (address) => this.os?.isWritable(address) ?? true,
       readTsc: () => halves(this.#tscInRun()),
       cpuid: (leaf, subleaf) => this.cpuid.answer(leaf, subleaf),
@@ -325,7 +326,9 @@ export class FunctionalCpu extends BaseCpu {
     if (vector === Vector.PF) tc.set(OFFSET.cr2, address);
     const code = vector === Vector.UD ? this.#engine.codeAtRip() : undefined;
     if (this.debug.Faults) this.trace('Faults', exceptionText(exception, tc.rip, code));
-    this.#faultNote = code === undefined ? undefined : undefinedNote(code, tc.rip, this.cpuid.features);
+    const instruction = code === undefined ? undefined : undefinedInstruction(code, tc, this.cpuid.features);
+    if (instruction?.isMissing) fatal(this.path, instruction.note, ExitStatus.notImplemented);
+    this.#faultNote = instruction?.note;
     if (this.#faultNote !== undefined) this.warnOnce(this.#faultNote);
     os.exception(this, exception);
   }

@@ -22,6 +22,7 @@ const ADDRESS_HIGH = 0xf_ffff;
 /** One and a half of the canonical bits: bits 63 to 47 of an address are equal. */
 const CANONICAL_SHIFT = 15;
 const USER = 3;
+const EMPTY_TAG = 0xffff_ffff;
 /** An address that is not canonical: #SS for references to the stack, otherwise #GP. */
 export const NOT_CANONICAL_VECTOR = 256;
 
@@ -45,6 +46,8 @@ export class Mmu {
   readonly #bounce: Uint8Array;
   readonly #readTlb: Uint32Array;
   readonly #writeTlb: Uint32Array;
+  /** By page of RAM: 1 if the TLB for writing may have it. */
+  readonly #maybeInWriteTlb: Uint8Array;
   /** Where the bytes in the bounce cell belong: offsets in RAM, the second for those behind a page boundary. */
   #bouncedTo: readonly [first: number, second: number] = [0, 0];
   #bouncedBytes = 0;
@@ -62,24 +65,31 @@ export class Mmu {
     const words = (TLB_ENTRIES * TLB_STRIDE) / 4;
     this.#readTlb = new Uint32Array(engineMemory, TLB_READ_AT, words);
     this.#writeTlb = new Uint32Array(engineMemory, TLB_WRITE_AT, words);
+    this.#maybeInWriteTlb = new Uint8Array(this.#bytes.length >>> PAGE_SHIFT);
     this.flush();
   }
 
   /** Forgets all translations. */
   flush(): void {
-    this.#readTlb.fill(0xffff_ffff);
-    this.#writeTlb.fill(0xffff_ffff);
+    flushTlb(this.#readTlb);
+    this.flushWrites();
   }
 
   /** Forgets that pages may be written: their writes are to be noticed anew. */
   flushWrites(): void {
-    this.#writeTlb.fill(0xffff_ffff);
+    flushTlb(this.#writeTlb);
+    this.#maybeInWriteTlb.fill(0);
+  }
+
+  /** A page has become one with code: its writes are to be noticed. */
+  flushWritesTo(linearPage: number): void {
+    if (this.#maybeInWriteTlb[linearPage >>> PAGE_SHIFT] !== 0) this.flushWrites();
   }
 
   /** Forgets the translation of one page. */
   flushPage(lo: number, hi: number): void {
     const slot = slotOf(lo, hi);
-    for (const tlb of [this.#readTlb, this.#writeTlb]) tlb.fill(0xffff_ffff, slot, slot + TLB_STRIDE / 4);
+    for (const tlb of [this.#readTlb, this.#writeTlb]) tlb[slot] = emptyTag(slot);
   }
 
   /** Marks in the page-version map are good for one epoch. */
@@ -126,6 +136,16 @@ export class Mmu {
     this.#bytes.set(this.#bounce.subarray(inFirst, inFirst + inSecond), second);
   }
 
+  /** Where bytes of one page lie in RAM, to be accessed by the simulator; −1 with the fault's cells set. */
+  place(lo: number, hi: number, sizeBytes: number, isWrite: boolean): number {
+    const at = this.translate(lo, hi, sizeBytes, isWrite ? 1 : 0);
+    return at === TRANSLATE_FAULT ? at : at >>> 0;
+  }
+
+  get ram(): Uint8Array {
+    return this.#bytes;
+  }
+
   /** Where code at a canonical address lies in RAM; −1 with the fault's cells set. */
   fetch(lo: number, hi: number): number {
     return this.#walk(lo, hi, 'fetch');
@@ -166,7 +186,9 @@ export class Mmu {
     if (kind === 'write') this.#memory.versions.mark(at, 1);
     if (this.checksAlignment) return at;
     const isCode = kind === 'write' && this.#codePages.has(at & ~OFFSET_MASK);
-    if (!isCode) this.#fill(kind === 'write' ? this.#writeTlb : this.#readTlb, lo, hi, at);
+    if (isCode) return at;
+    this.#fill(kind === 'write' ? this.#writeTlb : this.#readTlb, lo, hi, at);
+    if (kind === 'write') this.#maybeInWriteTlb[at >>> PAGE_SHIFT] = 1;
     return at;
   }
 
@@ -225,6 +247,17 @@ export class Mmu {
 export function isCanonical(hi: number): boolean {
   const top = hi >> CANONICAL_SHIFT;
   return top === 0 || top === -1;
+}
+
+function flushTlb(tlb: Uint32Array): void {
+  tlb.fill(EMPTY_TAG);
+  const last = tlb.length - TLB_STRIDE / 4;
+  tlb[last] = emptyTag(last);
+}
+
+/** Low half of a tag that no address in the slot has: a page that belongs in another one. */
+function emptyTag(slot: number): number {
+  return slot === slotOf(EMPTY_TAG, -1) ? 0 : EMPTY_TAG;
 }
 
 /** Index (in words) of the slot of an address in a TLB. */

@@ -46,6 +46,8 @@ export class Mmu {
   readonly #bounce: Uint8Array;
   readonly #readTlb: Uint32Array;
   readonly #writeTlb: Uint32Array;
+  /** By page of RAM: 1 if the TLB for writing may have it. */
+  readonly #maybeInWriteTlb: Uint8Array;
   /** Where the bytes in the bounce cell belong: offsets in RAM, the second for those behind a page boundary. */
   #bouncedTo: readonly [first: number, second: number] = [0, 0];
   #bouncedBytes = 0;
@@ -63,18 +65,25 @@ export class Mmu {
     const words = (TLB_ENTRIES * TLB_STRIDE) / 4;
     this.#readTlb = new Uint32Array(engineMemory, TLB_READ_AT, words);
     this.#writeTlb = new Uint32Array(engineMemory, TLB_WRITE_AT, words);
+    this.#maybeInWriteTlb = new Uint8Array(this.#bytes.length >>> PAGE_SHIFT);
     this.flush();
   }
 
   /** Forgets all translations. */
   flush(): void {
     flushTlb(this.#readTlb);
-    flushTlb(this.#writeTlb);
+    this.flushWrites();
   }
 
   /** Forgets that pages may be written: their writes are to be noticed anew. */
   flushWrites(): void {
     flushTlb(this.#writeTlb);
+    this.#maybeInWriteTlb.fill(0);
+  }
+
+  /** A page has become one with code: its writes are to be noticed. */
+  flushWritesTo(linearPage: number): void {
+    if (this.#maybeInWriteTlb[linearPage >>> PAGE_SHIFT] !== 0) this.flushWrites();
   }
 
   /** Forgets the translation of one page. */
@@ -127,6 +136,16 @@ export class Mmu {
     this.#bytes.set(this.#bounce.subarray(inFirst, inFirst + inSecond), second);
   }
 
+  /** Where bytes of one page lie in RAM, to be accessed by the simulator; −1 with the fault's cells set. */
+  place(lo: number, hi: number, sizeBytes: number, isWrite: boolean): number {
+    const at = this.translate(lo, hi, sizeBytes, isWrite ? 1 : 0);
+    return at === TRANSLATE_FAULT ? at : at >>> 0;
+  }
+
+  get ram(): Uint8Array {
+    return this.#bytes;
+  }
+
   /** Where code at a canonical address lies in RAM; −1 with the fault's cells set. */
   fetch(lo: number, hi: number): number {
     return this.#walk(lo, hi, 'fetch');
@@ -167,7 +186,9 @@ export class Mmu {
     if (kind === 'write') this.#memory.versions.mark(at, 1);
     if (this.checksAlignment) return at;
     const isCode = kind === 'write' && this.#codePages.has(at & ~OFFSET_MASK);
-    if (!isCode) this.#fill(kind === 'write' ? this.#writeTlb : this.#readTlb, lo, hi, at);
+    if (isCode) return at;
+    this.#fill(kind === 'write' ? this.#writeTlb : this.#readTlb, lo, hi, at);
+    if (kind === 'write') this.#maybeInWriteTlb[at >>> PAGE_SHIFT] = 1;
     return at;
   }
 

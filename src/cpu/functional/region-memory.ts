@@ -5,10 +5,10 @@
  *   mov ecx, [rdi+24]     RAM[place + 16]
  *   mov [rdi+16], rax     RAM[place + 8]: so the look-up is in the TLB for writing
  *
- * What a look-up covers grows while its block is translated, since all of the block is executed; its numbers are put in at
- * the end of the region. It is used wherever control gets only through its block while the register is not written,
- * in loops, too. Elsewhere than in its block it does not grow, unless it is on the stack. Where the span is not in one page, though each access may be, the region leaves to the interpreter; if
- * that happens too often, the region is translated anew without sharing.
+ * What a look-up covers grows while its block is translated, since all of the block is executed; its numbers are put in at the
+ * end of the region. It is used wherever control gets only through its block while the register is not written, in loops, too.
+ * Elsewhere than in its block it does not grow, unless it is on the stack. Where the span is not in one page, though each
+ * access may be, the region leaves to the interpreter; if that happens too often, the region is translated anew without sharing.
  *
  * A register is followed as "some value plus a constant": PUSH, POP, ADD, LEA and MOV between registers change the constant.
  * What such values are is an origin; the page of a constant address is one, too (with a negative number).
@@ -191,7 +191,7 @@ export abstract class RegionMemory extends RegionFloats {
     for (const [index, tracked] of moves) this.#registers.set(index, tracked);
   }
 
-  /** What happens in a body may not happen, and registers may have changed in front of it: the whole instruction looks up for itself. */
+  /** What is in a body may not happen, and registers may have changed in front of it: such instructions share nothing. */
   override when(condition: Value, body: () => void, otherwise?: () => void): void {
     this.#sharesHere = false;
     super.when(condition, body, otherwise);

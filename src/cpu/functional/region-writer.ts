@@ -22,10 +22,9 @@
 import { OFFSET } from '../../arch/x86/state-layout.ts';
 import { panic } from '../../sim/trouble.ts';
 import type { Block } from './blocks.ts';
-import { isBackEdge, isSideways, type RegionGraph, type RegionNode } from './control-flow.ts';
+import { isBackEdge, isSideways, longestWay, type RegionGraph, type RegionNode } from './control-flow.ts';
 import { CODE_TYPE_INDEX, type CoreFunctions, ENGINE } from './core-functions.ts';
 import { emitJump, emitLoad, emitStore } from './core-module.ts';
-import { branchTarget } from './interpreter.ts';
 import {
   CELL,
   CONTEXT_AT,
@@ -38,6 +37,7 @@ import {
 } from './layout.ts';
 import { liveFlagsAtEnds, liveFlagsBehind, registersWrittenBelow } from './liveness.ts';
 import { isReturn } from './operand-places.ts';
+import { branchTarget } from './record-writer.ts';
 import { RegionCracker, type RegionOptions } from './region-cracker.ts';
 import type { KnownPages } from './region-memory.ts';
 import { CodeWriter } from './wasm/code.ts';
@@ -288,16 +288,7 @@ export class RegionWriter {
   /** Stops as hot, in front of the entry's first instruction, after each so many entries. */
   #countEntry(id: number): void {
     const { code } = this.#f;
-    const at = REGION_COUNTS_AT + 4 * (id % REGION_COUNTS);
-    const count = this.#f.local(i32);
-    code.i32(0);
-    code.i32(0);
-    code.memory(Op.i32_load, ENGINE, at);
-    code.i32(1);
-    code.op(Op.i32_add);
-    code.tee(count);
-    code.memory(Op.i32_store, ENGINE, at);
-    code.get(count);
+    this.#count(REGION_COUNTS_AT + 4 * (id % REGION_COUNTS));
     code.i32(VERY_HOT_ENTRIES - 1);
     code.op(Op.i32_and);
     code.op(Op.i32_eqz);
@@ -311,15 +302,25 @@ export class RegionWriter {
   /** For the engine, which has regions translated anew that miss often. */
   #countMiss(id: number): void {
     const { code } = this.#f;
-    code.i32(0);
-    code.i32(0);
-    code.memory(Op.i32_load, ENGINE, CELL.sharedMisses);
-    code.i32(1);
-    code.op(Op.i32_add);
-    code.memory(Op.i32_store, ENGINE, CELL.sharedMisses);
+    this.#count(CELL.sharedMisses);
+    code.op(Op.drop);
     code.i32(0);
     code.i32(id);
     code.memory(Op.i32_store, ENGINE, CELL.missingRegion);
+  }
+
+  /** Adds 1 to a cell, and leaves it on the stack. */
+  #count(at: number): void {
+    const { code } = this.#f;
+    const count = this.#f.local(i32);
+    code.i32(0);
+    code.i32(0);
+    code.memory(Op.i32_load, ENGINE, at);
+    code.i32(1);
+    code.op(Op.i32_add);
+    code.tee(count);
+    code.memory(Op.i32_store, ENGINE, at);
+    code.get(count);
   }
 
   // ---- budget ----
@@ -336,7 +337,7 @@ export class RegionWriter {
   #compareBudget(node: RegionNode): void {
     const { code } = this.#f;
     code.get(BUDGET);
-    code.i32(this.#longestWay(node));
+    code.i32(longestWay(this.#graph, node));
     code.op(Op.i32_lt_s);
     this.#f.if(undefined, false);
     code.i32(Stop.budget);
@@ -357,19 +358,6 @@ export class RegionWriter {
       code.set(this.#ripLocal);
       this.#f.branch(this.#outLabel);
     }
-  }
-
-  #longestWay(from: RegionNode): number {
-    const { nodes } = this.#graph;
-    const longest = new Map<RegionNode, number>();
-    for (let i = nodes.length - 1; i >= from.order; i--) {
-      const node = nodes[i]!;
-      const further = node.successors
-        .filter((next) => next.order > node.order && (!next.isLoopHeader || node.block === undefined))
-        .map((next) => longest.get(next)!);
-      longest.set(node, (node.block?.instructions.length ?? 0) + Math.max(0, ...further));
-    }
-    return longest.get(from)!;
   }
 
   // ---- entry and exit ----

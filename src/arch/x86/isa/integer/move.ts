@@ -78,11 +78,11 @@ export const MOVSX = inst('MOVSX', {
   },
 });
 
-/** Without REX.W it only moves. With the prefix 66 its source has 16 bits (SDM: not recommended). */
+/** Without REX.W it only moves. The source has 32 bits even with the prefix 66, as on AMD (Intel: 16 bits, not recommended). */
 export const MOVSXD = inst('MOVSXD', {
-  forms: [enc(0x63, Gv, Ed).o64().w1(), enc(0x63, Gv, Ev).o64()],
+  forms: [enc(0x63, Gv, Ed).o64()],
   crack(u, dst, src) {
-    u.write(dst, u.sext(src.bits as Width, dst.bits as Width, u.read(src)));
+    u.write(dst, u.sext(32, dst.bits as Width, u.read(src)));
   },
 });
 

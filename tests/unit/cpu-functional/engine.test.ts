@@ -38,14 +38,14 @@ const WRITES_ITSELF = Buffer.from('b9e8030000b80100000001c3890df4ffffff83e90175e
  * Accesses near RBX and RSP, which are written on one of two ways each:
  *
  *      mov ecx, 10000 / mov edx, 8
- *   l: mov rbx, rsi / mov rax, [rbx] / add rax, [rbx+24] / test cl, 1 / je a / add rbx, rdx
- *   a: add rax, [rbx+8] / mov [rbx+16], rax / test cl, 2 / je b / push rax
- *   b: mov r8, [rsp-8] / mov [rsp-24], rcx / test cl, 2 / je c / pop r9
+ *   l: mov rbx, rsi / mov rax, [rbx] / add rax, [rbx+24] / test cl, 1 / je a / add rbx, rdx / jmp a
+ *   a: add rax, [rbx+8] / mov [rbx+16], rax / test cl, 2 / je b / push rax / jmp b
+ *   b: mov r8, [rsp-8] / mov [rsp-24], rcx / test cl, 2 / je c / pop r9 / jmp c
  *   c: add r10, [rsp-8] / sub ecx, 1 / jne l / syscall
  */
 const NEAR_REGISTERS = Buffer.from(
-  'b910270000ba080000004889f3488b0348034318f6c10174034801d34803430848894310f6c1027401504c8b4424f848894c24e8' +
-    'f6c102740241594c035424f883e90175c50f05',
+  'b910270000ba080000004889f3488b0348034318f6c10174054801d3eb004803430848894310f6c102740350eb004c8b4424f848' +
+    '894c24e8f6c10274044159eb004c035424f883e90175bf0f05',
   'hex',
 );
 
@@ -117,7 +117,8 @@ test('accesses that share a look-up find what they would find alone, in one page
       for (let i = 0; i < 64; i++) m.write(DATA + 4096 - 64 + i, Uint8Array.of(17 * i));
       m.tc.setGpr(Gpr.RSI, BigInt(DATA + 4096 - toPageEnd));
       m.tc.setGpr(Gpr.RSP, BigInt(DATA + 8192 - (toPageEnd & 24)));
-      assert.deepEqual(m.engine.run(MANY), { kind: 'syscall' });
+      // Many short runs: the loop is entered by all of its regions.
+      while (m.engine.run(997).kind === 'budget');
       return `${m.engine.executed} ${visible(m)}`;
     });
     assert.equal(results[1], results[0], `${toPageEnd} bytes in front of a page, always translated`);

@@ -174,7 +174,7 @@ export class Blocks implements CodePages {
   }
 
   /** Pages with code, by their offsets in RAM. */
-  get pages(): ReadonlyMap<number, unknown> {
+  get pages(): ReadonlyMap<number, ReadonlySet<Block>> {
     return this.#byPage;
   }
 }

@@ -32,6 +32,11 @@ export interface EngineOptions {
   readonly codeCacheBytes?: number;
   /** Layout of the area of XSAVE; without it, x87 and SSE. */
   readonly xsave?: XsaveFormat;
+  /**
+   * Whether another processor that is given RAM can write the page at a virtual address with code, there or elsewhere. A page
+   * that it can write from some time on is marked in the page-version map then. Without it, all can be written.
+   */
+  isWritable?(address: number): boolean;
   readTsc(): readonly [lo: number, hi: number];
   cpuid(leaf: number, subleaf: number): readonly [eax: number, ebx: number, ecx: number, edx: number];
   /** For RDRAND and RDSEED; without it, the sequence is that of every new engine. */

@@ -27,7 +27,7 @@ import { Interpreter } from './interpreter.ts';
 import { JumpCache } from './jump-cache.ts';
 import { CELL, CONTEXT_AT, ENGINE_MEMORY_BYTES, HOT_ENTRIES, PAGE_SHIFT, RECORD, Stop } from './layout.ts';
 import { isCanonical, Mmu, NOT_CANONICAL_VECTOR } from './mmu.ts';
-import { isStackReference } from './stack-reference.ts';
+import { holdsTrapsBack, isStackReference } from './stack-reference.ts';
 import { Translator } from './translator.ts';
 
 const WASM_PAGE = 65_536;
@@ -67,6 +67,7 @@ export class Engine {
 
   constructor(options: EngineOptions) {
     const { memory, features, translate = 'hot', codeCacheBytes = CODE_CACHE_BYTES } = options;
+    const { isWritable = () => true } = options;
     const pages = ENGINE_MEMORY_BYTES / WASM_PAGE;
     const engineMemory = new WebAssembly.Memory({ initial: pages, maximum: pages });
     const buffer = engineMemory.buffer as ArrayBuffer;
@@ -88,10 +89,8 @@ export class Engine {
       assist: (number: number, a: number, b: number, c: number) => routines[number]!(context, a, b, c),
     });
     this.#core = table.core;
-    this.#codeHashes = new CodeHashes(
-      table.core.hashPage as unknown as (page: number) => bigint,
-      memory.versions,
-    );
+    const hashPage = table.core.hashPage as unknown as (page: number) => bigint;
+    this.#codeHashes = new CodeHashes(hashPage, memory.versions, isWritable);
     this.#translatesAlways = translate === 'always';
     this.#handlers = new Handlers(table, translate === 'never' ? NEVER_HOT : HOT_ENTRIES);
     const decodeTable = new DecodeTable(INSTRUCTIONS, features);
@@ -165,11 +164,13 @@ export class Engine {
     return end;
   }
 
-  /** SDM vol. 3 §17.3.1.4: one instruction, then #DB, unless it faults. */
+  /** SDM vol. 3 §17.3.1.4: one instruction, or one round of a repeated one, then #DB, unless it faults. */
   #singleStep(): RunEnd {
+    const decoded = this.#interpreter.decodeAt(this.#rip, this.tc.in64BitMode);
+    this.#takeFault(); // That its bytes cannot be fetched is for the run to find.
     const end = this.#run(1);
     this.#flagsToContext();
-    if (end.kind === 'exception' || end.kind === 'syscall' || end.kind === 'interrupt') return end;
+    if (end.kind !== 'budget' || holdsTrapsBack(decoded)) return end;
     return { kind: 'exception', vector: Vector.DB, errorCode: 0, address: 0n };
   }
 
@@ -365,7 +366,9 @@ export class Engine {
     this.#entered = part;
     const stop = this.#core.start!(this.#interpreter.handlerOf(record), record, 0);
     const rest = this.#cells.getInt32(CELL.budget, true);
-    this.executed += part - rest - this.#cells.getUint32(CELL.unfinished, true);
+    const unfinished = this.#cells.getUint32(CELL.unfinished, true);
+    this.executed += part - rest - unfinished;
+    if (unfinished > 0 && (this.tc.rflags & Rflags.TF) !== 0) return { kind: 'budget' };
     return this.#stopped(stop, 0, 0);
   }
 
@@ -419,11 +422,6 @@ export class Engine {
 
   get #rip(): number {
     return (this.tc.u32[RIP + 1]! | 0) * TWO_32 + this.tc.u32[RIP]!;
-  }
-
-  set #rip(rip: number) {
-    this.tc.u32[RIP] = rip;
-    this.tc.u32[RIP + 1] = Math.floor(rip / TWO_32);
   }
 
   #dropped(block: Block): void {

@@ -27,7 +27,22 @@ const LINUX_NAMES: Readonly<Record<string, string>> = {
 /** What every x86-64 processor has: the first level, and what operating systems take for granted. */
 const BASELINE: readonly string[] = [
   ...X86_64_LEVELS[0]!,
-  ...['de', 'pse', 'tsc', 'msr', 'pae', 'apic', 'sep', 'pge', 'pat', 'clflush', 'nx', 'lm', 'invariant_tsc'],
+  ...[
+    'de',
+    'pse',
+    'tsc',
+    'msr',
+    'pae',
+    'apic',
+    'sep',
+    'pge',
+    'pat',
+    'clflush',
+    'nx',
+    'lm',
+    'invariant_tsc',
+    'umip',
+  ],
 ];
 /** What the operating system enables where the other is there. */
 const FOLLOWS: Readonly<Record<string, string>> = { osxsave: 'xsave' };

@@ -14,7 +14,7 @@ import { INSTRUCTIONS } from '../../arch/x86/isa/instructions.ts';
 import { MsrIndex } from '../../arch/x86/msrs.ts';
 import { Cr4 } from '../../arch/x86/registers.ts';
 import { OFFSET, RegClass, type X86ThreadContext } from '../../arch/x86/thread-context.ts';
-import { setUserMode } from '../../arch/x86/user-mode.ts';
+import { setOptionalCr4, setUserMode } from '../../arch/x86/user-mode.ts';
 import { XsaveFormat } from '../../arch/x86/xsave.ts';
 import type { PhysicalMemory } from '../../mem/physical-memory.ts';
 import { RequestPort } from '../../mem/port.ts';
@@ -81,6 +81,7 @@ export class FunctionalCpu extends BaseCpu {
       features: chosen.forDecoder,
       translate,
       xsave: this.xsaveFormat,
+      isWritable: (address) => this.os?.isWritable(address) ?? true,
       readTsc: () => halves(this.#tscInRun()),
       cpuid: (leaf, subleaf) => this.cpuid.answer(leaf, subleaf),
       random,
@@ -101,11 +102,13 @@ export class FunctionalCpu extends BaseCpu {
   // ---- life cycle ----
 
   override initState(): void {
-    const { cpuid } = this;
-    const { features } = cpuid;
-    const cr4 =
-      Cr4.UMIP | (features.has('xsave') ? Cr4.OSXSAVE : 0) | (features.has('fsgsbase') ? Cr4.FSGSBASE : 0);
-    setUserMode(this.#engine.tc, this.#theOs().pageTableRoot, cpuid.xcr0, cr4);
+    setUserMode(this.#engine.tc, this.#theOs().pageTableRoot, this.cpuid.xcr0, this.#optionalCr4);
+  }
+
+  get #optionalCr4(): number {
+    const { features } = this.cpuid;
+    const bit = (name: string, mask: number): number => (features.has(name) ? mask : 0);
+    return bit('umip', Cr4.UMIP) | bit('xsave', Cr4.OSXSAVE) | bit('fsgsbase', Cr4.FSGSBASE);
   }
 
   /** RAM and registers are others than before. */
@@ -219,6 +222,7 @@ export class FunctionalCpu extends BaseCpu {
   override takeOverFrom(old: BaseCpu): void {
     this.#mustBeDrained('switched in');
     this.#engine.tc.copyFrom(old.readState(RegClass.all));
+    setOptionalCr4(this.#engine.tc, this.#optionalCr4);
     super.takeOverFrom(old);
     if (old.dataPort.isBound) this.#port.takeOverFrom(old.dataPort);
     this.#engine.takeRam();

@@ -6,7 +6,7 @@
  *   0x0_0000  thread context (state-layout.ts)
  *   0x0_4000  cells, see CELL
  *   0x0_8000  counts of entries of small regions, u32 each, by the region's number modulo REGION_COUNTS
- *   0x4_0000  TLB for reading: TLB entries of 16 bytes: tag u64 (page address; all ones: empty) | addend u32 | zero
+ *   0x4_0000  TLB for reading: TLB entries of 16 bytes: tag u64 (page address) | addend u32 | nothing
  *   0x8_0000  TLB for writing: the same
  *   0x10_0000 jump cache: JUMP_CACHE entries of 16 bytes: address u64 | table index u32 | argument u32
  *   0x30_0000 records of decoded instructions, see RECORD

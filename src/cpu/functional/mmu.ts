@@ -22,6 +22,7 @@ const ADDRESS_HIGH = 0xf_ffff;
 /** One and a half of the canonical bits: bits 63 to 47 of an address are equal. */
 const CANONICAL_SHIFT = 15;
 const USER = 3;
+const EMPTY_TAG = 0xffff_ffff;
 /** An address that is not canonical: #SS for references to the stack, otherwise #GP. */
 export const NOT_CANONICAL_VECTOR = 256;
 
@@ -70,13 +71,13 @@ export class Mmu {
 
   /** Forgets all translations. */
   flush(): void {
-    this.#readTlb.fill(0xffff_ffff);
+    flushTlb(this.#readTlb);
     this.flushWrites();
   }
 
   /** Forgets that pages may be written: their writes are to be noticed anew. */
   flushWrites(): void {
-    this.#writeTlb.fill(0xffff_ffff);
+    flushTlb(this.#writeTlb);
     this.#maybeInWriteTlb.fill(0);
   }
 
@@ -88,7 +89,7 @@ export class Mmu {
   /** Forgets the translation of one page. */
   flushPage(lo: number, hi: number): void {
     const slot = slotOf(lo, hi);
-    for (const tlb of [this.#readTlb, this.#writeTlb]) tlb.fill(0xffff_ffff, slot, slot + TLB_STRIDE / 4);
+    for (const tlb of [this.#readTlb, this.#writeTlb]) tlb[slot] = emptyTag(slot);
   }
 
   /** Marks in the page-version map are good for one epoch. */
@@ -246,6 +247,17 @@ export class Mmu {
 export function isCanonical(hi: number): boolean {
   const top = hi >> CANONICAL_SHIFT;
   return top === 0 || top === -1;
+}
+
+function flushTlb(tlb: Uint32Array): void {
+  tlb.fill(EMPTY_TAG);
+  const last = tlb.length - TLB_STRIDE / 4;
+  tlb[last] = emptyTag(last);
+}
+
+/** Low half of a tag that no address in the slot has: a page that belongs in another one. */
+function emptyTag(slot: number): number {
+  return slot === slotOf(EMPTY_TAG, -1) ? 0 : EMPTY_TAG;
 }
 
 /** Index (in words) of the slot of an address in a TLB. */

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Gpr } from '../../../src/arch/x86/registers.ts';
+import { Gpr, Rflags } from '../../../src/arch/x86/registers.ts';
 import type { EngineOptions } from '../../../src/cpu/functional/engine-interface.ts';
 import { CODE, DATA, FunctionalMachine, PAGES } from '../../support/functional-machine.ts';
 import { Random } from '../../support/random.ts';
@@ -145,5 +145,32 @@ test('what cannot be fetched behind a block is no fault of the block', () => {
     const { kind } = m.engine.run(MANY);
     assert.equal(kind, 'exception');
     assert.equal(m.tc.ripNumber, start + code.length - 1);
+  }
+});
+
+test('TF: a trap behind each round of a repeated instruction, and none behind a load of SS (SDM vol. 3 §17.3.1.4, §6.8.3)', () => {
+  for (const translate of WAYS) {
+    // mov ecx, 3 / rep stosb / mov ss, eax / nop / nop
+    const m = machine(translate, Buffer.from('b903000000f3aa8ed09090', 'hex'));
+    m.tc.setGprNumber(Gpr.RAX, 0x2b);
+    m.tc.setGprNumber(Gpr.RDI, DATA);
+    m.tc.rflags |= Rflags.TF;
+    const traps: [at: number, rcx: number][] = [];
+    while (traps.length < 6)
+      if (m.engine.run(MANY).kind === 'exception')
+        traps.push([m.tc.ripNumber - CODE, m.tc.gprNumber(Gpr.RCX)]);
+    assert.deepEqual(
+      traps,
+      [
+        [5, 3],
+        [5, 2],
+        [5, 1],
+        [7, 0],
+        [10, 0],
+        [11, 0],
+      ],
+      translate,
+    );
+    assert.deepEqual([...m.read(DATA, 4)], [0x2b, 0x2b, 0x2b, 0]);
   }
 });

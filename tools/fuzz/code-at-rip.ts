@@ -1,6 +1,6 @@
 // The instruction at which a case ended, as far as rules about single instructions need it: prefixes and opcode.
 
-import { AREA_BYTES, areaOffset, initialArea } from './address-space.ts';
+import { areaOffset, areaPatches, CODE_BYTES, INT3 } from './address-space.ts';
 import type { Outcome, Sequence } from './sequence.ts';
 
 const MAX_LENGTH_BYTES = 15;
@@ -18,10 +18,14 @@ export interface CodeAtRip {
 /** What stands at RIP when a case has ended: code may have changed itself. */
 export function codeAtRip(sequence: Sequence, { state, memory }: Outcome): CodeAtRip {
   const offset = areaOffset(state.ripNumber);
-  if (offset < 0) return { prefixes: [], opcode: new Uint8Array() };
-  const area = initialArea(sequence);
-  for (const { address, bytes } of memory) area.set(bytes, areaOffset(address));
-  const bytes = area.subarray(offset, Math.min(offset + MAX_LENGTH_BYTES, AREA_BYTES));
+  const length = offset < 0 ? 0 : Math.min(MAX_LENGTH_BYTES, CODE_BYTES - offset);
+  if (length <= 0) return { prefixes: [], opcode: new Uint8Array() };
+  const bytes = new Uint8Array(length).fill(INT3);
+  for (const piece of [...areaPatches(sequence), ...memory]) {
+    const at = areaOffset(piece.address) - offset;
+    for (let i = Math.max(0, -at); i < piece.bytes.length && at + i < length; i++)
+      bytes[at + i] = piece.bytes[i]!;
+  }
   const isPrefix = (byte: number) => LEGACY_PREFIXES.has(byte) || (byte & 0xf0) === 0x40;
   const start = bytes.findIndex((byte) => !isPrefix(byte));
   return start < 0

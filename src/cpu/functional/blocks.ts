@@ -34,6 +34,19 @@ export interface Block {
   readonly record: number;
 }
 
+/**
+ * Whether translations have changed since a block was decoded.
+ * @param linearAt offset in RAM of code at an address; −1 where there is none
+ */
+export function hasMoved({ rip, spans }: Block, linearAt: (address: number) => number): boolean {
+  let at = rip;
+  for (const [start, end] of spans) {
+    if (linearAt(at) !== start) return true;
+    at += end - start;
+  }
+  return false;
+}
+
 /** Finds blocks by address, and those of a page. Tells `dropped` of each that goes. */
 export class Blocks implements CodePages {
   readonly #byRip = new Map<number, Block>();

@@ -17,7 +17,7 @@ import { OFFSET, X86ThreadContext } from '../../arch/x86/thread-context.ts';
 import type { PhysicalMemory } from '../../mem/physical-memory.ts';
 import { panic } from '../../sim/trouble.ts';
 import { ASSIST_ROUTINES, type AssistContext } from './assists.ts';
-import { type Block, Blocks } from './blocks.ts';
+import { type Block, Blocks, hasMoved } from './blocks.ts';
 import { CodeHashes } from './code-hashes.ts';
 import { CodeTable } from './code-table.ts';
 import { buildCoreModule } from './core-module.ts';
@@ -27,10 +27,11 @@ import { Interpreter } from './interpreter.ts';
 import { JumpCache } from './jump-cache.ts';
 import { CELL, CONTEXT_AT, ENGINE_MEMORY_BYTES, HOT_ENTRIES, PAGE_SHIFT, RECORD, Stop } from './layout.ts';
 import { isCanonical, Mmu, NOT_CANONICAL_VECTOR } from './mmu.ts';
+import { blocksFrom } from './prepare.ts';
 import { randomNumbers } from './random.ts';
 import { linuxDescriptor } from './segment-assists.ts';
 import { isStackReference } from './stack-reference.ts';
-import { Translator } from './translator.ts';
+import { isTranslatable, Translator } from './translator.ts';
 import { X87Assist } from './x87-assist.ts';
 
 const WASM_PAGE = 65_536;
@@ -60,6 +61,8 @@ export class Engine {
   readonly #core: WebAssembly.Instance['exports'];
   readonly #translatesAlways: boolean;
   readonly #codeHashes: CodeHashes;
+  /** Offset in RAM of code at a canonical address; −1, with the fault's cells set, where there is none. */
+  readonly #linearAt: (rip: number) => number;
   #codeMayHaveMoved = false;
   #checksAlignment = false;
   /** What the budget was when generated code was entered, while it runs; else what it has left. */
@@ -113,8 +116,8 @@ export class Engine {
     this.#handlers = new Handlers(table, translate === 'never' ? NEVER_HOT : HOT_ENTRIES);
     const decoder = new Decoder(new DecodeTable(INSTRUCTIONS, features));
     const ram = new Uint8Array(memory.memory.buffer);
-    const fetch = (rip: number) => mmu.fetch(rip >>> 0, Math.floor(rip / TWO_32) | 0);
-    this.#interpreter = new Interpreter(decoder, this.#handlers, ram, buffer, fetch);
+    this.#linearAt = (rip) => mmu.fetch(rip >>> 0, Math.floor(rip / TWO_32) | 0);
+    this.#interpreter = new Interpreter(decoder, this.#handlers, ram, buffer, this.#linearAt);
     this.#translator = new Translator(table, this.#blocks, this.#interpreter, buffer, codeCacheBytes);
   }
 
@@ -165,12 +168,26 @@ export class Engine {
     const ram = new Uint8Array(this.#memory.memory.buffer);
     const rip = this.#rip;
     for (let at = rip; at < rip + MAX_LENGTH_BYTES && isCanonical(Math.floor(at / TWO_32) | 0); at++) {
-      const linear = this.#mmu.fetch(at >>> 0, Math.floor(at / TWO_32) | 0);
+      const linear = this.#linearAt(at);
       if (linear < 0) break;
       bytes.push(ram[linear]!);
     }
     this.#cells.setInt32(CELL.faultVector, -1, true);
     return Uint8Array.from(bytes);
+  }
+
+  /**
+   * Decodes the code at these addresses and what it leads to, for runs to come; with `translate: 'always'` all of it becomes
+   * one module. What cannot be decoded is left for the run to find.
+   */
+  prepare(addresses: readonly number[]): void {
+    this.#begin();
+    const { successorsOf } = this.#translator;
+    const code = { blockAt: (rip: number) => this.#blockAt(rip), successorsOf, isTranslatable };
+    const blocks = this.#handlers.together(() => blocksFrom(addresses, code));
+    this.#cells.setInt32(CELL.faultVector, -1, true);
+    const isKnown = (block: Block) => this.#blocks.at(block.rip) === block;
+    if (this.#translatesAlways) this.#translator.translate(blocks.filter(isKnown));
   }
 
   /** Executes up to `budget` instructions, a number below 2^31. */
@@ -229,7 +246,7 @@ export class Engine {
   #noticeMoves(): void {
     if (!this.#codeMayHaveMoved) return;
     this.#codeMayHaveMoved = false;
-    this.#blocks.dropMoved((address) => this.#mmu.fetch(address >>> 0, Math.floor(address / TWO_32) | 0));
+    this.#blocks.dropMoved(this.#linearAt);
     this.#cells.setInt32(CELL.faultVector, -1, true);
   }
 
@@ -309,13 +326,10 @@ export class Engine {
   #blockAt(rip: number): Block | ReturnType<Interpreter['build']> {
     const { in64BitMode: is64 } = this.tc;
     const known = this.#blocks.at(rip);
-    if (
-      known !== undefined &&
-      known.is64 === is64 &&
-      known.units === this.#units &&
-      this.#isWhereItWas(known)
-    )
-      return known;
+    const isSame = known?.is64 === is64 && known.units === this.#units;
+    if (isSame && !hasMoved(known, this.#linearAt)) return known;
+    // What is not there has been noted as a fault.
+    this.#cells.setInt32(CELL.faultVector, -1, true);
     if (!this.#interpreter.hasRoom) this.#forgetAll();
     const block = this.#interpreter.build(rip, is64, this.#units);
     if (typeof block !== 'string') {
@@ -327,20 +341,6 @@ export class Engine {
       if (isNewPage) this.#mmu.flushWrites();
     }
     return block;
-  }
-
-  /** Translations may have changed since the block was decoded. */
-  #isWhereItWas(block: Block): boolean {
-    const { rip, spans } = block;
-    let at = rip;
-    for (const [start, end] of spans) {
-      if (this.#mmu.fetch(at >>> 0, Math.floor(at / TWO_32) | 0) !== start) {
-        this.#cells.setInt32(CELL.faultVector, -1, true);
-        return false;
-      }
-      at += end - start;
-    }
-    return true;
   }
 
   #forgetAll(): void {

@@ -22,6 +22,10 @@ const ADDRESS_HIGH = 0xf_ffff;
 /** One and a half of the canonical bits: bits 63 to 47 of an address are equal. */
 const CANONICAL_SHIFT = 15;
 const USER = 3;
+/** In all words of an empty entry of a TLB. */
+const EMPTY = 0xffff_ffff;
+/** With so many entries filled, emptying all of a TLB is as good as emptying each. */
+const MANY_FILLED = 2048;
 /** An address that is not canonical: #SS for references to the stack, otherwise #GP. */
 export const NOT_CANONICAL_VECTOR = 256;
 
@@ -50,6 +54,9 @@ export class Mmu {
   #bouncedBytes = 0;
   #bouncedInFirst = 0;
   #epoch = 0;
+  /** Slots that have been filled since the last flush, see {@link fill}. */
+  #filledForRead: number[] = [];
+  #filledForWrite: number[] = [];
 
   constructor(tc: X86ThreadContext, memory: PhysicalMemory, engineMemory: ArrayBuffer, codePages: CodePages) {
     this.#tc = tc;
@@ -62,24 +69,24 @@ export class Mmu {
     const words = (TLB_ENTRIES * TLB_STRIDE) / 4;
     this.#readTlb = new Uint32Array(engineMemory, TLB_READ_AT, words);
     this.#writeTlb = new Uint32Array(engineMemory, TLB_WRITE_AT, words);
-    this.flush();
+    for (const tlb of [this.#readTlb, this.#writeTlb]) tlb.fill(EMPTY);
   }
 
   /** Forgets all translations. */
   flush(): void {
-    this.#readTlb.fill(0xffff_ffff);
-    this.#writeTlb.fill(0xffff_ffff);
+    empty(this.#readTlb, this.#filledForRead);
+    this.flushWrites();
   }
 
   /** Forgets that pages may be written: their writes are to be noticed anew. */
   flushWrites(): void {
-    this.#writeTlb.fill(0xffff_ffff);
+    empty(this.#writeTlb, this.#filledForWrite);
   }
 
   /** Forgets the translation of one page. */
   flushPage(lo: number, hi: number): void {
     const slot = slotOf(lo, hi);
-    for (const tlb of [this.#readTlb, this.#writeTlb]) tlb.fill(0xffff_ffff, slot, slot + TLB_STRIDE / 4);
+    for (const tlb of [this.#readTlb, this.#writeTlb]) tlb.fill(EMPTY, slot, slot + TLB_STRIDE / 4);
   }
 
   /** Marks in the page-version map are good for one epoch. */
@@ -166,15 +173,10 @@ export class Mmu {
     if (kind === 'write') this.#memory.versions.mark(at, 1);
     if (this.checksAlignment) return at;
     const isCode = kind === 'write' && this.#codePages.has(at & ~OFFSET_MASK);
-    if (!isCode) this.#fill(kind === 'write' ? this.#writeTlb : this.#readTlb, lo, hi, at);
+    if (isCode) return at;
+    if (kind === 'write') fill(this.#writeTlb, this.#filledForWrite, lo, hi, at);
+    else fill(this.#readTlb, this.#filledForRead, lo, hi, at);
     return at;
-  }
-
-  #fill(tlb: Uint32Array, lo: number, hi: number, at: number): void {
-    const slot = slotOf(lo, hi);
-    tlb[slot] = lo & ~OFFSET_MASK;
-    tlb[slot + 1] = hi;
-    tlb[slot + 2] = at - lo;
   }
 
   #walk(lo: number, hi: number, kind: AccessKind): number {
@@ -219,6 +221,22 @@ export class Mmu {
     this.setFault(Vector.PF, code, lo, hi);
     return TRANSLATE_FAULT;
   }
+}
+
+/** Enters a translation, and its slot into the list of those that have been filled, unless that is long. */
+function fill(tlb: Uint32Array, filled: number[], lo: number, hi: number, at: number): void {
+  const slot = slotOf(lo, hi);
+  tlb[slot] = lo & ~OFFSET_MASK;
+  tlb[slot + 1] = hi;
+  tlb[slot + 2] = at - lo;
+  if (filled.length < MANY_FILLED) filled.push(slot);
+}
+
+/** Empties a TLB, and the list. */
+function empty(tlb: Uint32Array, filled: number[]): void {
+  if (filled.length === MANY_FILLED) tlb.fill(EMPTY);
+  else for (const slot of filled) tlb.fill(EMPTY, slot, slot + TLB_STRIDE / 4);
+  filled.length = 0;
 }
 
 /** Bits 63 to 47 are all equal. */

@@ -7,6 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { installInto } from '../tools/pack.ts';
 import { hypertick, NATIVE, type Peer, QEMU, Stopwatch } from './functional/peers.ts';
 import { type Program, programsIn } from './functional/programs.ts';
 import { geometricMean, median, ROOT, tableLine } from './measure.ts';
@@ -26,7 +27,7 @@ interface Options {
   readonly programs: readonly Program[];
 }
 
-function optionsFrom(args: readonly string[]): Options {
+async function optionsFrom(args: readonly string[]): Promise<Options> {
   const { values, positionals } = parseArgs({
     args: [...args],
     options: {
@@ -43,9 +44,10 @@ function optionsFrom(args: readonly string[]): Options {
     throw new Error(`--only ${unknown}: one of ${all.map(({ name }) => name).join(', ')}`);
   if (!values['no-qemu'] && spawnSync(QEMU.prefix[0]!, ['--version']).status !== 0)
     throw new Error(`${QEMU.prefix[0]} does not run: install Debian's qemu-user, or give --no-qemu`);
+  const command = await installInto(join(DIRECTORY, 'package'));
   return {
     runs: positive(positionals[0] ?? '3', 'RUNS'),
-    peers: [NATIVE, ...(values['no-qemu'] ? [] : [QEMU]), hypertick(values.cpu)],
+    peers: [NATIVE, ...(values['no-qemu'] ? [] : [QEMU]), hypertick(command, values.cpu)],
     programs: all.filter(({ name }) => values.only.length === 0 || values.only.includes(name)),
   };
 }
@@ -119,4 +121,4 @@ function main({ runs, peers, programs }: Options): boolean {
   return results.every(({ row }) => row.every((cell) => typeof cell === 'number'));
 }
 
-if (!main(optionsFrom(process.argv.slice(2)))) process.exitCode = 1;
+if (!main(await optionsFrom(process.argv.slice(2)))) process.exitCode = 1;

@@ -1,33 +1,38 @@
-// Makes dist/ out of src/ for the published package: Node refuses to strip types below node_modules, so there
-// the types are stripped beforehand. The code stays as written, types become blanks, imports of .ts become .js.
+// Makes dist/ out of src/ for the published package: a few large files, since loading hundreds of modules takes longer than
+// starting a program. Node would refuse to strip types below node_modules, too.
 
-import { cpSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { stripTypeScriptTypes } from 'node:module';
-import { dirname, join } from 'node:path';
+import { cpSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { rolldown } from 'rolldown';
 
-/** The JavaScript of a module: types blanked out, so that lines and columns stay, and relative imports renamed. */
-export function toJavaScript(source: string): string {
-  return stripTypeScriptTypes(source, { mode: 'strip' })
-    .replace(/(?<=\b(?:from|import)\s*\(?\s*)(['"])(\.{1,2}\/[^'"\n]+)\.ts\1/g, '$1$2.js$1')
-    .replace(/(?<=\bnew URL\(\s*)(['"])(\.{1,2}\/[^'"\n]+)\.ts\1/g, '$1$2.js$1')
-    .replace(/[ \t]+$/gm, '');
-}
+const ROOT = join(import.meta.dirname, '..');
 
-/** Writes the JavaScript of everything in `source` to `target`, which is replaced. */
-export function emit(source: string, target: string): void {
+/** A class with the name of something else is renamed: configurations and messages would call it so. */
+const RENAMED_CLASS = /^(?:var|class) (\w+)\$\d+ (?:= class|extends|\{)/gm;
+/** The statistics' vector: its class is named nowhere. */
+const MAY_BE_RENAMED = new Set(['Vector']);
+
+/** Bundles the command line into `target`/cli, which is replaced. All files lie where src/cli does: relative paths stay right. */
+export async function bundle(target: string): Promise<void> {
   rmSync(target, { recursive: true, force: true });
-  for (const file of globSync('**/*', { cwd: source, withFileTypes: true })) {
-    if (!file.isFile()) continue;
-    const from = join(file.parentPath, file.name);
-    const to = join(target, from.slice(source.length + 1));
-    mkdirSync(dirname(to), { recursive: true });
-    if (from.endsWith('.ts'))
-      writeFileSync(to.replace(/\.ts$/, '.js'), toJavaScript(readFileSync(from, 'utf8')));
-    else cpSync(from, to);
-  }
+  const bundled = await rolldown({ input: join(ROOT, 'src', 'cli', 'main.ts'), platform: 'node' });
+  const { output } = await bundled.write({ dir: join(target, 'cli'), format: 'esm' });
+  await bundled.close();
+  const renamed = output
+    .flatMap((file) => (file.type === 'chunk' ? [...file.code.matchAll(RENAMED_CLASS)] : []))
+    .find(([, name]) => !MAY_BE_RENAMED.has(name!));
+  if (renamed !== undefined) throw new Error(`a class has the name of something else: ${renamed[1]}`);
 }
 
-if (import.meta.main) {
-  const root = join(import.meta.dirname, '..');
-  emit(join(root, 'src'), join(root, 'dist'));
+/** The package as it is when it is installed, without npm: for measurements. Returns the path of its command. */
+export async function installInto(directory: string): Promise<string> {
+  rmSync(directory, { recursive: true, force: true });
+  mkdirSync(directory, { recursive: true });
+  for (const name of ['bin', 'share', 'package.json'])
+    cpSync(join(ROOT, name), join(directory, name), { recursive: true });
+  symlinkSync(join(ROOT, 'node_modules'), join(directory, 'node_modules'));
+  await bundle(join(directory, 'dist'));
+  return join(directory, 'bin', 'hypertick');
 }
+
+if (import.meta.main) await bundle(join(ROOT, 'dist'));

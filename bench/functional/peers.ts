@@ -4,7 +4,7 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { compile, ROOT } from '../measure.ts';
+import { compile } from '../measure.ts';
 
 export interface Peer {
   readonly name: 'native' | 'qemu' | 'hypertick';
@@ -49,12 +49,15 @@ export const QEMU: Peer = {
   environment: ENVIRONMENT,
 };
 
-/** @param cpu the model, as `hypertick run --cpu` takes it */
-export function hypertick(cpu: string): Peer {
+/**
+ * @param command hypertick as it is when it is installed: a checkout takes longer to start
+ * @param cpu the model, as `hypertick run --cpu` takes it
+ */
+export function hypertick(command: string, cpu: string): Peer {
   const settings = Object.entries(HELD_ENVIRONMENT).flatMap(([name, value]) => ['--env', `${name}=${value}`]);
   return {
     name: 'hypertick',
-    prefix: [join(ROOT, 'bin', 'hypertick'), 'run', '--cpu', cpu, '--clear-env', ...settings],
+    prefix: [command, 'run', '--cpu', cpu, '--clear-env', ...settings],
     environment: process.env,
   };
 }

@@ -39,8 +39,8 @@ const OPTIONS = {
     undefined,
   ),
   'switch-every': value(
-    'TIME',
-    "test mode: a functional and a KVM CPU take turns, at random intervals of this mean, or at each 'syscall'",
+    'TIME[,TIME]',
+    "test mode: a functional and a KVM CPU take turns, of this mean (the KVM CPU's own second), or at each 'syscall'",
     switchTimes,
     undefined,
   ),
@@ -74,8 +74,9 @@ const OPTIONS = {
 
 const NOTES = `Everything behind PROGRAM belongs to the program. Its standard input, output and error are
 those of hypertick. The exit status is the program's, 128+n if signal n ended it; else
-  124  --max-ticks or --max-insts      126  PROGRAM cannot be executed
-  125  hypertick itself failed         127  PROGRAM was not found
+  123  not implemented: an instruction 126  PROGRAM cannot be executed
+  124  --max-ticks or --max-insts      127  PROGRAM was not found
+  125  hypertick itself failed
 Without --outdir nothing is written but hypertick-out/crash.txt when the program crashes.
 `;
 
@@ -123,11 +124,14 @@ function programOf(values: OptionValues<typeof OPTIONS>, operandCount: number) {
   };
 }
 
-/** `syscall`, or an interval of simulated time that is not 0. */
+/** `syscall`, or an interval of simulated time that is not 0, or one for each CPU. */
 function switchTimes(argument: string) {
   if (argument === 'syscall') return { switchAtSyscalls: true };
-  if (parseTime(argument) === 0n) throw new FatalError('there is no time between the switches');
-  return { switchEvery: argument };
+  const [switchEvery = '', switchEveryKvm = switchEvery, ...rest] = argument.split(',');
+  if (rest.length > 0) throw new FatalError(`'${argument}' is more than two times`);
+  for (const time of [switchEvery, switchEveryKvm])
+    if (parseTime(time) === 0n) throw new FatalError('there is no time between the switches');
+  return { switchEvery, switchEveryKvm };
 }
 
 function setting(argument: string): string {

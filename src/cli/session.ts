@@ -214,7 +214,8 @@ class Session<M extends Machine> {
     } catch (error) {
       if (!this.#simulator.hasStarted) throw error;
       const cause = error instanceof Error ? error.message : String(error);
-      return { status: ExitStatus.failure, cause, failure: error };
+      const status = error instanceof FatalError ? error.exitStatus : ExitStatus.failure;
+      return { status, cause, failure: error };
     } finally {
       clearImmediate(started);
       this.#progress?.stop();

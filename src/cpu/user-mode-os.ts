@@ -32,6 +32,11 @@ export interface UserModeOs {
    */
   mapReserved(virtualAddress: number, physicalAddress: number, flags: number): void;
   /**
+   * Whether user code can write the present page at this address, at this address or another. A page that it can write from
+   * some time on is marked as written then, in the page-version map of memory.
+   */
+  isWritable(virtualAddress: number): boolean;
+  /**
    * User code executed SYSCALL. RIP is the return address; RCX and R11 are as the hardware left them
    * (RIP and RFLAGS); RAX holds the number. Whatever the registers hold afterwards is what runs next.
    */

@@ -3,8 +3,14 @@
  * Nothing here prints by itself: warnings go to the sink that the owner of the simulation passes in.
  */
 
-/** Exit statuses of the command line that are not the guest's own (as `env` and `timeout` use them). */
-export const ExitStatus = { timedOut: 124, failure: 125, notExecutable: 126, notFound: 127 } as const;
+/** Exit statuses of the command line that are not the guest's own (as `env` and `timeout` use them, but for the first). */
+export const ExitStatus = {
+  notImplemented: 123,
+  timedOut: 124,
+  failure: 125,
+  notExecutable: 126,
+  notFound: 127,
+} as const;
 
 /**
  * The user's mistake. `message` is one line that says what is wrong and what to do about it; it is shown

@@ -19,12 +19,14 @@ const TWO_32 = 2 ** 32;
 const STREAM = 0x5157;
 
 const MS_PER_SECOND = 1000;
-/** When the CPUs take turns: after a time in ticks on average, uniform in (0, 2 · mean), or at each system call. */
-export type SwitchTimes = number | 'syscall';
+/** When the CPUs take turns: at system calls, or each after a time uniform in (0, 2 · mean) with a mean of its own in ticks. */
+export type SwitchTimes = readonly [first: number, second: number] | 'syscall';
 
 class CpuSwitcherStats extends statGroup({
   numSwitches: scalar('times that the other CPU took over'),
   hostSeconds: scalar('host time of handing over, draining apart', Unit.Second),
+  longestSeconds: scalar('host time of the longest of these', Unit.Second),
+  drainSeconds: scalar('host time of draining for them', Unit.Second),
 }) {}
 
 export class CpuSwitcher extends SimObject {
@@ -63,15 +65,19 @@ export class CpuSwitcher extends SimObject {
 
   /** Drains the system and hands the thread over. */
   async switch(simulator: Simulator): Promise<undefined> {
-    const { current } = this;
-    // Draining may have ended the program.
+    const { current, stats } = this;
+    const drainMs = this.root.hostClock();
     await simulator.drain();
+    stats.drainSeconds.inc((this.root.hostClock() - drainMs) / MS_PER_SECOND);
+    // Draining may have ended the program.
     if (current.thread.status !== 'halted') {
       const other = this.cpus.find((cpu) => cpu !== current)!;
       const startMs = this.root.hostClock();
       await switchCpus(simulator, [[current, other]]);
-      this.stats.hostSeconds.inc((this.root.hostClock() - startMs) / MS_PER_SECOND);
-      this.stats.numSwitches.inc();
+      const seconds = (this.root.hostClock() - startMs) / MS_PER_SECOND;
+      stats.hostSeconds.inc(seconds);
+      stats.longestSeconds.value = Math.max(stats.longestSeconds.value, seconds);
+      stats.numSwitches.inc();
       this.#scheduleNext();
     }
     return undefined;
@@ -89,8 +95,9 @@ export class CpuSwitcher extends SimObject {
 
   #scheduleNext(): void {
     if (this.#times === 'syscall') return;
+    const mean = this.#times[this.cpus.indexOf(this.current)]!;
     const fraction = (this.#random.nextU32() + 0.5) / TWO_32;
-    const ticks = Math.ceil(fraction * 2 * this.#times);
+    const ticks = Math.ceil(fraction * 2 * mean);
     this.eventQueue.schedule(this.#event, Math.max(1, ticks) as Ticks);
   }
 }

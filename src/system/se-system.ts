@@ -26,6 +26,9 @@ export const SE_SYSTEM_PARAMS = declareParams({
         'a test mode: a functional CPU and a KVM CPU take turns, at random times of this mean distance',
     }),
   ),
+  switchEveryKvm: optional(
+    duration({ description: "the mean length of the KVM CPU's turns, where it is not that of the other's" }),
+  ),
   switchAtSyscalls: bool({
     default: false,
     description: 'the same test mode: they take turns at each system call',
@@ -59,10 +62,11 @@ export class SeSystem extends SimObject {
       cpu: model,
       memorySize,
       switchEvery,
+      switchEveryKvm = switchEvery,
       switchAtSyscalls,
     } = this.resolveParams(SE_SYSTEM_PARAMS, params);
-    const everyTicks = switchEvery === undefined ? undefined : Number(switchEvery);
-    const switches: SwitchTimes | undefined = switchAtSyscalls ? 'syscall' : everyTicks;
+    const turns = switchEvery && ([Number(switchEvery), Number(switchEveryKvm)] as const);
+    const switches: SwitchTimes | undefined = switchAtSyscalls ? 'syscall' : turns;
     const kvm = switches === undefined ? openKvm(model) : Kvm.open();
     const ram = AddrRange.ofSize(0, Math.ceil(memorySize / PAGE) * PAGE);
     const stub = AddrRange.ofSize(STUB_BASE, STUB_SIZE_BYTES);

@@ -81,6 +81,11 @@ describe('option values', () => {
   );
   check('no time between switches', bad('--switch-every', '0ns', /option --switch-every: there is no time/));
   check(
+    'none of the second CPU',
+    bad('--switch-every', '1us,0ns', /option --switch-every: there is no time/),
+  );
+  check('three CPUs', bad('--switch-every', '1us,2us,3us', /--switch-every: '1us,2us,3us' is more than two/));
+  check(
     'an interval without a unit',
     bad('--switch-every', 'often', /option --switch-every: 'often' is not a time/),
   );

@@ -70,6 +70,14 @@ describe('--cpu functional', () => {
     assert.match(crash, /^the processor: does not know the instruction at 0x401000: 0f 04 90 90/m);
   });
 
+  test('an instruction that the processor has and the simulator does not ends the run', (t) => {
+    const sysenter = [0x0f, 0x34, 0x90];
+    const program = writeProgram(join(scratchDirectory(t), 'program'), elf(sysenter));
+    const { stderr, status } = functional(program);
+    assert.match(stderr, /system\.cpu: SYSENTER is not implemented: the instruction at 0x401000: 0f 34 90/);
+    assert.equal(status, 123);
+  });
+
   test('--cpu-features: what cannot be had is refused', (t) => {
     const program = writeProgram(join(scratchDirectory(t), 'program'), elf(Code.exit(0)));
     assert.equal(functional('--cpu-features', 'max,-sse4_2', program).status, 0);

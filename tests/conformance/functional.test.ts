@@ -43,6 +43,7 @@ describe('on the functional CPU', () => {
     before(buildGuests);
     for (const { name, argv, how } of [...guestPrograms(), ...wildPrograms()])
       if (!LONG.includes(name)) test(name, (t) => assertSameAsNative(t, argv, { ...how, cpu }));
+    test('turns, selectors', (t) => assertSameAsNative(t, [guest('turns'), 'selectors'], { cpu }));
   });
   describe('busybox', { skip: notInstalled(BUSYBOX) }, () => testAll(busyboxPrograms()));
   describe('programs of a Debian system', () => testAll(debianPrograms(INPUT_BYTES)));
@@ -75,6 +76,7 @@ describe('with two CPUs taking turns', { skip: missing(...GUESTS_NEED, BUSYBOX) 
     ['threads', '1ms'],
     ['memory', '50us'],
     ['times', '300us'],
+    ['turns', '10us,30us'],
   ] as const)
     testInTurns({ name: program, argv: [guest(program)], how: {} }, every);
   testInTurns(
@@ -88,7 +90,7 @@ describe('with two CPUs taking turns', { skip: missing(...GUESTS_NEED, BUSYBOX) 
 
   const atCalls = ['busybox awk', 'busybox gzip', 'busybox ls', 'busybox sort', 'busybox tee'];
   for (const program of [
-    ...named(guestPrograms(), ['args', 'files', 'memory', 'threads']),
+    ...named(guestPrograms(), ['args', 'files', 'memory', 'signals', 'threads', 'turns']),
     ...named(wildPrograms(), ['divide', 'recurse', 'write-code']),
     ...named(busyboxPrograms(), atCalls),
     ...named(debianPrograms(INPUT_BYTES), ['bash, floating point', 'perl', 'python3, threads', 'sqlite3']),

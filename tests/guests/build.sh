@@ -28,7 +28,7 @@ compile() { # PROGRAM ARGUMENTS…
   mv "$program.$$" "$program"
 }
 
-for name in args files interrupted memory signals threads times; do
+for name in args files interrupted memory signals threads times turns; do
   is_current "$output/$name" "$name.c" say.h ||
     compile "$output/$name" -std=gnu11 -O2 -Wall -Wextra -Werror -Wno-infinite-recursion -Wno-array-bounds \
       -static -pthread "$name.c"

@@ -6,7 +6,6 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { toJavaScript } from '../../tools/pack.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 
@@ -60,22 +59,4 @@ describe('the packed and installed package', () => {
     const { stderr } = hypertick('demo', '--outdir', join(directory, 'elsewhere', 'out'));
     assert.doesNotMatch(stderr, /internal error|not found|no such/i);
   });
-});
-
-test('types go, positions stay, and imports are renamed', () => {
-  const source = `import type { A } from './a.ts';
-import { b } from '../b.ts';
-const worker = new URL('./worker.ts', import.meta.url);
-const c: number = await import('./c.ts');
-const text = 'not an import of x.ts';
-`;
-  assert.equal(
-    toJavaScript(source),
-    `
-import { b } from '../b.js';
-const worker = new URL('./worker.js', import.meta.url);
-const c         = await import('./c.js');
-const text = 'not an import of x.ts';
-`,
-  );
 });

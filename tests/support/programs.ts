@@ -139,7 +139,7 @@ export const guest = (name: string): string => join(GUESTS, 'build', name);
 
 /** The programs of tests/guests; each says in its head what it goes through. */
 export function guestPrograms(): Program[] {
-  const names = ['files', 'interrupted', 'memory', 'signals', 'threads', 'times'];
+  const names = ['files', 'interrupted', 'memory', 'signals', 'threads', 'times', 'turns'];
   return [
     {
       name: 'args',

@@ -44,6 +44,10 @@ export class TinyOs implements UserModeOs {
     this.#table.map(virtualAddress, physicalAddress, flags);
   }
 
+  isWritable(): boolean {
+    return true;
+  }
+
   syscall(cpu: BaseCpu): void {
     const tc = cpu.modifyState(RegClass.general);
     this.log.push(`syscall ${tc.gprNumber(Gpr.RAX)} at 0x${tc.ripNumber.toString(16)}`);

@@ -3,10 +3,11 @@
 // the same instructions do outside of KVM.
 
 import { Vector } from '../../src/arch/x86/exceptions.ts';
+import type { SplitCode } from '../../src/arch/x86/isa/missing.ts';
 import { PAGE_SIZE } from '../../src/arch/x86/page-table.ts';
 import { OFFSET } from '../../src/arch/x86/thread-context.ts';
 import { END_ADDRESS } from './address-space.ts';
-import { beginsWith, type CodeAtRip, codeAtRip } from './code-at-rip.ts';
+import { beginsWith, codeAtRip } from './code-at-rip.ts';
 import type { Ending, Outcome, Sequence } from './sequence.ts';
 
 type Exception = Ending & { readonly kind: 'exception' };
@@ -86,7 +87,7 @@ function isBadAddress({ vector, errorCode, address }: Exception): boolean {
   return errorCode === 0 && (vector === Vector.GP || vector === Vector.SS);
 }
 
-function isEmulated({ ending, state }: Outcome, other: Exception, code: () => CodeAtRip): boolean {
+function isEmulated({ ending, state }: Outcome, other: Exception, code: () => SplitCode): boolean {
   const kvm = ending as Exception;
   switch (kvm.vector) {
     case Vector.UD:

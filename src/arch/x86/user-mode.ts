@@ -23,12 +23,16 @@ export const USER_CODE_32: Segment = {
   attributes: (SegmentPreset.userCode64.attributes & ~SegmentAttribute.L) | SegmentAttribute.DB,
 };
 
+/** What every processor has that executes 64-bit programs. */
+const USER_CR4 = Cr4.PAE | Cr4.OSFXSR | Cr4.OSXMMEXCPT;
+
 /**
  * Puts a processor into ring 3 of 64-bit mode: registers zero, x87 and SSE in their initial state, FS and
  * GS bases zero. CR4.TSD is clear: RDTSC reads the processor's counter.
  * @param pageTableRoot physical address of the top-level page table
  * @param optionalCr4 CR4 bits of features that not every processor has (`Cr4.OSXSAVE`, `Cr4.FSGSBASE`, `Cr4.UMIP`)
- * @param xcr0 state components to enable: a mask of `Xcr0`; x87 and SSE always are
+ * @param xcr0 state components to enable: a mask of `Xcr0`; x87 and SSE always are. Without XSAVE it stays as at reset, x87
+ *   alone (SDM vol. 1 §13.3)
  */
 export function setUserMode(
   tc: X86ThreadContext,
@@ -42,9 +46,9 @@ export function setUserMode(
   tc.rflags = Rflags.FIXED | Rflags.IF;
   tc.set(OFFSET.cr0, BigInt(Cr0.PE | Cr0.MP | Cr0.ET | Cr0.NE | Cr0.WP | Cr0.AM) | BigInt(Cr0.PG));
   tc.set(OFFSET.cr3, BigInt(pageTableRoot));
-  tc.set(OFFSET.cr4, BigInt(Cr4.PAE | Cr4.OSFXSR | Cr4.OSXMMEXCPT | optionalCr4));
+  tc.set(OFFSET.cr4, BigInt(USER_CR4 | optionalCr4));
   tc.set(OFFSET.efer, BigInt(Efer.SCE | Efer.LME | Efer.LMA | Efer.NXE));
-  tc.set(OFFSET.xcr0, BigInt(xcr0 | Xcr0.X87 | Xcr0.SSE));
+  tc.set(OFFSET.xcr0, BigInt(optionalCr4 & Cr4.OSXSAVE ? xcr0 | Xcr0.X87 | Xcr0.SSE : Xcr0.X87));
   setUserSegments(tc);
   // Linux runs 64-bit programs with null selectors here.
   // No LDT: a selector into one faults.
@@ -56,4 +60,9 @@ export function setUserMode(
 export function setUserSegments(tc: X86ThreadContext): void {
   tc.setSegment(Seg.CS, { ...SegmentPreset.userCode64, selector: LinuxSelector.userCode });
   tc.setSegment(Seg.SS, { ...SegmentPreset.userData, selector: LinuxSelector.userData });
+}
+
+/** A program changes processors: CR4 gets those of the optional features (see {@link setUserMode}) that the new one has. */
+export function setOptionalCr4(tc: X86ThreadContext, optionalCr4: number): void {
+  tc.set(OFFSET.cr4, BigInt(USER_CR4 | optionalCr4));
 }

@@ -1,9 +1,11 @@
 /**
- * The XSAVE area in standard format, to and from a thread context. Intel SDM vol. 1 §13.4 (layout), §13.8 and
- * §13.9 (XRSTOR's rules). Where the extended components lie is the processor's to say (CPUID leaf 0DH), so it
- * comes in as a table. The compacted format is refused.
+ * The XSAVE area, to and from a thread context. Intel SDM vol. 1 §13.4 (layout), §13.8 and §13.9 (XRSTOR's rules). Where the
+ * extended components lie is the processor's to say (CPUID leaf 0DH), so it comes in as a table. Images that the simulator
+ * makes are in standard format, of others the compacted one is refused; what the instructions make of both is in
+ * xsave-instructions.ts.
  */
 
+import { panic } from '../../sim/trouble.ts';
 import type { CpuidEntry } from './cpuid.ts';
 import { FXSAVE, initX87, MXCSR_MASK, readMxcsr, readX87, writeMxcsr, writeX87 } from './fxsave.ts';
 import { Xcr0 } from './registers.ts';
@@ -15,6 +17,9 @@ export type XsaveComponent = { readonly bit: number; readonly offset: number; re
 
 /** Header offsets from the start of the area. SDM vol. 1 §13.4.2. */
 export const XSAVE_HEADER = { at: 512, xstateBv: 512, xcompBv: 520, reserved: 528, end: 576 } as const;
+
+/** XCOMP_BV bit 63, of its upper word: the image is in compacted format. */
+export const COMPACTED_HIGH = 0x8000_0000;
 
 /** An XSAVE image that XRSTOR would refuse with #GP. */
 export class XsaveImageError extends Error {
@@ -28,7 +33,7 @@ export class XsaveImageError extends Error {
  * A run of equal pieces of a component: `count` pieces of `sizeBytes`, `stride` apart in the thread
  * context.
  */
-type Mapping = {
+export type Mapping = {
   readonly bit: number;
   readonly at: number;
   readonly count: number;
@@ -36,8 +41,8 @@ type Mapping = {
   readonly stride: number;
 };
 
-/** How the components but x87 map to the thread context. SDM vol. 1 §13.5. */
-const MAPPINGS: readonly Mapping[] = [
+/** How the components but x87 map to the thread context, in the order of their bits. SDM vol. 1 §13.5. */
+export const MAPPINGS: readonly Mapping[] = [
   { bit: Xcr0.SSE, at: OFFSET.zmm, count: 16, sizeBytes: 16, stride: STRIDE.zmm },
   { bit: Xcr0.AVX, at: OFFSET.zmm + 16, count: 16, sizeBytes: 16, stride: STRIDE.zmm },
   { bit: Xcr0.OPMASK, at: OFFSET.k, count: 8, sizeBytes: 8, stride: STRIDE.k },
@@ -52,6 +57,43 @@ export const XSAVE_HELD = MAPPINGS.reduce((mask, { bit }) => mask | bit, Xcr0.X8
 /** Components in the legacy area, always in use in images written here. */
 const LEGACY = Xcr0.X87 | Xcr0.SSE;
 
+/**
+ * Writes the pieces of a component to the words of an area from the byte offset `to` on.
+ * @param count of pieces: all, unless only the registers outside 64-bit mode are meant
+ * @returns whether any bit of them is set
+ */
+export function putComponent(
+  tc: X86ThreadContext,
+  { at, sizeBytes, stride }: Mapping,
+  words: Uint32Array,
+  to: number,
+  count: number,
+): boolean {
+  let next = to >> 2;
+  let bits = 0;
+  for (let i = 0; i < count; i++) {
+    const from = (at + i * stride) >> 2;
+    for (let word = 0; word < sizeBytes >> 2; word++) bits |= words[next++] = tc.u32[from + word]!;
+  }
+  return bits !== 0;
+}
+
+/** Reads what {@link putComponent} writes; without an offset the pieces become zero, their initial state. */
+export function takeComponent(
+  tc: X86ThreadContext,
+  { at, sizeBytes, stride }: Mapping,
+  words: Uint32Array,
+  from: number | undefined,
+  count: number,
+): void {
+  let next = (from ?? 0) >> 2;
+  for (let i = 0; i < count; i++) {
+    const to = (at + i * stride) >> 2;
+    for (let word = 0; word < sizeBytes >> 2; word++, next++)
+      tc.u32[to + word] = from === undefined ? 0 : words[next]!;
+  }
+}
+
 export class XsaveFormat {
   /** Components that have a place in the area, as an XCR0 mask. */
   readonly components: number;
@@ -59,6 +101,8 @@ export class XsaveFormat {
   readonly sizeBytes: number;
   /** MXCSR bits that the processor defines. */
   readonly mxcsrMask: number;
+  /** Those beyond the legacy area, in the order of their bits. */
+  readonly extended: readonly XsaveComponent[];
   readonly #offsets: ReadonlyMap<number, number>;
   /** The latest area, and its words: most callers have one and the same. */
   #area: Uint8Array = new Uint8Array();
@@ -76,6 +120,7 @@ export class XsaveFormat {
     this.components = mask;
     this.sizeBytes = end;
     this.mxcsrMask = mxcsrMask;
+    this.extended = [...components].sort((a, b) => a.bit - b.bit);
     this.#offsets = new Map([
       [Xcr0.SSE, FXSAVE.xmm],
       ...components.map(({ bit, offset }): [number, number] => [bit, offset]),
@@ -108,14 +153,7 @@ export class XsaveFormat {
     if (wanted & Xcr0.X87) writeX87(tc, area);
     for (const mapping of MAPPINGS) {
       if (!(wanted & mapping.bit)) continue;
-      let to = this.#offsets.get(mapping.bit)! >> 2;
-      let nonZero = 0;
-      for (let i = 0; i < mapping.count; i++) {
-        const from = (mapping.at + i * mapping.stride) >> 2;
-        for (let word = 0; word < mapping.sizeBytes >> 2; word++)
-          nonZero |= words[to++] = tc.u32[from + word]!;
-      }
-      if (nonZero) inUse |= mapping.bit;
+      if (putComponent(tc, mapping, words, this.offsetOf(mapping.bit), mapping.count)) inUse |= mapping.bit;
     }
     for (let i = 0; i < 4; i++) area[XSAVE_HEADER.xstateBv + i] = inUse >>> (8 * i);
   }
@@ -137,15 +175,15 @@ export class XsaveFormat {
     }
     for (const mapping of MAPPINGS) {
       if (!(wanted & mapping.bit)) continue;
-      let from = this.#offsets.get(mapping.bit)! >> 2;
       const isPresent = (present & mapping.bit) !== 0;
-      for (let i = 0; i < mapping.count; i++) {
-        const to = (mapping.at + i * mapping.stride) >> 2;
-        for (let word = 0; word < mapping.sizeBytes >> 2; word++, from++)
-          tc.u32[to + word] = isPresent ? words[from]! : 0;
-      }
+      takeComponent(tc, mapping, words, isPresent ? this.offsetOf(mapping.bit) : undefined, mapping.count);
     }
     return (present & ~XSAVE_HELD) >>> 0;
+  }
+
+  /** Where a component other than x87 lies in the standard format. */
+  offsetOf(bit: number): number {
+    return this.#offsets.get(bit) ?? panic('XSAVE', `component ${bit} has no place in the area`);
   }
 
   /** The area lies at a multiple of 4 in its buffer. */
@@ -160,21 +198,41 @@ export class XsaveFormat {
 
   /** XSTATE_BV, after XRSTOR's checks of header and MXCSR. SDM vol. 1 §13.8.1. */
   #checkedXstateBv(words: Uint32Array): number {
-    if (words[(XSAVE_HEADER.xcompBv + 4) >> 2]! >>> 31)
+    if (words[(XSAVE_HEADER.xcompBv + 4) >> 2]! & COMPACTED_HIGH)
       throw new XsaveImageError('XSAVE image is in compacted format (XCOMP_BV bit 63)');
-    for (let at: number = XSAVE_HEADER.xcompBv; at < XSAVE_HEADER.reserved + 8; at += 4) {
-      const word = words[at >> 2]!;
-      if (word === 0) continue;
-      const byte = at - XSAVE_HEADER.at + ((31 - Math.clz32(word & -word)) >> 3);
-      throw new XsaveImageError(`XSAVE header byte ${byte} is not zero`);
-    }
-    const present = words[XSAVE_HEADER.xstateBv >> 2]!;
-    if (words[(XSAVE_HEADER.xstateBv + 4) >> 2] !== 0 || (present & ~this.components) !== 0) {
-      throw new XsaveImageError('XSTATE_BV names components that are not enabled');
-    }
-    const mxcsr = words[FXSAVE.mxcsr >> 2]!;
-    if (mxcsr & ~this.mxcsrMask)
-      throw new XsaveImageError(`MXCSR 0x${mxcsr.toString(16)} has reserved bits set`);
+    mustBeZero(words, XSAVE_HEADER.xcompBv, XSAVE_HEADER.reserved + 8);
+    const present = checkedMask(words, XSAVE_HEADER.xstateBv, this.components, 0);
+    checkMxcsr(words, this.mxcsrMask);
     return present;
   }
+}
+
+/** @throws XsaveImageError if a byte from `from` to `to`, in the header, is not zero */
+export function mustBeZero(words: Uint32Array, from: number, to: number): void {
+  for (let at = from; at < to; at += 4) {
+    const word = words[at >> 2]!;
+    if (word === 0) continue;
+    const byte = at - XSAVE_HEADER.at + ((31 - Math.clz32(word & -word)) >> 3);
+    throw new XsaveImageError(`XSAVE header byte ${byte} is not zero`);
+  }
+}
+
+/**
+ * A mask of components in the header.
+ * @param high what its upper word must be: no component has a bit there
+ * @throws XsaveImageError if it names others than the allowed ones
+ */
+export function checkedMask(words: Uint32Array, at: number, allowed: number, high: number): number {
+  const mask = words[at >> 2]!;
+  if (words[(at + 4) >> 2] !== high || (mask & ~allowed) !== 0) {
+    const name = at === XSAVE_HEADER.xcompBv ? 'XCOMP_BV' : 'XSTATE_BV';
+    throw new XsaveImageError(`${name} names components that are not enabled`);
+  }
+  return mask;
+}
+
+/** @throws XsaveImageError if the image's MXCSR has bits that are not in `mask` */
+export function checkMxcsr(words: Uint32Array, mask: number): void {
+  const mxcsr = words[FXSAVE.mxcsr >> 2]!;
+  if (mxcsr & ~mask) throw new XsaveImageError(`MXCSR 0x${mxcsr.toString(16)} has reserved bits set`);
 }

@@ -9,8 +9,10 @@ import { Cr4 } from '../../arch/x86/registers.ts';
 import type { Segment } from '../../arch/x86/segments.ts';
 import { OFFSET } from '../../arch/x86/state-layout.ts';
 import type { X86ThreadContext } from '../../arch/x86/thread-context.ts';
+import { clearSelectors } from '../../arch/x86/xsave-instructions.ts';
 import { describeSegment, farTransfer, loadSegment } from './segment-assists.ts';
 import type { X87Assist } from './x87-assist.ts';
+import type { XsaveAssist } from './xsave-assist.ts';
 
 /** What an assist may use. */
 export interface AssistContext {
@@ -18,6 +20,7 @@ export interface AssistContext {
   /** Wide arguments and results: `Cracker.setArgument` and `assistResult`. */
   readonly scratch: DataView;
   readonly x87: X87Assist;
+  readonly xsave: XsaveAssist;
   /** Raises an exception: nothing of the instruction takes effect. */
   raise(vector: number, errorCode: number): void;
   /** The time-stamp counter as two halves, and CPUID's answer to EAX, ECX. */
@@ -28,6 +31,9 @@ export interface AssistContext {
   /** What a selector other than null stands for; undefined: nothing that there is. */
   descriptor(selector: number): Segment | undefined;
 }
+
+/** CPUID.(EAX=0DH, ECX=1):EAX. */
+const XGETBV1 = 4;
 
 export type Assist = (context: AssistContext, a: number, b: number, c: number) => number;
 
@@ -98,14 +104,32 @@ function areaOf({ buffer, byteOffset }: DataView): Uint8Array {
   return new Uint8Array(buffer, byteOffset, FXSAVE.xmm);
 }
 
-/** Where a pointer's upper half would be, its selector is: zero, where the processor does not keep it (CPUID.7.0:EBX[13]). */
-function clearSelectors(area: Uint8Array): void {
-  for (const at of [FXSAVE.fip, FXSAVE.fdp]) area.fill(0, at + 4, at + 8);
-}
-
 /** See X87Assist.run. */
 function x87({ x87: unit }: AssistContext, fop: number, flags: number, operandBits: number): number {
   return unit.run(fop, flags, operandBits);
+}
+
+/** See XsaveAssist. The address and EDX:EAX are at XSAVE_ARGUMENTS. */
+function xsave(
+  { xsave: unit, scratch }: AssistContext,
+  kind: number,
+  pointerBits: number,
+  is64: number,
+): number {
+  unit.save(scratch, kind, pointerBits, is64 !== 0);
+  return 0;
+}
+
+function xrstor({ xsave: unit, scratch }: AssistContext, pointerBits: number, is64: number): number {
+  unit.restore(scratch, pointerBits, is64 !== 0);
+  return 0;
+}
+
+/** Which components are in use: what XGETBV with ECX = 1 tells, where CPUID leaf 0DH says that it does; 0 for ECX = 0. */
+function xinuse({ xsave: unit, cpuid: answer, raise }: AssistContext, index: number): number {
+  if (index === 0) return 0;
+  if (index !== 1 || (answer(0xd, 1)[0] & XGETBV1) === 0) raise(Vector.GP, 0);
+  return unit.inUse();
 }
 
 function random({ random: next }: AssistContext): number {
@@ -135,6 +159,9 @@ export const ASSIST_ROUTINES: Readonly<Record<AssistName, Assist>> = {
   fxsave,
   fxrstor,
   x87,
+  xsave,
+  xrstor,
+  xinuse,
   random,
   crc32,
   loadSegment,

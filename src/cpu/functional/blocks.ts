@@ -19,13 +19,14 @@ export interface BlockInstruction {
   readonly rip: number;
 }
 
-/** Why a block ends behind its last instruction. */
-export interface Block {
+/** What is known of a block without its instructions. */
+export interface BlockFacts {
   /** Virtual address; negative in the upper half. */
   readonly rip: number;
   readonly is64: boolean;
   readonly units: UnitState;
-  readonly instructions: readonly BlockInstruction[];
+  /** How many instructions it has. */
+  readonly count: number;
   /** Address behind the last instruction. */
   readonly end: number;
   /** Offsets in RAM of its bytes, per page: [start, end). */
@@ -34,17 +35,37 @@ export interface Block {
   readonly record: number;
 }
 
-/**
- * Whether translations have changed since a block was decoded.
- * @param linearAt offset in RAM of code at an address; −1 where there is none
- */
-export function hasMoved({ rip, spans }: Block, linearAt: (address: number) => number): boolean {
-  let at = rip;
-  for (const [start, end] of spans) {
-    if (linearAt(at) !== start) return true;
-    at += end - start;
+/** A basic block. The interpreter needs only its records: its instructions are decoded when somebody asks for them. */
+export class Block implements BlockFacts {
+  readonly rip: number;
+  readonly is64: boolean;
+  readonly units: UnitState;
+  readonly count: number;
+  readonly end: number;
+  readonly spans: BlockFacts['spans'];
+  readonly record: number;
+  readonly #decode: (block: Block) => readonly BlockInstruction[];
+  #instructions: readonly BlockInstruction[] | undefined;
+
+  /** @param decode decodes the bytes, which are the same as long as the block is not dropped */
+  constructor(
+    { rip, is64, units, count, end, spans, record }: BlockFacts,
+    decode: (block: Block) => readonly BlockInstruction[],
+  ) {
+    this.rip = rip;
+    this.is64 = is64;
+    this.units = units;
+    this.count = count;
+    this.end = end;
+    this.spans = spans;
+    this.record = record;
+    this.#decode = decode;
   }
-  return false;
+
+  get instructions(): readonly BlockInstruction[] {
+    this.#instructions ??= this.#decode(this);
+    return this.#instructions;
+  }
 }
 
 /** Finds blocks by address, and those of a page. Tells `dropped` of each that goes. */
@@ -153,7 +174,7 @@ export class Blocks implements CodePages {
   }
 
   /** Pages with code, by their offsets in RAM. */
-  get pages(): ReadonlyMap<number, unknown> {
+  get pages(): ReadonlyMap<number, ReadonlySet<Block>> {
     return this.#byPage;
   }
 }

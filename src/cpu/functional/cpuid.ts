@@ -126,13 +126,14 @@ export class FunctionalCpuid {
     if (this.features.has('xsave')) this.#addXsave();
   }
 
-  /** The standard format: SDM vol. 1 §13.4. */
+  /** Areas in standard format, and in the compacted one, of what XCR0 enables: SDM vol. 1 §13.2, §13.4. */
   #addXsave(): void {
     const avx = this.features.has('avx');
     const { offset, sizeBytes: avxBytes } = AVX_COMPONENT;
     const sizeBytes = avx ? offset + avxBytes : offset;
     this.#add(0xd, [this.xcr0, sizeBytes, sizeBytes, 0], 0);
-    this.#add(0xd, NOTHING, 1);
+    const isCompacted = this.features.has('xsavec') || this.features.has('xsaves');
+    this.#add(0xd, [0, isCompacted ? sizeBytes : 0, 0, 0], 1);
     if (avx) this.#add(0xd, [avxBytes, offset, 0, 0], 2);
   }
 

@@ -1,6 +1,7 @@
 /** What the engine is given, and what it answers. */
 
 import type { Segment } from '../../arch/x86/segments.ts';
+import type { XsaveFormat } from '../../arch/x86/xsave.ts';
 import type { PhysicalMemory } from '../../mem/physical-memory.ts';
 
 /** Why a run ended. RIP, the flags and all other state are those of an instruction boundary. */
@@ -28,6 +29,13 @@ export interface EngineOptions {
   readonly translate?: 'hot' | 'always' | 'never';
   /** How much machine code translated regions may take. Default 256 MiB. */
   readonly codeCacheBytes?: number;
+  /** Layout of the area of XSAVE; without it, x87 and SSE. */
+  readonly xsave?: XsaveFormat;
+  /**
+   * Whether another processor that is given RAM can write the page at a virtual address with code, there or elsewhere. A page
+   * that it can write from some time on is marked in the page-version map then. Without it, all can be written.
+   */
+  isWritable?(address: number): boolean;
   readTsc(): readonly [lo: number, hi: number];
   cpuid(leaf: number, subleaf: number): readonly [eax: number, ebx: number, ecx: number, edx: number];
   /** 32 random bits for RDRAND; without it, a sequence that is the same for every engine. */

@@ -7,7 +7,6 @@ import { Vector } from '../../arch/x86/exceptions.ts';
 import { ASSISTS } from '../../arch/x86/isa/assists.ts';
 import { STATUS_FLAGS } from '../../arch/x86/isa/conditions.ts';
 import { DecodeTable } from '../../arch/x86/isa/decode-table.ts';
-import { Decoder } from '../../arch/x86/isa/decoder.ts';
 import { MAX_LENGTH_BYTES } from '../../arch/x86/isa/instruction-bytes.ts';
 import { INSTRUCTIONS } from '../../arch/x86/isa/instructions.ts';
 import { flagCode } from '../../arch/x86/isa/lazy-flags.ts';
@@ -16,8 +15,9 @@ import { Rflags } from '../../arch/x86/registers.ts';
 import { OFFSET, X86ThreadContext } from '../../arch/x86/thread-context.ts';
 import type { PhysicalMemory } from '../../mem/physical-memory.ts';
 import { panic } from '../../sim/trouble.ts';
-import { ASSIST_ROUTINES, type AssistContext } from './assists.ts';
-import { type Block, Blocks, hasMoved } from './blocks.ts';
+import { assistContext } from './assist-context.ts';
+import { ASSIST_ROUTINES } from './assists.ts';
+import { type Block, Blocks } from './blocks.ts';
 import { CodeHashes } from './code-hashes.ts';
 import { CodeTable } from './code-table.ts';
 import { buildCoreModule } from './core-module.ts';
@@ -28,11 +28,8 @@ import { JumpCache } from './jump-cache.ts';
 import { CELL, CONTEXT_AT, ENGINE_MEMORY_BYTES, HOT_ENTRIES, PAGE_SHIFT, RECORD, Stop } from './layout.ts';
 import { isCanonical, Mmu, NOT_CANONICAL_VECTOR } from './mmu.ts';
 import { blocksFrom } from './prepare.ts';
-import { randomNumbers } from './random.ts';
-import { linuxDescriptor } from './segment-assists.ts';
-import { isStackReference } from './stack-reference.ts';
-import { isTranslatable, Translator } from './translator.ts';
-import { X87Assist } from './x87-assist.ts';
+import { holdsTrapsBack, isStackReference } from './stack-reference.ts';
+import { Translator } from './translator.ts';
 
 const WASM_PAGE = 65_536;
 /** Generated code returns at least so often: a loop that V8 has optimized meanwhile is entered anew. */
@@ -61,8 +58,6 @@ export class Engine {
   readonly #core: WebAssembly.Instance['exports'];
   readonly #translatesAlways: boolean;
   readonly #codeHashes: CodeHashes;
-  /** Offset in RAM of code at a canonical address; −1, with the fault's cells set, where there is none. */
-  readonly #linearAt: (rip: number) => number;
   #codeMayHaveMoved = false;
   #checksAlignment = false;
   /** What the budget was when generated code was entered, while it runs; else what it has left. */
@@ -71,13 +66,9 @@ export class Engine {
   #units: UnitState = 0;
   #is64 = true;
 
-  constructor({
-    memory,
-    features,
-    translate = 'hot',
-    codeCacheBytes = CODE_CACHE_BYTES,
-    ...machine
-  }: EngineOptions) {
+  constructor(options: EngineOptions) {
+    const { memory, features, translate = 'hot', codeCacheBytes = CODE_CACHE_BYTES } = options;
+    const { isWritable = () => true } = options;
     const pages = ENGINE_MEMORY_BYTES / WASM_PAGE;
     const engineMemory = new WebAssembly.Memory({ initial: pages, maximum: pages });
     const buffer = engineMemory.buffer as ArrayBuffer;
@@ -88,16 +79,7 @@ export class Engine {
     this.#jumpCache = new JumpCache(buffer);
     const mmu = new Mmu(this.tc, memory, buffer, this.#blocks);
     this.#mmu = mmu;
-    const scratch = new DataView(buffer, CELL.scratch, 512);
-    const context: AssistContext = {
-      tc: this.tc,
-      scratch,
-      x87: new X87Assist(this.tc, scratch),
-      raise: (vector, errorCode) => mmu.setFault(vector, errorCode),
-      random: randomNumbers(1),
-      descriptor: linuxDescriptor,
-      ...machine,
-    };
+    const context = assistContext(this.tc, mmu, new DataView(buffer, CELL.scratch, 512), options);
     const routines = ASSISTS.map((name) => ASSIST_ROUTINES[name]);
     const table = new CodeTable(buildCoreModule(), {
       ram: memory.memory,
@@ -108,16 +90,14 @@ export class Engine {
       assist: (number: number, a: number, b: number, c: number) => routines[number]!(context, a, b, c),
     });
     this.#core = table.core;
-    this.#codeHashes = new CodeHashes(
-      table.core.hashPage as unknown as (page: number) => bigint,
-      memory.versions,
-    );
+    const hashPage = table.core.hashPage as unknown as (page: number) => bigint;
+    this.#codeHashes = new CodeHashes(hashPage, memory.versions, isWritable);
     this.#translatesAlways = translate === 'always';
     this.#handlers = new Handlers(table, translate === 'never' ? NEVER_HOT : HOT_ENTRIES);
-    const decoder = new Decoder(new DecodeTable(INSTRUCTIONS, features));
+    const decodeTable = new DecodeTable(INSTRUCTIONS, features);
     const ram = new Uint8Array(memory.memory.buffer);
-    this.#linearAt = (rip) => mmu.fetch(rip >>> 0, Math.floor(rip / TWO_32) | 0);
-    this.#interpreter = new Interpreter(decoder, this.#handlers, ram, buffer, this.#linearAt);
+    const fetch = (rip: number) => mmu.fetch(rip >>> 0, Math.floor(rip / TWO_32) | 0);
+    this.#interpreter = new Interpreter(decodeTable, this.#handlers, ram, buffer, fetch);
     this.#translator = new Translator(table, this.#blocks, this.#interpreter, buffer, codeCacheBytes);
   }
 
@@ -168,7 +148,7 @@ export class Engine {
     const ram = new Uint8Array(this.#memory.memory.buffer);
     const rip = this.#rip;
     for (let at = rip; at < rip + MAX_LENGTH_BYTES && isCanonical(Math.floor(at / TWO_32) | 0); at++) {
-      const linear = this.#linearAt(at);
+      const linear = this.#mmu.fetch(at >>> 0, Math.floor(at / TWO_32) | 0);
       if (linear < 0) break;
       bytes.push(ram[linear]!);
     }
@@ -177,17 +157,18 @@ export class Engine {
   }
 
   /**
-   * Decodes the code at these addresses and what it leads to, for runs to come; with `translate: 'always'` all of it becomes
-   * one module. What cannot be decoded is left for the run to find.
+   * Decodes the code at these addresses, for runs to come. With `translate: 'always'` it becomes one module, with what it
+   * leads to.
+   * What cannot be decoded is left for the run to find.
    */
   prepare(addresses: readonly number[]): void {
     this.#begin();
-    const { successorsOf } = this.#translator;
-    const code = { blockAt: (rip: number) => this.#blockAt(rip), successorsOf, isTranslatable };
-    const blocks = this.#handlers.together(() => blocksFrom(addresses, code));
+    const blockAt = (rip: number) => this.#blockAt(rip);
+    this.#handlers.together(() => {
+      if (!this.#translatesAlways) addresses.forEach(blockAt);
+      else this.#translator.translate(blocksFrom(addresses, blockAt, this.#translator));
+    });
     this.#cells.setInt32(CELL.faultVector, -1, true);
-    const isKnown = (block: Block) => this.#blocks.at(block.rip) === block;
-    if (this.#translatesAlways) this.#translator.translate(blocks.filter(isKnown));
   }
 
   /** Executes up to `budget` instructions, a number below 2^31. */
@@ -199,11 +180,13 @@ export class Engine {
     return end;
   }
 
-  /** SDM vol. 3 §17.3.1.4: one instruction, then #DB, unless it faults. */
+  /** SDM vol. 3 §17.3.1.4: one instruction, or one round of a repeated one, then #DB, unless it faults. */
   #singleStep(): RunEnd {
+    const decoded = this.#interpreter.decodeAt(this.#rip, this.tc.in64BitMode);
+    this.#takeFault(); // That its bytes cannot be fetched is for the run to find.
     const end = this.#run(1);
     this.#flagsToContext();
-    if (end.kind === 'exception' || end.kind === 'syscall' || end.kind === 'interrupt') return end;
+    if (end.kind !== 'budget' || holdsTrapsBack(decoded)) return end;
     return { kind: 'exception', vector: Vector.DB, errorCode: 0, address: 0n };
   }
 
@@ -246,7 +229,7 @@ export class Engine {
   #noticeMoves(): void {
     if (!this.#codeMayHaveMoved) return;
     this.#codeMayHaveMoved = false;
-    this.#blocks.dropMoved(this.#linearAt);
+    this.#blocks.dropMoved((address) => this.#mmu.fetch(address >>> 0, Math.floor(address / TWO_32) | 0));
     this.#cells.setInt32(CELL.faultVector, -1, true);
   }
 
@@ -326,21 +309,41 @@ export class Engine {
   #blockAt(rip: number): Block | ReturnType<Interpreter['build']> {
     const { in64BitMode: is64 } = this.tc;
     const known = this.#blocks.at(rip);
-    const isSame = known?.is64 === is64 && known.units === this.#units;
-    if (isSame && !hasMoved(known, this.#linearAt)) return known;
-    // What is not there has been noted as a fault.
-    this.#cells.setInt32(CELL.faultVector, -1, true);
+    if (
+      known !== undefined &&
+      known.is64 === is64 &&
+      known.units === this.#units &&
+      this.#isWhereItWas(known)
+    )
+      return known;
     if (!this.#interpreter.hasRoom) this.#forgetAll();
     const block = this.#interpreter.build(rip, is64, this.#units);
     if (typeof block !== 'string') {
       // Fetching may have failed behind the last instruction: that is not for this block to tell.
       this.#cells.setInt32(CELL.faultVector, -1, true);
-      const isNewPage = block.spans.some(([start]) => !this.#blocks.has(start & ~(PAGE_BYTES - 1)));
+      for (const [start] of block.spans) {
+        const page = start & ~(PAGE_BYTES - 1);
+        if (this.#blocks.has(page)) continue;
+        this.#memory.versions.watch(page);
+        this.#mmu.flushWritesTo(page);
+      }
       this.#blocks.add(block);
-      for (const [start] of block.spans) this.#memory.versions.watch(start);
-      if (isNewPage) this.#mmu.flushWrites();
     }
     return block;
+  }
+
+  /** Translations may have changed since the block was decoded. */
+  #isWhereItWas(block: Block): boolean {
+    const { rip, spans } = block;
+    let at = rip;
+    for (const [start, end] of spans) {
+      if (this.#mmu.fetch(at >>> 0, Math.floor(at / TWO_32) | 0) !== start) {
+        this.#cells.setInt32(CELL.faultVector, -1, true);
+        return false;
+      }
+      at += end - start;
+    }
+    return true;
   }
 
   #forgetAll(): void {
@@ -373,13 +376,15 @@ export class Engine {
     const block = this.#blockAt(this.#rip);
     if (typeof block === 'string')
       return panic('functional CPU', 'a block that was entered cannot be decoded');
-    const part = Math.min(count, block.instructions.length);
+    const part = Math.min(count, block.count);
     const record = this.#interpreter.buildPart(block, part);
     this.#cells.setUint32(CELL.unfinished, 0, true);
     this.#entered = part;
     const stop = this.#core.start!(this.#interpreter.handlerOf(record), record, 0);
     const rest = this.#cells.getInt32(CELL.budget, true);
-    this.executed += part - rest - this.#cells.getUint32(CELL.unfinished, true);
+    const unfinished = this.#cells.getUint32(CELL.unfinished, true);
+    this.executed += part - rest - unfinished;
+    if (unfinished > 0 && (this.tc.rflags & Rflags.TF) !== 0) return { kind: 'budget' };
     return this.#stopped(stop, 0, 0);
   }
 
@@ -433,11 +438,6 @@ export class Engine {
 
   get #rip(): number {
     return (this.tc.u32[RIP + 1]! | 0) * TWO_32 + this.tc.u32[RIP]!;
-  }
-
-  set #rip(rip: number) {
-    this.tc.u32[RIP] = rip;
-    this.tc.u32[RIP + 1] = Math.floor(rip / TWO_32);
   }
 
   #dropped(block: Block): void {

@@ -27,19 +27,34 @@ const LINUX_NAMES: Readonly<Record<string, string>> = {
 /** What every x86-64 processor has: the first level, and what operating systems take for granted. */
 const BASELINE: readonly string[] = [
   ...X86_64_LEVELS[0]!,
-  ...['de', 'pse', 'tsc', 'msr', 'pae', 'apic', 'sep', 'pge', 'pat', 'clflush', 'nx', 'lm', 'invariant_tsc'],
+  ...[
+    'de',
+    'pse',
+    'tsc',
+    'msr',
+    'pae',
+    'apic',
+    'sep',
+    'pge',
+    'pat',
+    'clflush',
+    'nx',
+    'lm',
+    'invariant_tsc',
+    'umip',
+  ],
 ];
 /** What the operating system enables where the other is there. */
 const FOLLOWS: Readonly<Record<string, string>> = { osxsave: 'xsave' };
-/** Features that one instruction is not enough for: the one that shows that they are there. */
-const SHOWN_BY: Readonly<Record<string, string>> = { xsave: 'XSAVE' };
+/** Features without instructions of their own: those of another one have more to tell. */
+const WITHOUT_INSTRUCTIONS: readonly string[] = ['xgetbv1'];
 /** What programs take for granted with the first: it goes with the others. */
 const BUILT_ON: Readonly<Record<string, readonly string[]>> = {
   sse3: ['ssse3', 'sse4_1', 'sse4_2', 'avx'],
   ssse3: ['sse4_1', 'sse4_2', 'avx'],
   sse4_1: ['sse4_2', 'avx'],
   sse4_2: ['avx'],
-  xsave: ['avx'],
+  xsave: ['avx', 'xsaveopt', 'xsavec', 'xgetbv1', 'xsaves'],
 };
 const LEVEL = /^x86-64(?:-v([1-4]))?$/;
 
@@ -62,11 +77,8 @@ export function implementedFeatures(instructions: readonly Instruction[]): Reado
     feature,
     ...forms.map(({ formFeature }) => formFeature),
   ]);
-  const mnemonics = new Set(instructions.map(({ mnemonic }) => mnemonic));
-  const known = marks
-    .flatMap((mark) => (mark === undefined ? [] : (KNOWN.get(mark) ?? [])))
-    .filter((name) => SHOWN_BY[name] === undefined || mnemonics.has(SHOWN_BY[name]));
-  return new Set([...BASELINE, ...X86_64_LEVELS[1]!, ...known]);
+  const known = marks.flatMap((mark) => (mark === undefined ? [] : (KNOWN.get(mark) ?? [])));
+  return new Set([...BASELINE, ...X86_64_LEVELS[1]!, ...known, ...WITHOUT_INSTRUCTIONS]);
 }
 
 /** Features of a processor, by the manuals' names. */
@@ -116,6 +128,7 @@ export function chooseFeatures(path: string, list: string, implemented: Readonly
     else {
       require(path, item, name, implemented);
       chosen.add(name);
+      for (const [base, others] of Object.entries(BUILT_ON)) if (others.includes(name)) chosen.add(base);
     }
   }
   return new FeatureSet(chosen);

@@ -5,6 +5,8 @@
  *   ordinary      exponent field from 2 to 2 below its maximum + 1: neither zero, denormal, infinity nor NaN. The lowest
  *                 binade is left out, since a result that was rounded up to the least normal number has raised UE
  *                 (tininess is detected after rounding, SDM vol. 1 §4.9.1.5); the highest is left out for a cheaper test.
+ *   moderate      far from the limits: exponent field from 64 to 1983, of singles from 32 to 223. A denormal number that is
+ *                 added to anything makes no difference there: it is less than half of the last place.
  *   denormal      exponent field 0, but not zero
  */
 
@@ -89,6 +91,26 @@ export class FloatChecks {
   ordinary(format: Format, a: Value): Value {
     const o = this.#o;
     return o.and(32, o.add(32, this.#top(format, a), o.int(32, 2)), o.int(32, format.exponentMax - 3));
+  }
+
+  /** Not zero where it holds. */
+  moderate(format: Format, a: Value): Value {
+    const o = this.#o;
+    const margin = (format.exponentMax + 1) / (format.bits === 64 ? 32 : 8);
+    const mask = format.exponentMax + 1 - 2 * margin;
+    return o.and(32, o.add(32, this.#top(format, a), o.int(32, margin)), o.int(32, mask));
+  }
+
+  /** Not zero where the encodings differ. */
+  differ(format: Format, a: Value, b: Value): Value {
+    return this.#o.ne(format.bits, this.bits(format, a), this.bits(format, b));
+  }
+
+  /** Not zero where the encodings differ in more than their signs. */
+  differInMagnitude(format: Format, a: Value, b: Value): Value {
+    const o = this.#o;
+    const difference = o.xor(format.bits, this.bits(format, a), this.bits(format, b));
+    return o.shl(format.bits, difference, o.int(32, 1));
   }
 
   /** Positive and normal: 0 or 1. */

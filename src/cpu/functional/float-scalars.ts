@@ -6,9 +6,12 @@
  * and FTZ do not matter, since denormals never take it. What each operation asks of its values, so that no flag but PE
  * could be raised (SDM vol. 1 §4.9, §11.5.2):
  *
- *   add, sub    The result is ordinary or zero: no operand is an infinity or NaN, no overflow, no underflow. A denormal operand
- *               (DE) does not show in the result, so both are looked at; zeros are welcome.
- *   mul, div    The result is ordinary: no operand is zero, infinity or NaN. Denormal operands need a look of their own.
+ *   add, sub    The result is moderate: no operand is an infinity or NaN, no overflow, no underflow. It is so large that a
+ *               denormal operand (DE) would vanish in it: the result is the other operand then. So if it differs from both in
+ *               magnitude, neither is denormal; else they are looked at. The same for a result that is not moderate, but
+ *               ordinary or zero.
+ *   mul, div    The result is ordinary: no operand is zero, infinity or NaN. Denormal operands need a look of their own. Or it is
+ *               zero, since an operand is.
  *   sqrt        The operand is positive and normal: so is the result.
  *   min, max, compare: exact, no MXCSR. Operands are neither NaN (IE, or x86's choice) nor denormal (DE).
  *   round       The operand is neither NaN nor denormal (DAZ). Exact; a changed value raises PE, if it may.
@@ -44,7 +47,7 @@ export const MXCSR_MODE = 0x7fa0;
 export const MXCSR_COMMON = 0x1fa0;
 
 /** Conditions under which a fast path holds, and what it computes: see {@link FloatScalars.guarded}. */
-type Holds = (condition: Value, orElse?: () => Value) => void;
+export type Holds = (condition: Value, orElse?: () => Value) => void;
 
 export abstract class FloatScalars extends StateOps {
   protected readonly checks = new FloatChecks(this);
@@ -66,6 +69,16 @@ export abstract class FloatScalars extends StateOps {
     return this.eq(32, this.and(32, this.mxcsr(), this.int(32, MXCSR_MODE)), this.int(32, MXCSR_COMMON));
   }
 
+  /** The mode is common: the first condition of an inexact operation. */
+  protected holdsInCommonMode(holds: Holds): void {
+    holds(this.mxcsrIsCommon());
+  }
+
+  /** The mode is common, or the result is exact. */
+  protected holdsIfExact(holds: Holds, isExact: () => Value): void {
+    holds(this.or(32, this.mxcsrIsCommon(), isExact()));
+  }
+
   /**
    * A result that a fast path has computed already into its local, and that an exact routine computes anew where a condition of
    * the fast path does not hold.
@@ -77,13 +90,13 @@ export abstract class FloatScalars extends StateOps {
     const done = f.block();
     const slow = f.block();
     conditions((condition, orElse) => {
-      this.put(this.isZero(condition.type === i64 ? 64 : 32, condition));
+      this.put(this.fails(condition));
       if (orElse === undefined) {
         f.branchIf(slow, false);
         return;
       }
       f.if(undefined, false);
-      this.put(this.isZero(32, orElse()));
+      this.put(this.fails(orElse()));
       f.branchIf(slow);
       f.end();
     });
@@ -95,11 +108,15 @@ export abstract class FloatScalars extends StateOps {
     return result;
   }
 
+  /** 1 where a condition is zero. */
+  protected fails(condition: Value): Value {
+    return this.isZero(condition.type === i64 ? 64 : 32, condition);
+  }
+
   protected scalarFloat(operation: FloatOperation, shape: FloatShape, a: Value, b: Value): Value {
     const format = elementBits(shape) === 64 ? DOUBLE : SINGLE;
     const exact = () => this.#exactScalar(operation, shape, a, b);
     const lanes = lanesOf(format);
-    const operands = () => this.#pair(format, a, b);
     const { checks } = this;
     const arithmetic = (name: 'add' | 'sub' | 'mul' | 'div') => checks.arithmetic(format, name, a, b);
     switch (operation) {
@@ -107,9 +124,12 @@ export abstract class FloatScalars extends StateOps {
       case 'sub': {
         const r = arithmetic(operation);
         const conditions = (holds: Holds) => {
-          holds(this.mxcsrIsCommon());
-          holds(this.isZero(32, this.vectors.anyZero(lanes, [this.vectors.notDenormal(lanes, operands())])));
-          holds(checks.ordinary(format, r), () => checks.isZeroFloat(format, r));
+          this.holdsInCommonMode(holds);
+          holds(checks.moderate(format, r), () => this.#isPlainSum(format, r, a, b));
+          holds(checks.differ(format, r, a), () => checks.notDenormal(format, b));
+          const magnitudesDiffer =
+            operation === 'add' ? checks.differ(format, r, b) : checks.differInMagnitude(format, r, b);
+          holds(magnitudesDiffer, () => checks.notDenormal(format, a));
         };
         return this.guarded(r, conditions, exact);
       }
@@ -117,18 +137,20 @@ export abstract class FloatScalars extends StateOps {
       case 'div': {
         const r = arithmetic(operation);
         const conditions = (holds: Holds) => {
-          holds(this.mxcsrIsCommon());
+          this.holdsInCommonMode(holds);
           const words = [
-            this.vectors.nonzeroExponent(lanes, operands()),
+            this.vectors.nonzeroExponent(lanes, this.#pair(format, a, b)),
             this.vectors.ordinary(lanes, this.#splat(format, r)),
           ];
-          holds(this.isZero(32, this.vectors.anyZero(lanes, words)));
+          holds(this.isZero(32, this.vectors.anyZero(lanes, words)), () =>
+            this.#isZeroProduct(operation, format, [r, a, b]),
+          );
         };
         return this.guarded(r, conditions, exact);
       }
       case 'sqrt': {
         const conditions = (holds: Holds) => {
-          holds(this.mxcsrIsCommon());
+          this.holdsInCommonMode(holds);
           holds(checks.positiveNormal(format, a));
         };
         return this.guarded(checks.arithmetic(format, 'sqrt', a), conditions, exact);
@@ -148,6 +170,30 @@ export abstract class FloatScalars extends StateOps {
       default:
         return this.#numbered(operation, format, a, b, exact);
     }
+  }
+
+  /** 0 or 1: a sum that is ordinary or zero, of operands that are not denormal. */
+  #isPlainSum(format: Format, r: Value, a: Value, b: Value): Value {
+    const { checks } = this;
+    const isOrdinary = this.ne(32, checks.ordinary(format, r), this.int(32, 0));
+    const isPlain = this.or(32, isOrdinary, checks.isZeroFloat(format, r));
+    return [a, b].reduce(
+      (holds, operand) =>
+        this.and(
+          32,
+          holds,
+          this.ne(format.bits, checks.notDenormal(format, operand), this.int(format.bits, 0)),
+        ),
+      isPlain,
+    );
+  }
+
+  /** 0 or 1: zero times a number, or zero by one. An infinity or NaN would make the result a NaN. */
+  #isZeroProduct(operation: 'mul' | 'div', format: Format, [r, a, b]: readonly [Value, Value, Value]): Value {
+    const { checks } = this;
+    const aIsZero = checks.isZeroFloat(format, a);
+    const isOfZero = operation === 'div' ? aIsZero : this.or(32, aIsZero, checks.isZeroFloat(format, b));
+    return this.and(32, isOfZero, this.#isPlainSum(format, r, a, b));
   }
 
   /** A float in all lanes. */
@@ -177,13 +223,9 @@ export abstract class FloatScalars extends StateOps {
     const rounded = this.checks.arithmetic(format, ROUNDING_OPS[number & 4 ? 0 : number & 3]!, a);
     const conditions = (holds: Holds) => {
       holds(this.checks.notDenormal(format, a));
-      const isSame = this.checks.compare(format, 'eq', rounded, a);
+      holds(this.checks.compare(format, 'eq', a, a));
       const isQuietAndFixed = (number & 12) === 8;
-      holds(
-        isQuietAndFixed
-          ? this.checks.compare(format, 'eq', a, a)
-          : this.or(32, isSame, this.and(32, this.mxcsrIsCommon(), this.checks.compare(format, 'eq', a, a))),
-      );
+      if (!isQuietAndFixed) this.holdsIfExact(holds, () => this.checks.compare(format, 'eq', rounded, a));
     };
     return this.guarded(rounded, conditions, exact);
   }
@@ -284,7 +326,7 @@ export abstract class FloatScalars extends StateOps {
     const result = this.checks.emit(Op[`f${floatBits}_convert_i${bits}_s`], type, a);
     if (bits === 32 && floatBits === 64) return result;
     const conditions = (holds: Holds) =>
-      holds(this.or(32, this.mxcsrIsCommon(), this.#fitsExactly(bits, floatBits, a)));
+      this.holdsIfExact(holds, () => this.#fitsExactly(bits, floatBits, a));
     return this.guarded(result, conditions, exact);
   }
 
@@ -305,8 +347,10 @@ export abstract class FloatScalars extends StateOps {
     const conditions = (holds: Holds) => {
       const limit = checks.constant(format, 2 ** (integerBits - 1));
       holds(checks.compare(format, 'lt', checks.arithmetic(format, 'abs', rounded), limit));
-      const back = checks.emit(Op[`f${bits}_convert_i${integerBits}_s`], format.type, result);
-      holds(this.or(32, this.mxcsrIsCommon(), checks.compare(format, 'eq', back, a)));
+      this.holdsIfExact(holds, () => {
+        const back = checks.emit(Op[`f${bits}_convert_i${integerBits}_s`], format.type, result);
+        return checks.compare(format, 'eq', back, a);
+      });
     };
     return this.guarded(result, conditions, exact);
   }
@@ -315,12 +359,11 @@ export abstract class FloatScalars extends StateOps {
     const { checks } = this;
     const result = checks.emit(Op.f32_demote_f64, ValueType.f32, a);
     const conditions = (holds: Holds) => {
-      const isOrdinary = checks.ordinary(SINGLE, result);
-      const back = checks.emit(Op.f64_promote_f32, ValueType.f64, result);
-      const isSame = checks.compare(DOUBLE, 'eq', back, a);
-      const isZero = checks.isZeroFloat(DOUBLE, a);
-      holds(this.or(32, isOrdinary, isZero));
-      holds(this.or(32, this.mxcsrIsCommon(), isSame));
+      holds(checks.ordinary(SINGLE, result), () => checks.isZeroFloat(DOUBLE, a));
+      this.holdsIfExact(holds, () => {
+        const back = checks.emit(Op.f64_promote_f32, ValueType.f64, result);
+        return checks.compare(DOUBLE, 'eq', back, a);
+      });
     };
     return this.guarded(result, conditions, exact);
   }

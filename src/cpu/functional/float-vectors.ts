@@ -10,7 +10,7 @@ import {
   floatRoutineCode,
   type VectorConversion,
 } from '../../arch/x86/isa/float-ops.ts';
-import { FloatScalars } from './float-scalars.ts';
+import { FloatScalars, type Holds } from './float-scalars.ts';
 import { bytesOf, type Lanes } from './vector-checks.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
 import { FloatVectorOp } from './wasm/vector-opcodes.ts';
@@ -23,17 +23,23 @@ export abstract class FloatVectors extends FloatScalars {
     const exact = () => this.#exactVector(`${operation}.${shape}`, a, b);
     switch (operation) {
       case 'add':
-      case 'sub':
-        return this.#sum(lanes, this.vectors.operation(lanes, operation, a, b), a, b, exact);
+        return this.#sum(lanes, this.vectors.operation(lanes, 'add', a, b), [a, b], exact);
+      case 'sub': {
+        const negated = () => this.vectors.operation(lanes, 'neg', b);
+        return this.#sum(lanes, this.vectors.operation(lanes, 'sub', a, b), [a, b], exact, negated);
+      }
       case 'addsub': {
         const negated = this.vector2('v128.xor', b, this.vector(EVEN_SIGNS[lanes]));
-        return this.#sum(lanes, this.vectors.operation(lanes, 'add', a, negated), a, b, exact);
+        return this.#sum(lanes, this.vectors.operation(lanes, 'add', a, negated), [a, negated], exact);
       }
       case 'mul':
       case 'div': {
         const r = this.vectors.operation(lanes, operation, a, b);
         const exponents = [a, b].map((operand) => this.vectors.nonzeroExponent(lanes, operand));
-        return this.#guardedLanes(lanes, r, () => [this.vectors.ordinary(lanes, r), ...exponents], exact);
+        const words = () => [this.vectors.ordinary(lanes, r), ...exponents];
+        return this.#guardedLanes(lanes, r, words, exact, () =>
+          this.#zeroProduct(operation, lanes, [r, a, b]),
+        );
       }
       case 'sqrt':
         return this.#squareRoot(lanes, a, exact);
@@ -61,24 +67,46 @@ export abstract class FloatVectors extends FloatScalars {
 
   // ---- conditions ----
 
-  #guardedLanes(lanes: Lanes, r: Value, words: () => readonly Value[], exact: () => void): Value {
+  #guardedLanes(
+    lanes: Lanes,
+    r: Value,
+    words: () => readonly Value[],
+    exact: () => void,
+    orElse = words,
+  ): Value {
+    const { vectors } = this;
+    const hold = (all: () => readonly Value[]) => this.isZero(32, vectors.anyZero(lanes, all()));
     return this.guarded(
       r,
       (holds) => {
-        holds(this.mxcsrIsCommon());
-        holds(this.isZero(32, this.vectors.anyZero(lanes, words())));
+        this.holdsInCommonMode(holds);
+        holds(hold(words), orElse === words ? undefined : () => hold(orElse));
       },
       exact,
     );
   }
 
-  #sum(lanes: Lanes, r: Value, a: Value, b: Value, exact: () => void): Value {
-    const words = () => [
-      this.vectors.ordinary(lanes, r),
-      this.vectors.notDenormal(lanes, a),
-      this.vectors.notDenormal(lanes, b),
-    ];
-    return this.#guardedLanes(lanes, r, words, exact);
+  /** @param negated what the second operand adds: of a difference */
+  #sum(lanes: Lanes, r: Value, [a, b]: readonly [Value, Value], exact: () => void, negated = () => b): Value {
+    const { vectors } = this;
+    const differ = (operand: Value) => vectors.operation(lanes, 'ne', r, operand);
+    const words = () => [vectors.moderate(lanes, r), differ(a), differ(negated())];
+    const orElse = () => {
+      const isPlain = this.vector2('v128.or', vectors.ordinary(lanes, r), vectors.isZeroFloat(lanes, r));
+      return [isPlain, vectors.notDenormal(lanes, a), vectors.notDenormal(lanes, b)];
+    };
+    return this.#guardedLanes(lanes, r, words, exact, orElse);
+  }
+
+  /** Elements that are ordinary results of normal operands, or zero times a number, or zero by one. */
+  #zeroProduct(operation: 'mul' | 'div', lanes: Lanes, [r, a, b]: readonly [Value, Value, Value]): Value[] {
+    const { vectors } = this;
+    const aIsZero = vectors.isZeroFloat(lanes, a);
+    const isOfZero =
+      operation === 'div' ? aIsZero : this.vector2('v128.or', aIsZero, vectors.isZeroFloat(lanes, b));
+    const isZero = this.vector2('v128.and', isOfZero, vectors.isZeroFloat(lanes, r));
+    const isPlain = this.vector2('v128.or', vectors.ordinary(lanes, r), isZero);
+    return [isPlain, vectors.notDenormal(lanes, a), vectors.notDenormal(lanes, b)];
   }
 
   #squareRoot(lanes: Lanes, a: Value, exact: () => void): Value {
@@ -86,7 +114,7 @@ export abstract class FloatVectors extends FloatScalars {
     return this.guarded(
       this.vectors.operation(lanes, 'sqrt', a),
       (holds) => {
-        holds(this.mxcsrIsCommon());
+        this.holdsInCommonMode(holds);
         const bad = this.or(
           32,
           this.bitmask(shape, a),
@@ -110,7 +138,7 @@ export abstract class FloatVectors extends FloatScalars {
     return this.guarded(
       rounded,
       (holds) => {
-        if ((number & 12) !== 8) holds(this.mxcsrIsCommon());
+        if ((number & 12) !== 8) this.holdsInCommonMode(holds);
         holds(this.vectors.comparable(lanes, a));
       },
       exact,
@@ -136,12 +164,11 @@ export abstract class FloatVectors extends FloatScalars {
 
   convertVector(conversion: VectorConversion, a: Value): Value {
     const exact = () => this.#exactVector(conversion, a, a);
-    const common = () => this.mxcsrIsCommon();
     switch (conversion) {
       case 'cvtdq2ps':
         return this.guarded(
           this.vectors.emit(FloatVectorOp.f32x4_convert_i32x4_s, a),
-          (holds) => holds(common()),
+          (holds) => this.holdsInCommonMode(holds),
           exact,
         );
       case 'cvtdq2pd':
@@ -152,8 +179,8 @@ export abstract class FloatVectors extends FloatScalars {
       }
       case 'cvtpd2ps': {
         const r = this.vectors.emit(FloatVectorOp.f32x4_demote_f64x2_zero, a);
-        const conditions = (holds: (condition: Value) => void) => {
-          holds(common());
+        const conditions = (holds: Holds) => {
+          this.holdsInCommonMode(holds);
           const low = this.and(
             32,
             this.vectors.anyZero('f32x4', [this.vectors.ordinary('f32x4', r)]),
@@ -174,8 +201,8 @@ export abstract class FloatVectors extends FloatScalars {
     const rounded = conversion.startsWith('cvtt') ? a : this.vectors.operation(lanes, 'nearest', a);
     const opcode =
       lanes === 'f64x2' ? FloatVectorOp.i32x4_trunc_sat_f64x2_s_zero : FloatVectorOp.i32x4_trunc_sat_f32x4_s;
-    const conditions = (holds: (condition: Value) => void) => {
-      holds(this.mxcsrIsCommon());
+    const conditions = (holds: Holds) => {
+      this.holdsInCommonMode(holds);
       const inRange = this.vectors.operation(
         lanes,
         'lt',

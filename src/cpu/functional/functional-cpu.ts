@@ -14,7 +14,7 @@ import { INSTRUCTIONS } from '../../arch/x86/isa/instructions.ts';
 import { MsrIndex } from '../../arch/x86/msrs.ts';
 import { Cr4 } from '../../arch/x86/registers.ts';
 import { OFFSET, RegClass, type X86ThreadContext } from '../../arch/x86/thread-context.ts';
-import { setUserMode } from '../../arch/x86/user-mode.ts';
+import { setOptionalCr4, setUserMode } from '../../arch/x86/user-mode.ts';
 import { XsaveFormat } from '../../arch/x86/xsave.ts';
 import type { PhysicalMemory } from '../../mem/physical-memory.ts';
 import { RequestPort } from '../../mem/port.ts';
@@ -22,7 +22,7 @@ import { Priority, SimEvent, TickMark } from '../../sim/event-queue.ts';
 import type { ParamValues } from '../../sim/params.ts';
 import type { DrainAnswer, SimObject } from '../../sim/sim-object.ts';
 import { clockPeriodTicks, type Tick, type Ticks, ZERO_TICKS } from '../../sim/tick.ts';
-import { panic } from '../../sim/trouble.ts';
+import { ExitStatus, fatal, panic } from '../../sim/trouble.ts';
 import { BaseCpu } from '../base-cpu.ts';
 import type { UserException, UserModeOs } from '../user-mode-os.ts';
 import { AVX_COMPONENT, FunctionalCpuid } from './cpuid.ts';
@@ -31,7 +31,7 @@ import type { RunEnd } from './engine-interface.ts';
 import { chooseFeatures, implementedFeatures } from './features.ts';
 import { FUNCTIONAL_CPU_PARAMS, type FunctionalCpuParams } from './params.ts';
 import { FunctionalCpuStats } from './stats.ts';
-import { exceptionText, undefinedNote } from './user-faults.ts';
+import { exceptionText, undefinedInstruction } from './user-faults.ts';
 
 /** Instructions at a stretch: some milliseconds of the host, so that the rest of the process has its turn. */
 const MOST_AT_A_STRETCH = 1_000_000;
@@ -78,6 +78,8 @@ export class FunctionalCpu extends BaseCpu {
       memory,
       features: chosen.forDecoder,
       translate,
+      xsave: this.xsaveFormat,
+      isWritable: (address) => this.os?.isWritable(address) ?? true,
       readTsc: () => halves(this.#tscInRun()),
       cpuid: (leaf, subleaf) => this.cpuid.answer(leaf, subleaf),
     });
@@ -97,11 +99,13 @@ export class FunctionalCpu extends BaseCpu {
   // ---- life cycle ----
 
   override initState(): void {
-    const { cpuid } = this;
-    const { features } = cpuid;
-    const cr4 =
-      Cr4.UMIP | (features.has('xsave') ? Cr4.OSXSAVE : 0) | (features.has('fsgsbase') ? Cr4.FSGSBASE : 0);
-    setUserMode(this.#engine.tc, this.#theOs().pageTableRoot, cpuid.xcr0, cr4);
+    setUserMode(this.#engine.tc, this.#theOs().pageTableRoot, this.cpuid.xcr0, this.#optionalCr4);
+  }
+
+  get #optionalCr4(): number {
+    const { features } = this.cpuid;
+    const bit = (name: string, mask: number): number => (features.has(name) ? mask : 0);
+    return bit('umip', Cr4.UMIP) | bit('xsave', Cr4.OSXSAVE) | bit('fsgsbase', Cr4.FSGSBASE);
   }
 
   /** RAM and registers are others than before. */
@@ -215,6 +219,7 @@ export class FunctionalCpu extends BaseCpu {
   override takeOverFrom(old: BaseCpu): void {
     this.#mustBeDrained('switched in');
     this.#engine.tc.copyFrom(old.readState(RegClass.all));
+    setOptionalCr4(this.#engine.tc, this.#optionalCr4);
     super.takeOverFrom(old);
     if (old.dataPort.isBound) this.#port.takeOverFrom(old.dataPort);
     this.#engine.takeRam();
@@ -321,7 +326,9 @@ export class FunctionalCpu extends BaseCpu {
     if (vector === Vector.PF) tc.set(OFFSET.cr2, address);
     const code = vector === Vector.UD ? this.#engine.codeAtRip() : undefined;
     if (this.debug.Faults) this.trace('Faults', exceptionText(exception, tc.rip, code));
-    this.#faultNote = code === undefined ? undefined : undefinedNote(code, tc.rip, this.cpuid.features);
+    const instruction = code === undefined ? undefined : undefinedInstruction(code, tc, this.cpuid.features);
+    if (instruction?.isMissing) fatal(this.path, instruction.note, ExitStatus.notImplemented);
+    this.#faultNote = instruction?.note;
     if (this.#faultNote !== undefined) this.warnOnce(this.#faultNote);
     os.exception(this, exception);
   }

@@ -16,7 +16,7 @@ import {
   lazyCondition,
 } from '../../arch/x86/isa/lazy-flags.ts';
 import type { Width } from '../../arch/x86/isa/ops.ts';
-import { Gpr, Seg } from '../../arch/x86/registers.ts';
+import { Gpr, Rflags, Seg } from '../../arch/x86/registers.ts';
 import { OFFSET } from '../../arch/x86/state-layout.ts';
 import { CODE_TYPE_INDEX, ENGINE } from './core-functions.ts';
 import { emitLoad, emitStore } from './core-module.ts';
@@ -134,13 +134,14 @@ export class HandlerCracker extends WasmCracker {
 
   /**
    * A repeated string instruction: one round after another, each complete in itself (SDM vol. 2B "REP"). After some rounds it
-   * goes on by being executed anew, so that nothing waits for it for long.
+   * goes on by being executed anew, so that nothing waits for it for long; with TF after each, for the trap behind it.
    */
   #writeRounds(decoded: Decoded): void {
     const { f } = this;
     const width: Width = decoded.addressBits;
     const rounds = f.local(i32);
-    f.code.i32(ROUNDS);
+    const traps = this.and(32, this.field(OFFSET.rflags, 32), this.int(32, Rflags.TF));
+    this.put(this.select(traps, this.int(32, 1), this.int(32, ROUNDS)));
     f.code.set(rounds);
     const done = f.block();
     const pause = f.block();
@@ -163,8 +164,10 @@ export class HandlerCracker extends WasmCracker {
     f.code.op(Op.i32_sub);
     f.code.tee(rounds);
     f.branchIf(again);
-    f.end();
+    this.put(this.isZero(width, left));
+    f.branchIf(done);
     f.branch(pause);
+    f.end();
     f.end();
     this.#countUnfinished();
     this.put(this.#recordField(RECORD.rip));

@@ -73,12 +73,11 @@ export class Handlers {
   }
 
   /** Handlers that are asked for while `work` goes on are made behind it, as one module. */
-  together<T>(work: () => T): T {
+  together(work: () => void): void {
     this.#waits = true;
-    const result = work();
+    work();
     this.#waits = false;
     this.flush();
-    return result;
   }
 
   /** Makes the handlers that have been asked for. */

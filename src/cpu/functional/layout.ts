@@ -6,10 +6,10 @@
  *   0x0_0000  thread context (state-layout.ts)
  *   0x0_4000  cells, see CELL
  *   0x0_8000  counts of entries of small regions, u32 each, by the region's number modulo REGION_COUNTS
- *   0x4_0000  TLB for reading: TLB entries of 16 bytes: tag u64 (page address; all ones: empty) | addend u32 | zero
+ *   0x4_0000  TLB for reading: TLB entries of 16 bytes: tag u64 (page address) | addend u32 | nothing
  *   0x8_0000  TLB for writing: the same
  *   0x10_0000 jump cache: JUMP_CACHE entries of 16 bytes: address u64 | table index u32 | argument u32
- *   0x20_0000 records of decoded instructions, see RECORD
+ *   0x30_0000 records of decoded instructions, see RECORD
  */
 
 export const CONTEXT_AT = 0;
@@ -40,7 +40,7 @@ export const CELL = {
 } as const;
 
 export const JUMP_CACHE_AT = 0x10_0000;
-export const JUMP_CACHE_ENTRIES = 65_536;
+export const JUMP_CACHE_ENTRIES = 131_072;
 export const JUMP_CACHE_STRIDE = 16;
 
 export const REGION_COUNTS_AT = 0x8000;
@@ -52,7 +52,7 @@ export const TLB_ENTRIES = 16_384;
 export const TLB_STRIDE = 16;
 export const PAGE_SHIFT = 12;
 
-export const RECORDS_AT = 0x20_0000;
+export const RECORDS_AT = 0x30_0000;
 /**
  * A decoded instruction as the interpreter's handlers read it. Registers are given by the offset of their bytes in this
  * memory.

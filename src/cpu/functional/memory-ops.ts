@@ -1,12 +1,14 @@
 /**
  * Memory accesses in generated code: an inline look-up in the TLB, and the core's slow path behind it.
  *
- *   slot = (address >> 12) mod entries
- *   hit  = tag[slot] = page of the last byte         so an access that crosses a page misses, too
+ *   slot   = (address >> 12) mod entries
+ *   offset = tag[slot] ^ address                     the offset in the page, if the tag is that page
+ *   hit    = offset <= 4096 - size                   so an access that crosses a page misses, too
  *   RAM[(u32) address + addend[slot]]
  *
- * Where the address must be a multiple of 16, its low bits take part in the comparison: a misaligned access misses, and the
- * miss raises #GP.
+ * Where the address must be a multiple of 16, offset & ~0xff0 must be 0: a misaligned access misses, and the miss raises #GP.
+ * (A tag that is compared with the address, or an address that dies here, would be loaded twice by V8: for its trap, and as an
+ * operand.)
  *
  * What misses: a handler of the interpreter calls the core's slow path; if that faults, the fault is in its cells, and the
  * handler stops with nothing changed. A region leaves the instruction to the interpreter: a call in a loop would cost all
@@ -24,6 +26,7 @@ import { type Value, WasmOps } from './wasm-ops.ts';
 
 const STRIDE_SHIFT = Math.log2(TLB_STRIDE);
 const ADDEND = 8;
+const PAGE_BYTES = 2 ** PAGE_SHIFT;
 /** Of a canonical address: the bits above are copies of the highest of these. */
 const ADDRESS_BITS = 48;
 /** A place that is not in one page of RAM. */
@@ -184,21 +187,23 @@ export abstract class MemoryOps extends WasmOps {
     const { code } = this.f;
     const slot = this.f.temporary(ValueType.i32);
     this.put(linear);
-    code.i64(PAGE_SHIFT - STRIDE_SHIFT);
-    code.op(Op.i64_shr_u);
     code.op(Op.i32_wrap_i64);
+    code.i32(PAGE_SHIFT - STRIDE_SHIFT);
+    code.op(Op.i32_shr_u);
     code.i32((TLB_ENTRIES - 1) << STRIDE_SHIFT);
     code.op(Op.i32_and);
     code.tee(slot);
     code.memory(Op.i64_load, ENGINE, tlb);
     this.put(linear);
-    if (bits > 8 && !isAligned) {
-      code.i64(bits / 8 - 1);
-      code.op(Op.i64_add);
+    code.op(Op.i64_xor);
+    if (isAligned) {
+      code.i64(-PAGE_BYTES + bits / 8 - 1);
+      code.op(Op.i64_and);
+      code.op(Op.i64_eqz);
+    } else {
+      code.i64(PAGE_BYTES - bits / 8);
+      code.op(Op.i64_le_u);
     }
-    code.i64(isAligned ? -(2 ** PAGE_SHIFT) + bits / 8 - 1 : -(2 ** PAGE_SHIFT));
-    code.op(Op.i64_and);
-    code.op(Op.i64_eq);
     return slot;
   }
 

@@ -22,10 +22,7 @@ const ADDRESS_HIGH = 0xf_ffff;
 /** One and a half of the canonical bits: bits 63 to 47 of an address are equal. */
 const CANONICAL_SHIFT = 15;
 const USER = 3;
-/** In all words of an empty entry of a TLB. */
-const EMPTY = 0xffff_ffff;
-/** With so many entries filled, emptying all of a TLB is as good as emptying each. */
-const MANY_FILLED = 2048;
+const EMPTY_TAG = 0xffff_ffff;
 /** An address that is not canonical: #SS for references to the stack, otherwise #GP. */
 export const NOT_CANONICAL_VECTOR = 256;
 
@@ -49,14 +46,13 @@ export class Mmu {
   readonly #bounce: Uint8Array;
   readonly #readTlb: Uint32Array;
   readonly #writeTlb: Uint32Array;
+  /** By page of RAM: 1 if the TLB for writing may have it. */
+  readonly #maybeInWriteTlb: Uint8Array;
   /** Where the bytes in the bounce cell belong: offsets in RAM, the second for those behind a page boundary. */
   #bouncedTo: readonly [first: number, second: number] = [0, 0];
   #bouncedBytes = 0;
   #bouncedInFirst = 0;
   #epoch = 0;
-  /** Slots that have been filled since the last flush, see {@link fill}. */
-  #filledForRead: number[] = [];
-  #filledForWrite: number[] = [];
 
   constructor(tc: X86ThreadContext, memory: PhysicalMemory, engineMemory: ArrayBuffer, codePages: CodePages) {
     this.#tc = tc;
@@ -69,24 +65,31 @@ export class Mmu {
     const words = (TLB_ENTRIES * TLB_STRIDE) / 4;
     this.#readTlb = new Uint32Array(engineMemory, TLB_READ_AT, words);
     this.#writeTlb = new Uint32Array(engineMemory, TLB_WRITE_AT, words);
-    for (const tlb of [this.#readTlb, this.#writeTlb]) tlb.fill(EMPTY);
+    this.#maybeInWriteTlb = new Uint8Array(this.#bytes.length >>> PAGE_SHIFT);
+    this.flush();
   }
 
   /** Forgets all translations. */
   flush(): void {
-    empty(this.#readTlb, this.#filledForRead);
+    flushTlb(this.#readTlb);
     this.flushWrites();
   }
 
   /** Forgets that pages may be written: their writes are to be noticed anew. */
   flushWrites(): void {
-    empty(this.#writeTlb, this.#filledForWrite);
+    flushTlb(this.#writeTlb);
+    this.#maybeInWriteTlb.fill(0);
+  }
+
+  /** A page has become one with code: its writes are to be noticed. */
+  flushWritesTo(linearPage: number): void {
+    if (this.#maybeInWriteTlb[linearPage >>> PAGE_SHIFT] !== 0) this.flushWrites();
   }
 
   /** Forgets the translation of one page. */
   flushPage(lo: number, hi: number): void {
     const slot = slotOf(lo, hi);
-    for (const tlb of [this.#readTlb, this.#writeTlb]) tlb.fill(EMPTY, slot, slot + TLB_STRIDE / 4);
+    for (const tlb of [this.#readTlb, this.#writeTlb]) tlb[slot] = emptyTag(slot);
   }
 
   /** Marks in the page-version map are good for one epoch. */
@@ -133,6 +136,16 @@ export class Mmu {
     this.#bytes.set(this.#bounce.subarray(inFirst, inFirst + inSecond), second);
   }
 
+  /** Where bytes of one page lie in RAM, to be accessed by the simulator; −1 with the fault's cells set. */
+  place(lo: number, hi: number, sizeBytes: number, isWrite: boolean): number {
+    const at = this.translate(lo, hi, sizeBytes, isWrite ? 1 : 0);
+    return at === TRANSLATE_FAULT ? at : at >>> 0;
+  }
+
+  get ram(): Uint8Array {
+    return this.#bytes;
+  }
+
   /** Where code at a canonical address lies in RAM; −1 with the fault's cells set. */
   fetch(lo: number, hi: number): number {
     return this.#walk(lo, hi, 'fetch');
@@ -174,9 +187,16 @@ export class Mmu {
     if (this.checksAlignment) return at;
     const isCode = kind === 'write' && this.#codePages.has(at & ~OFFSET_MASK);
     if (isCode) return at;
-    if (kind === 'write') fill(this.#writeTlb, this.#filledForWrite, lo, hi, at);
-    else fill(this.#readTlb, this.#filledForRead, lo, hi, at);
+    this.#fill(kind === 'write' ? this.#writeTlb : this.#readTlb, lo, hi, at);
+    if (kind === 'write') this.#maybeInWriteTlb[at >>> PAGE_SHIFT] = 1;
     return at;
+  }
+
+  #fill(tlb: Uint32Array, lo: number, hi: number, at: number): void {
+    const slot = slotOf(lo, hi);
+    tlb[slot] = lo & ~OFFSET_MASK;
+    tlb[slot + 1] = hi;
+    tlb[slot + 2] = at - lo;
   }
 
   #walk(lo: number, hi: number, kind: AccessKind): number {
@@ -223,26 +243,21 @@ export class Mmu {
   }
 }
 
-/** Enters a translation, and its slot into the list of those that have been filled, unless that is long. */
-function fill(tlb: Uint32Array, filled: number[], lo: number, hi: number, at: number): void {
-  const slot = slotOf(lo, hi);
-  tlb[slot] = lo & ~OFFSET_MASK;
-  tlb[slot + 1] = hi;
-  tlb[slot + 2] = at - lo;
-  if (filled.length < MANY_FILLED) filled.push(slot);
-}
-
-/** Empties a TLB, and the list. */
-function empty(tlb: Uint32Array, filled: number[]): void {
-  if (filled.length === MANY_FILLED) tlb.fill(EMPTY);
-  else for (const slot of filled) tlb.fill(EMPTY, slot, slot + TLB_STRIDE / 4);
-  filled.length = 0;
-}
-
 /** Bits 63 to 47 are all equal. */
 export function isCanonical(hi: number): boolean {
   const top = hi >> CANONICAL_SHIFT;
   return top === 0 || top === -1;
+}
+
+function flushTlb(tlb: Uint32Array): void {
+  tlb.fill(EMPTY_TAG);
+  const last = tlb.length - TLB_STRIDE / 4;
+  tlb[last] = emptyTag(last);
+}
+
+/** Low half of a tag that no address in the slot has: a page that belongs in another one. */
+function emptyTag(slot: number): number {
+  return slot === slotOf(EMPTY_TAG, -1) ? 0 : EMPTY_TAG;
 }
 
 /** Index (in words) of the slot of an address in a TLB. */

@@ -3,7 +3,6 @@
  * their kind wherever only one way leads to. The code around it (entry, exits, faults) is in region-writer.ts.
  */
 
-import type { AssistName } from '../../arch/x86/isa/assists.ts';
 import {
   type Condition,
   evaluateCondition,
@@ -22,20 +21,17 @@ import {
 } from '../../arch/x86/isa/lazy-flags.ts';
 import type { Width } from '../../arch/x86/isa/ops.ts';
 import { Seg } from '../../arch/x86/registers.ts';
-import { OFFSET } from '../../arch/x86/state-layout.ts';
 import { panic } from '../../sim/trouble.ts';
 import type { BlockInstruction } from './blocks.ts';
 import { ENGINE } from './core-functions.ts';
 import { emitLoad, emitStore } from './core-module.ts';
 import type { PendingFlags } from './flag-ops.ts';
-import { MXCSR_COMMON, MXCSR_MODE } from './float-scalars.ts';
-import { CELL, CONTEXT_AT } from './layout.ts';
+import { CELL } from './layout.ts';
 import { gprAt, registerAt, segmentBaseAt } from './operand-places.ts';
-import { type FloatConstant, floatConstantBytes, type Lanes } from './vector-checks.ts';
-import type { CodeWriter } from './wasm/code.ts';
+import { RegionFloats } from './region-floats.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
-import { FloatVectorOp, VectorOp } from './wasm/vector-opcodes.ts';
-import { type Control, WasmCracker } from './wasm-cracker.ts';
+import { FloatVectorOp } from './wasm/vector-opcodes.ts';
+import type { Control } from './wasm-cracker.ts';
 import type { Value } from './wasm-ops.ts';
 
 const { i32, i64, v128 } = ValueType;
@@ -54,7 +50,7 @@ interface RegisterLocal {
   isDirty: boolean;
 }
 
-export class RegionCracker extends WasmCracker {
+export class RegionCracker extends RegionFloats {
   readonly registers = new Map<number, RegisterLocal>();
   flags: KnownFlags;
   /** Locals of the function: set by `beginRegion`. */
@@ -67,22 +63,18 @@ export class RegionCracker extends WasmCracker {
   #record = 0;
   #refund = 0;
   #liveFlags = STATUS_FLAGS;
-  /** MXCSR's mode less its common state: 0 where fast paths hold. Read at the entry, if anybody asks. */
-  #modeLocal = 0;
-  #usesMode = false;
-  /** Constants of fast paths, set at the entry. */
-  readonly #constants = new Map<string, { readonly local: number; readonly bytes: readonly number[] }>();
 
-  /** @param leaveLabel where code goes that leaves an instruction to the interpreter, with its record in `recordLocal` */
-  beginRegion(leaveLabel: number, recordLocal: number): void {
+  /**
+   * @param leaveLabel where code goes that leaves an instruction to the interpreter, with its record in `recordLocal`
+   * @param isCommon whether MXCSR is in its common state now
+   */
+  beginRegion(leaveLabel: number, recordLocal: number, isCommon: boolean): void {
     this.registers.clear();
     this.flags = undefined;
     this.flagCodeLocal = this.f.local(i32);
     this.#flagA = this.f.local(i64);
     this.#flagB = this.f.local(i64);
-    this.#modeLocal = this.f.local(i32);
-    this.#usesMode = false;
-    this.#constants.clear();
+    this.beginFloats(isCommon);
     this.#recordLocal = recordLocal;
     this.#leaveLabel = leaveLabel;
   }
@@ -233,59 +225,6 @@ export class RegionCracker extends WasmCracker {
     emitStore(this.f, 2, ENGINE, registerAt(operand) + 8);
   }
 
-  // ---- floating point ----
-
-  protected override mxcsrIsCommon(): Value {
-    this.#usesMode = true;
-    return this.isZero(32, this.ofLocal(this.#modeLocal, i32));
-  }
-
-  #readMode(code: CodeWriter): void {
-    code.i32(0);
-    code.memory(Op.i32_load, ENGINE, CONTEXT_AT + OFFSET.mxcsr);
-    code.i32(MXCSR_MODE);
-    code.op(Op.i32_and);
-    code.i32(MXCSR_COMMON);
-    code.op(Op.i32_xor);
-    code.set(this.#modeLocal);
-  }
-
-  /** LDMXCSR: what is pending first takes effect last. */
-  override setField(offset: number, z: Width, value: Value, at?: Value): void {
-    if (offset === OFFSET.mxcsr) {
-      this.pend(this.int(32, 0), () => {
-        this.f.code.op(Op.drop);
-        this.#readMode(this.f.code);
-      });
-    }
-    super.setField(offset, z, value, at);
-  }
-
-  override assist(name: AssistName, ...values: Value[]): Value {
-    const answer = super.assist(name, ...values);
-    if (name === 'fxrstor') this.#readMode(this.f.code);
-    return answer;
-  }
-
-  protected override floatConstant(lanes: Lanes, name: FloatConstant): Value {
-    const key = `${lanes} ${name}`;
-    const known = this.#constants.get(key);
-    if (known !== undefined) return this.ofLocal(known.local, v128);
-    const local = this.f.local(v128);
-    this.#constants.set(key, { local, bytes: floatConstantBytes(lanes, name) });
-    return this.ofLocal(local, v128);
-  }
-
-  /** Appends what floating point needs to the code at the entry. */
-  writeFloatPrologue(code: CodeWriter): void {
-    if (this.#usesMode) this.#readMode(code);
-    for (const { local, bytes } of this.#constants.values()) {
-      code.vector(VectorOp.const);
-      for (const byte of bytes) code.byte(byte);
-      code.set(local);
-    }
-  }
-
   // ---- immediates and addresses ----
 
   protected override immediate(operand: Operand, z: Width): Value {
@@ -405,5 +344,6 @@ export class RegionCracker extends WasmCracker {
 
   protected override afterWhenBody(): void {
     this.forgetFlags();
+    this.forgetMode();
   }
 }

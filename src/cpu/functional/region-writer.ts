@@ -25,7 +25,6 @@ import type { Block } from './blocks.ts';
 import { isBackEdge, isSideways, type RegionGraph, type RegionNode } from './control-flow.ts';
 import { CODE_TYPE_INDEX, type CoreFunctions, ENGINE } from './core-functions.ts';
 import { emitJump, emitLoad, emitStore } from './core-module.ts';
-import { branchTarget } from './interpreter.ts';
 import {
   CELL,
   CONTEXT_AT,
@@ -38,6 +37,7 @@ import {
 } from './layout.ts';
 import { liveFlagsAtEnds, liveFlagsBehind } from './liveness.ts';
 import { isReturn } from './operand-places.ts';
+import { branchTarget } from './record-writer.ts';
 import { RegionCracker } from './region-cracker.ts';
 import { CodeWriter } from './wasm/code.ts';
 import type { FunctionWriter } from './wasm/function.ts';
@@ -88,8 +88,15 @@ export class RegionWriter {
    * @param returns addresses behind calls within the region, where returns may lead
    * @param id of the region, for its count of entries
    * @param countsEntries whether it stops as hot after many entries
+   * @param isCommonMode whether MXCSR is in its common state now
    */
-  write(graph: RegionGraph, returns: readonly number[], id: number, countsEntries: boolean): WrittenRegion {
+  write(
+    graph: RegionGraph,
+    returns: readonly number[],
+    id: number,
+    countsEntries: boolean,
+    isCommonMode: boolean,
+  ): WrittenRegion {
     const f = this.#f;
     f.begin(2);
     this.#graph = graph;
@@ -104,7 +111,7 @@ export class RegionWriter {
     this.#recordLocal = f.local(i32);
     this.#outLabel = f.block();
     const leave = f.block();
-    this.#cracker.beginRegion(leave, this.#recordLocal);
+    this.#cracker.beginRegion(leave, this.#recordLocal, isCommonMode);
     if (countsEntries) this.#countEntry(id);
     this.#writeRoot();
     f.code.op(Op.unreachable);
@@ -165,6 +172,7 @@ export class RegionWriter {
 
   #writeBlock(node: RegionNode, block: Block): void {
     const { instructions } = block;
+    this.#cracker.forgetMode();
     this.#pay(instructions.length);
     const live = liveFlagsBehind(block, this.#liveAtEnd.get(node)!);
     for (const [i, instruction] of instructions.entries()) {

@@ -5,6 +5,7 @@
 
 import { type Decoded, NO_REGISTER, OperandKind } from '../../arch/x86/isa/decoded.ts';
 import type { Effects } from '../../arch/x86/isa/effects.ts';
+import type { Form } from '../../arch/x86/isa/encoding.ts';
 import { Seg } from '../../arch/x86/registers.ts';
 import { isRepeated } from './operand-places.ts';
 
@@ -38,6 +39,18 @@ export function shapeNumber(decoded: Decoded): number {
     else if (bits === 8) literal = countClass(Number(value));
   }
   return (shape * 8 + address) * LITERALS + literal;
+}
+
+/** Whether instructions that differ in the immediate alone may have different shapes: told apart by {@link immediateClass}. */
+export function shapeDependsOnImmediate({ form, operands }: Decoded): boolean {
+  return operands.some(
+    ({ kind, bits }) => kind === OperandKind.immediate && (bits === 8 || form.instruction.literal === true),
+  );
+}
+
+/** Of two instructions with the same class of their immediates of 8 bits, and else alike, the shape is the same. */
+export function immediateClass({ instruction }: Form, value: number): number {
+  return instruction.literal ? value & 0xff : countClass(value);
 }
 
 /** A shift or rotation by an immediate leaves the flags alone if its masked count is 0: of 5 or 6 bits, by the operand's size. */

@@ -1,4 +1,7 @@
-/** Which segment an access went through, found out behind it: only the exception for a bad address depends on it. */
+/**
+ * What instructions have to do with SS: which segment an access went through, found out behind it, since only the exception for a
+ * bad address depends on it; and loads of SS.
+ */
 
 import { type Decoded, OperandKind } from '../../arch/x86/isa/decoded.ts';
 import { linearAddressOf } from '../../arch/x86/isa/effective-address.ts';
@@ -20,4 +23,15 @@ export function isStackReference(decoded: Decoded, address: bigint, tc: X86Threa
   const isOperand = linearAddressOf(decoded, memory, tc) === address;
   // Behind its operand only BT reaches, which has two; PUSH, POP and CALL, which access the stack besides, have one.
   return isOperand || decoded.operands.length > 1 ? memory.segment === Seg.SS : true;
+}
+
+/**
+ * MOV to SS and POP SS: no single-step trap comes between such an instruction and the next, which sets the stack pointer (SDM
+ * vol. 3 §6.8.3). LSS sets both and holds nothing back.
+ */
+export function holdsTrapsBack(decoded: Decoded | undefined): boolean {
+  const destination = decoded?.operands[0];
+  const mnemonic = decoded?.form.instruction.mnemonic;
+  const isSs = destination?.kind === OperandKind.segment && destination.index === Seg.SS;
+  return isSs && (mnemonic === 'MOV' || mnemonic === 'POP');
 }

@@ -10,6 +10,7 @@ import type { Value, WasmOps } from './wasm-ops.ts';
 export type Lanes = 'f32x4' | 'f64x2';
 type LaneOp =
   | 'abs'
+  | 'neg'
   | 'sqrt'
   | 'add'
   | 'sub'
@@ -31,6 +32,9 @@ const CONSTANTS = {
   /** 2 in the exponent's field, and the field less its lowest two bits: see `FloatChecks.ordinary`. */
   two: { f32x4: [0x0100_0000], f64x2: [0, 0x0020_0000] },
   ordinary: { f32x4: [0x7e00_0000], f64x2: [0, 0x7fc0_0000] },
+  /** The margin below and above moderate numbers in the exponent's field, and the field less what the margin takes. */
+  margin: { f32x4: [0x1000_0000], f64x2: [0, 0x0400_0000] },
+  moderate: { f32x4: [0x6000_0000], f64x2: [0, 0x7800_0000] },
   exponent: { f32x4: [0x7f80_0000], f64x2: [0, 0x7ff0_0000] },
   /** The exponent's field, one bit further up. */
   shiftedExponent: { f32x4: [-0x0100_0000], f64x2: [0, -0x0020_0000] },
@@ -71,6 +75,11 @@ export class VectorChecks {
   ordinary(lanes: Lanes, a: Value): Value {
     const raised = this.#o.vector2(addOf(lanes), a, this.#constant(lanes, 'two'));
     return this.#o.vector2('v128.and', raised, this.#constant(lanes, 'ordinary'));
+  }
+
+  moderate(lanes: Lanes, a: Value): Value {
+    const raised = this.#o.vector2(addOf(lanes), a, this.#constant(lanes, 'margin'));
+    return this.#o.vector2('v128.and', raised, this.#constant(lanes, 'moderate'));
   }
 
   nonzeroExponent(lanes: Lanes, a: Value): Value {

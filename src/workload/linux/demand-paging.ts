@@ -3,6 +3,7 @@
  * between a page and a signal, and makes pages present. Follows Linux's arch/x86/mm/fault.c and mm/memory.c
  * in what it decides.
  */
+import { PageFlag } from '../../arch/x86/page-table.ts';
 import { CPU_RESERVED_START } from '../../cpu/user-mode-os.ts';
 import type { PhysAddr } from '../../mem/addr.ts';
 import type { PhysicalMemory } from '../../mem/physical-memory.ts';
@@ -137,6 +138,11 @@ export class DemandPaging {
   /** Soft RLIMIT_STACK. */
   get stackLimitBytes(): number {
     return this.limits.stackBytes;
+  }
+
+  /** See `UserModeOs.isWritable`: frames of private areas have one address. */
+  isWritable(va: number): boolean {
+    return (this.pages.flagsAt(va) & PageFlag.W) !== 0 || (this.areaAt(va)?.shared ?? true);
   }
 
   areaAt(va: number): Vma | undefined {

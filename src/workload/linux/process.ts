@@ -183,6 +183,10 @@ export class LinuxProcess extends SimObject implements UserModeOs {
     this.addressSpace.mapReserved(virtualAddress, physicalAddress, flags);
   }
 
+  isWritable(virtualAddress: number): boolean {
+    return this.addressSpace.isWritable(virtualAddress);
+  }
+
   /** Hot path: one table look-up, no allocation. */
   syscall(cpu: BaseCpu<X86ThreadContext>): void {
     this.#inService = true;

@@ -51,6 +51,10 @@ function takesAway(old: number, now: number): boolean {
   return (old & ~now & (P | W | U | A | D)) !== 0 || (now & ~old & NX) !== 0;
 }
 
+function givesWriting(old: number, now: number): boolean {
+  return (now & ~old & W) !== 0;
+}
+
 /** Collects pages and hands them on as runs of consecutive frames. */
 class FrameBatch {
   readonly #emit: (start: PhysAddr, sizeBytes: number) => void;
@@ -178,7 +182,9 @@ export class ResidentPages {
   touch(area: Vma, page: number, write: boolean): void {
     const old = this.#table.flagsOf(page);
     const now = protectionFlags(area.prot) | (old & (A | D)) | A | (write ? D : 0);
-    if (now !== old) this.#table.protect(page, now);
+    if (now === old) return;
+    this.#table.protect(page, now);
+    if (givesWriting(old, now)) this.#mayBeWritten(this.#table.frameOf(page));
   }
 
   /** Drops translations of one page that something caches although the entry says otherwise. */
@@ -327,11 +333,17 @@ export class ResidentPages {
       const now = change(old);
       if (now === old) return;
       this.#table.protect(va, now);
+      if (givesWriting(old, now)) this.#mayBeWritten(frame);
       if (!takesAway(old, now)) return;
       batch.add(frame);
     });
     batch.finish();
     this.#changed(area);
+  }
+
+  /** A processor that marks nothing may write the frame from now on: whoever has made something of its bytes is told. */
+  #mayBeWritten(frame: number): void {
+    this.#memory.versions.mark(this.#memory.linear(frame as PhysAddr, PAGE_SIZE), PAGE_SIZE);
   }
 
   /** Makes those pages absent whose flags `isVictim`. Private frames become free. */

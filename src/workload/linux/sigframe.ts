@@ -3,12 +3,13 @@
  * by rt_sigreturn. arch/x86/kernel/signal_64.c and fpu/signal.c; include/uapi/asm/{sigcontext,ucontext}.h.
  *
  *   high  red zone of 128 bytes (not on an alternate stack that is being entered)
- *         XSAVE image, 64-byte aligned, with FP_XSTATE_MAGIC1 inside and FP_XSTATE_MAGIC2 behind
+ *         XSAVE image, 64-byte aligned, with FP_XSTATE_MAGIC1 inside and FP_XSTATE_MAGIC2 behind; where CPUID has no
+ *         OSXSAVE, only its legacy part, without them
  *         siginfo_t        128 bytes, at +312
  *         ucontext         304 bytes, at +8:  uc_flags, uc_link, uc_stack, sigcontext (256), uc_sigmask
  *   RSP → return address   the restorer, 8 bytes; (RSP + 8) is a multiple of 16
  */
-import { Gpr, Rflags, Seg, Xcr0 } from '../../arch/x86/registers.ts';
+import { Cr4, Gpr, Rflags, Seg, Xcr0 } from '../../arch/x86/registers.ts';
 import { OFFSET, SEGMENT, segmentOffset } from '../../arch/x86/state-layout.ts';
 import type { X86ThreadContext } from '../../arch/x86/thread-context.ts';
 import { LinuxSelector, setUserSegments, USER_CODE_32 } from '../../arch/x86/user-mode.ts';
@@ -64,10 +65,9 @@ const SIGCONTEXT_GPRS = [
   Gpr.RSP,
 ] as const;
 
-/**
- * UC_FP_XSTATE, UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS: XSAVE image present, SS saved and restored as it is.
- */
-const UC_FLAGS = 7;
+/** Of uc_flags: there is an XSAVE image; SS is saved, and restored as it is (UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS). */
+const UC_FP_XSTATE = 1;
+const UC_SS_FLAGS = 6;
 
 /** Software bytes of the FXSAVE area: where, and the words that mark an XSAVE image. */
 const SW_BYTES = 464;
@@ -177,10 +177,11 @@ export class SignalFrames {
     const nested = isOnStack(stack, sp);
     const entering = request.onStack && stack.sizeBytes > 0 && !nested;
     if (entering) at = stack.base + stack.sizeBytes;
-    const fpstate = roundDown(at - (this.#xsave.sizeBytes + 4), 64);
+    const image = this.#fpImage(tc);
+    const fpstate = roundDown(at - image.length, 64);
     const frame = roundDown(fpstate - FRAME_SIZE, 16) - 8;
     if ((entering || nested) && frame <= stack.base) return false;
-    this.#memory.write(fpstate, this.#fpImage(tc));
+    this.#memory.write(fpstate, image);
     writeFrame(this.#frame, this.#frameView, tc, request, fpstate);
     this.#memory.write(frame, this.#frame);
     // Handlers are 64-bit code, whatever was interrupted.
@@ -233,6 +234,7 @@ export class SignalFrames {
     const components = this.#components(tc);
     this.#image.fill(0);
     this.#xsave.write(tc, this.#xsaveArea, components);
+    if (!hasXsave(tc)) return this.#legacyArea;
     const view = this.#imageView;
     view.setUint32(SW_BYTES, FP_XSTATE_MAGIC1, true);
     view.setUint32(SW_BYTES + 4, size + MAGIC2_BYTES, true);
@@ -244,7 +246,7 @@ export class SignalFrames {
 
   /** Without valid magic words only the legacy part is restored, and the rest becomes initial. */
   #restoreFp(tc: X86ThreadContext, fpstate: number): boolean {
-    this.#readImage(fpstate);
+    this.#readImage(tc, fpstate);
     try {
       this.#xsave.read(this.#xsaveArea, tc, this.#components(tc));
       return true;
@@ -254,17 +256,23 @@ export class SignalFrames {
     }
   }
 
-  #readImage(fpstate: number): void {
+  #readImage(tc: X86ThreadContext, fpstate: number): void {
     const size = this.#xsave.sizeBytes;
     const view = this.#imageView;
     this.#memory.readInto(fpstate, this.#legacyArea);
-    if (view.getUint32(SW_BYTES, true) === FP_XSTATE_MAGIC1 && view.getUint32(SW_BYTES + 16, true) === size) {
+    const isMarked = view.getUint32(SW_BYTES, true) === FP_XSTATE_MAGIC1;
+    if (hasXsave(tc) && isMarked && view.getUint32(SW_BYTES + 16, true) === size) {
       this.#memory.readInto(fpstate, this.#image);
       if (view.getUint32(size, true) === FP_XSTATE_MAGIC2) return;
     }
     this.#image.fill(0, XSAVE_HEADER.at);
     this.#image[XSAVE_HEADER.xstateBv] = Xcr0.X87 | Xcr0.SSE;
   }
+}
+
+/** Whether the program sees OSXSAVE in CPUID. */
+function hasXsave(tc: X86ThreadContext): boolean {
+  return (tc.u32[OFFSET.cr4 >> 2]! & Cr4.OSXSAVE) !== 0;
 }
 
 function roundDown(value: number, multiple: number): number {
@@ -295,7 +303,7 @@ function writeFrame(
   const { stack, fault } = request;
   const sp = tc.gprNumber(Gpr.RSP);
   setNumber(view, 0, request.restorer);
-  setNumber(view, UC.flags, UC_FLAGS);
+  setNumber(view, UC.flags, UC_SS_FLAGS | (hasXsave(tc) ? UC_FP_XSTATE : 0));
   setNumber(view, UC.stackBase, stack.base);
   view.setUint32(UC.stackFlags, stackFlags(stack, sp), true);
   setNumber(view, UC.stackSize, stack.sizeBytes);

@@ -5,18 +5,11 @@ import { after, describe, test } from 'node:test';
 import { Vector } from '../../../src/arch/x86/exceptions.ts';
 import { OFFSET } from '../../../src/arch/x86/state-layout.ts';
 import { FunctionalMachine } from '../../support/functional-machine.ts';
-import { Random } from '../../support/random.ts';
-import {
-  difference,
-  EngineProcessor,
-  type InstructionCase,
-  type MachineState,
-  Silicon,
-  whyNoSilicon,
-} from '../../support/silicon.ts';
+import type { Random } from '../../support/random.ts';
+import { type InstructionCase, type MachineState, Silicon, whyNoSilicon } from '../../support/silicon.ts';
 import { MEMORY, OPERAND_AT, randomState } from './cases.ts';
+import { casesOf, sameAsSilicon } from './comparison.ts';
 
-const STATUS_FLAGS = 0x8d5;
 const FXSAVE = [0x0f, 0xae, 0x46, OPERAND_AT];
 const FXSAVE64 = [0x48, ...FXSAVE];
 const FXRSTOR = [0x0f, 0xae, 0x4e, OPERAND_AT];
@@ -24,12 +17,6 @@ const FXRSTOR64 = [0x48, ...FXRSTOR];
 const LDMXCSR = [0x0f, 0xae, 0x56, OPERAND_AT];
 const EMMS = [0x0f, 0x77];
 const MXCSR_AT = 24;
-const MXCSR_MASK_AT = 28;
-
-function maskOf(state: MachineState): Uint8Array {
-  const at = OPERAND_AT + MXCSR_MASK_AT;
-  return state.memory.subarray(at, at + 4);
-}
 
 /** A state with the image of another one in memory. */
 function withImage(random: Random): MachineState {
@@ -48,38 +35,24 @@ describe('as on silicon', { skip: whyNoSilicon() }, () => {
   const silicon = whyNoSilicon() === false ? new Silicon() : undefined;
   after(() => silicon?.dispose());
 
-  function same(cases: readonly InstructionCase[], ignoreMask = false): number[] {
-    const expected = silicon!.run(cases);
-    for (const how of ['interpreted', 'translated'] as const) {
-      for (const [n, { vector, state }] of new EngineProcessor(how).run(cases).entries()) {
-        const { vector: siliconVector, state: siliconState } = expected[n]!;
-        assert.equal(vector, siliconVector, `case ${n}`);
-        if (ignoreMask) for (const each of [state, siliconState]) maskOf(each).fill(0);
-        const other = vector === -1 ? siliconState : cases[n]!.state;
-        assert.equal(difference(state, other, STATUS_FLAGS), undefined, `case ${n}, ${how}`);
-      }
-    }
-    return expected.map(({ vector }) => vector);
-  }
-
-  const cases = (code: readonly number[], state: (random: Random) => MachineState): InstructionCase[] => {
-    const random = new Random(code.length);
-    return Array.from({ length: 20 }, () => ({ code: Uint8Array.from(code), state: state(random) }));
-  };
+  const same = (cases: readonly InstructionCase[], ignoresMask = false) =>
+    sameAsSilicon(silicon!, cases, ignoresMask);
 
   test('EMMS empties all registers and leaves what is in them', () => {
-    same(cases(EMMS, randomState));
+    same(casesOf(EMMS, randomState));
   });
 
   test('LDMXCSR takes every value without reserved bits', () => {
-    const vectors = same(cases(LDMXCSR, (random) => withWord(random, random.u32() & 0xffff)));
+    const vectors = same(casesOf(LDMXCSR, (random) => withWord(random, random.u32() & 0xffff)));
     assert.ok(vectors.every((vector) => vector === -1));
   });
 
   test('LDMXCSR with a reserved bit raises #GP and changes nothing', () => {
     // Bit 17 is AMD's (misaligned operands), and this processor may know it.
     const reserved = [16, 18, 19, 20, 24, 30, 31];
-    const vectors = same(cases(LDMXCSR, (random) => withWord(random, 0x1f80 | (1 << random.pick(reserved)))));
+    const vectors = same(
+      casesOf(LDMXCSR, (random) => withWord(random, 0x1f80 | (1 << random.pick(reserved)))),
+    );
     assert.ok(vectors.every((vector) => vector === Vector.GP));
   });
 
@@ -88,7 +61,7 @@ describe('as on silicon', { skip: whyNoSilicon() }, () => {
     ['FXSAVE64', FXSAVE64],
   ] as const) {
     test(`${name} writes the image and leaves its end alone`, () => {
-      same(cases(code, randomState), true);
+      same(casesOf(code, randomState), true);
     });
   }
 
@@ -97,12 +70,12 @@ describe('as on silicon', { skip: whyNoSilicon() }, () => {
     ['FXRSTOR64', FXRSTOR64],
   ] as const) {
     test(`${name} takes an image over`, () => {
-      same(cases(code, withImage));
+      same(casesOf(code, withImage));
     });
 
     test(`${name} of a reserved bit of MXCSR raises #GP and changes nothing`, () => {
       const vectors = same(
-        cases(code, (random) => {
+        casesOf(code, (random) => {
           const state = withImage(random);
           state.memory[OPERAND_AT + MXCSR_AT + 3] = 0x80;
           return state;

@@ -152,18 +152,6 @@ describe('identification, counters and random numbers', () => {
     equal(new Set([rax! >> 32n, rax! & 0xffff_ffffn, rcx]).size, 3);
     deepEqual(registers(), [rax, rcx, rdx]);
   });
-
-  test('XGETBV gives XCR0, and knows index 0 and 1', () => {
-    const of = (index: bigint, isOn = true) =>
-      run([0x0f, 0x01, 0xd0], (machine) => {
-        machine.tc.setGpr(1, index);
-        setCr4(machine.tc, Cr4.OSXSAVE, isOn);
-      });
-    deepEqual(
-      [of(0n).tc.gpr(0), of(1n).tc.gpr(0), of(2n).vector, of(0n, false).vector],
-      [7n, 7n, Vector.GP, Vector.UD],
-    );
-  });
 });
 
 describe('segments', () => {

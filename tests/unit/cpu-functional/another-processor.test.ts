@@ -68,6 +68,37 @@ for (const translate of WAYS) {
   });
 }
 
+test('pages that the other cannot write are compared only once it can: then they are marked', () => {
+  let canWrite = false;
+  const asked: number[] = [];
+  const m = new FunctionalMachine({
+    isWritable: (address) => {
+      asked.push(address);
+      return canWrite;
+    },
+  });
+  m.load(COUNT);
+  assert.equal(progress(m, 100), 50);
+  for (let turn = 0; turn < 3; turn++) {
+    m.engine.giveRam();
+    m.engine.takeRam();
+    assert.equal(progress(m, 100), 50);
+  }
+  assert.deepEqual(asked, [CODE], 'asked once');
+
+  // In the other's turn it becomes writable, and is written.
+  m.engine.giveRam();
+  canWrite = true;
+  m.memory.versions.mark(m.memory.linear(m.physical(CODE)), PAGE);
+  writeUnmarked(m, CODE + STEP, 3);
+  m.engine.takeRam();
+  assert.equal(progress(m, 100), 150);
+  m.engine.giveRam();
+  writeUnmarked(m, CODE + STEP, 5);
+  m.engine.takeRam();
+  assert.equal(progress(m, 100), 250);
+});
+
 function u32(value: number): number[] {
   return [...new Uint8Array(Int32Array.of(value).buffer)];
 }

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Gpr } from '../../../src/arch/x86/registers.ts';
+import { Gpr, Rflags } from '../../../src/arch/x86/registers.ts';
 import type { EngineOptions } from '../../../src/cpu/functional/engine-interface.ts';
 import { CODE, DATA, FunctionalMachine, PAGES } from '../../support/functional-machine.ts';
 import { Random } from '../../support/random.ts';
@@ -146,4 +146,55 @@ test('what cannot be fetched behind a block is no fault of the block', () => {
     assert.equal(kind, 'exception');
     assert.equal(m.tc.ripNumber, start + code.length - 1);
   }
+});
+
+test('TF: a trap behind each round of a repeated instruction, and none behind a load of SS (SDM vol. 3 §17.3.1.4, §6.8.3)', () => {
+  for (const translate of WAYS) {
+    // mov ecx, 3 / rep stosb / mov ss, eax / nop / nop
+    const m = machine(translate, Buffer.from('b903000000f3aa8ed09090', 'hex'));
+    m.tc.setGprNumber(Gpr.RAX, 0x2b);
+    m.tc.setGprNumber(Gpr.RDI, DATA);
+    m.tc.rflags |= Rflags.TF;
+    const traps: [at: number, rcx: number][] = [];
+    while (traps.length < 6)
+      if (m.engine.run(MANY).kind === 'exception')
+        traps.push([m.tc.ripNumber - CODE, m.tc.gprNumber(Gpr.RCX)]);
+    assert.deepEqual(
+      traps,
+      [
+        [5, 3],
+        [5, 2],
+        [5, 1],
+        [7, 0],
+        [10, 0],
+        [11, 0],
+      ],
+      translate,
+    );
+    assert.deepEqual([...m.read(DATA, 4)], [0x2b, 0x2b, 0x2b, 0]);
+  }
+});
+
+test('an instruction with a head of nine bytes leaves no template in the place of another', () => {
+  for (const translate of WAYS) {
+    // jmp next / crc32 edi, word [edx+r8d*4+0] with 67 66 / jmp over the next instruction / mov al, 1 / syscall
+    const m = machine(translate, Buffer.from('eb006766f2420f38f07c8200eb02b0010f05', 'hex'));
+    m.tc.setGpr(Gpr.RDX, BigInt(DATA));
+    assert.deepEqual(m.engine.run(MANY), { kind: 'syscall' });
+    assert.equal(m.tc.gpr(Gpr.RAX), 0n);
+  }
+});
+
+test('code that has been prepared runs as it would without, also where it leads elsewhere than was known', () => {
+  const prepared = WAYS.map((translate) => {
+    const m = machine(translate, FIB_AND_SUM);
+    // The start, the function, a place between two instructions, and one that is not mapped.
+    m.engine.prepare([CODE, CODE + 49, CODE + 3, CODE - 4096]);
+    assert.equal(m.engine.executed, 0);
+    assert.deepEqual(m.engine.run(MANY), { kind: 'syscall' });
+    return `${m.engine.executed} ${visible(m)}`;
+  });
+  const m = machine('never', FIB_AND_SUM);
+  m.engine.run(MANY);
+  assert.deepEqual(new Set(prepared), new Set([`${m.engine.executed} ${visible(m)}`]));
 });

@@ -4,12 +4,12 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { CPUID_FEATURES, featuresOf, levelOf, X86_64_LEVELS } from '../../../src/arch/x86/cpuid.ts';
 import { FunctionalCpuid } from '../../../src/cpu/functional/cpuid.ts';
-import { chooseFeatures, FeatureSet, implementedFeatures } from '../../../src/cpu/functional/features.ts';
+import { chooseFeatures, FeatureSet } from '../../../src/cpu/functional/features.ts';
 import { FatalError } from '../../../src/sim/trouble.ts';
 
 const IMPLEMENTED = new Set([
   ...chooseFeatures('cpu', 'x86-64-v2', new Set(X86_64_LEVELS.flat())).names,
-  'bmi2',
+  ...['bmi2', 'xsave', 'xsaveopt', 'xsavec', 'xgetbv1', 'xsaves'],
 ]);
 const choose = (list: string) => chooseFeatures('cpu', list, IMPLEMENTED);
 const cpuid = (list: string, hz = 3e9) => new FunctionalCpuid(choose(list), hz);
@@ -53,12 +53,6 @@ describe('a choice of features', () => {
     assert.ok(names.has('sse3') && names.has('popcnt'));
   });
 
-  test('XGETBV alone is no XSAVE', () => {
-    const xgetbv = { mnemonic: 'XGETBV', feature: 'xsave', forms: [], crack: () => {} };
-    assert.ok(!implementedFeatures([xgetbv]).has('xsave'));
-    assert.ok(implementedFeatures([xgetbv, { ...xgetbv, mnemonic: 'XSAVE' }]).has('xsave'));
-  });
-
   test('the decoder is told both names', () => {
     const names = choose('x86-64-v2').forDecoder;
     for (const name of ['lahf', 'lahf_lm', 'sse3', 'pni', 'popcnt']) assert.ok(names.has(name), name);
@@ -80,6 +74,13 @@ describe('a choice of features', () => {
       );
   });
 
+  test('what is built on a feature brings it along, and goes with it', () => {
+    assert.ok(choose('x86-64-v2,+xsavec').has('xsave'));
+    const left = choose('max,-xsave');
+    for (const name of ['xsave', 'osxsave', 'xsaveopt', 'xsavec', 'xgetbv1', 'xsaves'])
+      assert.ok(!left.has(name), name);
+  });
+
   test('osxsave is there exactly where xsave is: the emulated system enables it', () => {
     assert.ok(new FeatureSet(['xsave']).has('osxsave'));
     assert.ok(!new FeatureSet(['osxsave']).has('osxsave'));
@@ -90,6 +91,14 @@ describe('CPUID', () => {
   test('features are those that were chosen, and no others', () => {
     const list = 'x86-64-v2,+bmi2,-sse4_2';
     assert.deepEqual(new Set(featuresOf(entriesOf(cpuid(list)))), choose(list).names);
+  });
+
+  test('the area of XSAVE holds x87 and SSE; without XSAVE leaf 0DH is empty', () => {
+    assert.deepEqual(cpuid('max').answer(0xd, 0), [3, 576, 576, 0]);
+    const [variants, compactedBytes] = cpuid('max').answer(0xd, 1);
+    assert.deepEqual([variants, compactedBytes], [0xf, 576]);
+    assert.deepEqual(cpuid('max,-xsavec,-xsaves').answer(0xd, 1), [5, 0, 0, 0]);
+    assert.deepEqual(cpuid('x86-64-v2').answer(0xd, 0), [0, 0, 0, 0]);
   });
 
   test('vendor, highest leaves, brand', () => {

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Gpr, Rflags, Xcr0 } from '../../../src/arch/x86/registers.ts';
+import { Cr4, Gpr, Rflags, Xcr0 } from '../../../src/arch/x86/registers.ts';
 import { OFFSET } from '../../../src/arch/x86/state-layout.ts';
 import { RegClass, X86ThreadContext } from '../../../src/arch/x86/thread-context.ts';
 import { setUserMode } from '../../../src/arch/x86/user-mode.ts';
@@ -201,4 +201,24 @@ test('siginfo shows a fault address, a sender, or a timer, by its kind', () => {
   assert.equal(sent.getBigUint64(24, true), 0xabcn);
   const timer = bytes({ signal: 14, code: -2, value: 5n, timer: { id: 3, queued: true, overrun: 9 } });
   assert.deepEqual([timer.getInt32(16, true), timer.getInt32(20, true)], [3, 9]);
+});
+
+test('without OSXSAVE the frame has the area of FXSAVE alone, and is restored from it', () => {
+  const stack = new Stack();
+  const frames = new SignalFrames(stack, intelXsaveFormat());
+  const tc = context();
+  tc.u32[OFFSET.cr4 >> 2]! &= ~Cr4.OSXSAVE;
+  stack.bytes.fill(0xcc);
+  assert.equal(frames.push(tc, request()), true);
+  const frame = tc.gprNumber(Gpr.RSP);
+  assert.equal(stack.u64(frame + 8), 6n, 'uc_flags');
+  const fpstate = Number(stack.u64(frame + 48 + 184));
+  assert.equal(fpstate, SP - 128 - 512 - ((SP - 128 - 512) % 64));
+  assert.deepEqual(stack.read(fpstate + 464, 48), new Uint8Array(48), 'no software bytes');
+  assert.equal(stack.u32(fpstate + 512), 0xcccc_cccc, 'nothing behind it');
+  stack.bytes[fpstate - BASE] = 0x7b;
+  tc.setGprNumber(Gpr.RSP, frame + 8);
+  assert.notEqual(frames.pop(tc), undefined);
+  assert.equal(tc.u16[OFFSET.fcw >> 1], 0x27b);
+  assert.equal(tc.get(OFFSET.zmm), context().get(OFFSET.zmm));
 });

@@ -13,6 +13,9 @@ export const ASSISTS = [
   'fxsave',
   'fxrstor',
   'x87',
+  'xsave',
+  'xrstor',
+  'xinuse',
 ] as const;
 export type AssistName = (typeof ASSISTS)[number];
 
@@ -24,3 +27,8 @@ export const DescriptorQuery = { accessRights: 0, limit: 1, isReadable: 2, isWri
  * upper half. The last argument is the upper half of the offset.
  */
 export const FarTransfer = { jump: 0, return: 1, returnWithStack: 2 } as const;
+
+/** What `xsave` is asked for. */
+export const XsaveKind = { standard: 0, optimized: 1, compacted: 2 } as const;
+/** Where the linear address of the area and EDX:EAX are for `xsave` and `xrstor`: u64 each. */
+export const XSAVE_ARGUMENTS = { area: 0, components: 8 } as const;

@@ -73,8 +73,6 @@ export const Ew = spec('Ew', 'rm', 'gpr', 16);
 export const Ed = spec('Ed', 'rm', 'gpr', 32);
 export const Eq = spec('Eq', 'rm', 'gpr', 64);
 export const Ev = spec('Ev', 'rm', 'gpr', 'v');
-/** The same, of 32 bits in memory whatever the operand size. */
-export const EvOrMd = spec('Ev', 'rm', 'gpr', 'v', { memoryBits: 32 });
 export const Ey = spec('Ey', 'rm', 'gpr', 'y');
 /** A register of the operand size, or 16 bits of memory: MOV from a segment register, SMSW, STR, SLDT. */
 export const RvMw = spec('Rv/Mw', 'rm', 'gpr', 'v', { memoryBits: 16 });

@@ -10,8 +10,8 @@ import { Form } from './encoding.ts';
 import { inst } from './instruction.ts';
 import type { OperandSpec } from './operands.ts';
 
-/** `wait` is FWAIT; `fxsave` are FXSAVE and FXRSTOR. */
-export type Unit = 'x87' | 'wait' | 'mmx' | 'sse' | 'fxsave';
+/** `wait` is FWAIT; `fxsave` are FXSAVE and FXRSTOR; `xsave` are XSAVE, XRSTOR and their variants. */
+export type Unit = 'x87' | 'wait' | 'mmx' | 'sse' | 'fxsave' | 'xsave';
 
 /** The bits of CR0 and CR4 that decide: no bit of one is a bit of the other. */
 export type UnitState = number;
@@ -41,6 +41,8 @@ export function unavailable(unit: Unit, state: UnitState): number | undefined {
     case 'x87':
     case 'fxsave':
       return emulated || switched ? Vector.NM : undefined;
+    case 'xsave':
+      return switched ? Vector.NM : undefined;
     case 'sse':
       if (emulated || (state & Cr4.OSFXSR) === 0) return Vector.UD;
       return switched ? Vector.NM : undefined;

@@ -37,6 +37,7 @@ export class GuestCpuid implements StateCell {
   readonly #supported: readonly CpuidEntry[];
   readonly #policy: Omit<CpuidPolicy, 'tscKhz'>;
   #entries: readonly CpuidEntry[] | undefined;
+  #userFeatures: UserFeatures | undefined;
   #tscKhz = 0;
   /** A vCPU has it, and it cannot change any more. */
   #isGiven = false;
@@ -85,7 +86,10 @@ export class GuestCpuid implements StateCell {
 
   /** What user code finds enabled: what the host has and nobody has hidden. */
   get userFeatures(): UserFeatures {
-    return userFeatures(withoutHidden(this.#supported, this.#policy.features ?? { hidden: [] }));
+    this.#userFeatures ??= userFeatures(
+      withoutHidden(this.#supported, this.#policy.features ?? { hidden: [] }),
+    );
+    return this.#userFeatures;
   }
 
   /** The list, made from the host's unless it was restored. */

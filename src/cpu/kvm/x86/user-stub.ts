@@ -22,7 +22,7 @@ import { PAGE_SIZE, PagePreset } from '../../../arch/x86/page-table.ts';
 import { Rflags, Seg } from '../../../arch/x86/registers.ts';
 import { SegmentAttribute as A, SegmentPreset, SystemType } from '../../../arch/x86/segments.ts';
 import { OFFSET, RegClass, SEGMENT, type X86ThreadContext } from '../../../arch/x86/thread-context.ts';
-import { LinuxSelector } from '../../../arch/x86/user-mode.ts';
+import { LinuxSelector, setOptionalCr4 } from '../../../arch/x86/user-mode.ts';
 import type { PhysAddr } from '../../../mem/addr.ts';
 import type { PhysicalMemory } from '../../../mem/physical-memory.ts';
 
@@ -191,8 +191,11 @@ export function takeRegisters(
   tc: X86ThreadContext,
   theirs: X86ThreadContext,
   stub: UserStub | undefined,
+  optionalCr4: number,
 ): void {
   tc.copyFrom(theirs, stub === undefined ? RegClass.all : RegClass.all & ~RegClass.msr);
   tc.setMsr(MsrIndex.TSC, theirs.msr(MsrIndex.TSC)!);
-  stub?.setRegisters(tc);
+  if (stub === undefined) return;
+  stub.setRegisters(tc);
+  setOptionalCr4(tc, optionalCr4);
 }

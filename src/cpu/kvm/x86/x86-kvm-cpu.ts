@@ -236,7 +236,7 @@ export class X86KvmCpu extends BaseKvmCpu<X86ThreadContext, X86Vcpu> implements 
 
   override takeOverFrom(old: BaseCpu<X86ThreadContext>): void {
     const stub = this.os === undefined ? undefined : this.#theStub();
-    takeRegisters(this.context, old.readState(RegClass.all), stub);
+    takeRegisters(this.context, old.readState(RegClass.all), stub, this.#guestCpuid.userFeatures.cr4);
     if (this.#clock !== undefined && old instanceof X86KvmCpu) this.#clock.seenNs = old.#clock?.seenNs ?? 0;
     super.takeOverFrom(old);
   }

@@ -18,6 +18,7 @@ import * as shift from './shift.ts';
 import * as stack from './stack.ts';
 import * as string from './string.ts';
 import * as system from './system.ts';
+import * as xsave from './xsave.ts';
 
 export const INTEGER: readonly Instruction[] = [
   alu,
@@ -37,4 +38,5 @@ export const INTEGER: readonly Instruction[] = [
   stack,
   string,
   system,
+  xsave,
 ].flatMap(familyOf);

@@ -10,7 +10,6 @@ import {
   Eb,
   Ed,
   Ev,
-  EvOrMd,
   Ew,
   Gb,
   Gv,
@@ -79,18 +78,11 @@ export const MOVSX = inst('MOVSX', {
   },
 });
 
-/**
- * Without REX.W it only moves. With the prefix 66 its source is a register of 16 bits, or 32 bits of memory: Zen 4 reads all of
- * them.
- */
+/** Without REX.W it only moves. The source has 32 bits even with the prefix 66, as on AMD (Intel: 16 bits, not recommended). */
 export const MOVSXD = inst('MOVSXD', {
-  forms: [enc(0x63, Gv, Ed).o64().w1(), enc(0x63, Gv, EvOrMd).o64().w0()],
+  forms: [enc(0x63, Gv, Ed).o64()],
   crack(u, dst, src) {
-    if (src.bits > dst.bits) {
-      u.write(dst, u.and(32, u.read(src), u.int(32, 0xffff)));
-      return;
-    }
-    u.write(dst, u.sext(src.bits as Width, dst.bits as Width, u.read(src)));
+    u.write(dst, u.sext(32, dst.bits as Width, u.read(src)));
   },
 });
 

@@ -2,7 +2,7 @@
 
 import { Vector } from '../../exceptions.ts';
 import { Cr4, Gpr } from '../../registers.ts';
-import { msrOffset, OFFSET } from '../../state-layout.ts';
+import { msrOffset } from '../../state-layout.ts';
 import type { Cracker } from '../cracker.ts';
 import type { Operand } from '../decoded.ts';
 import { enc, type Form } from '../encoding.ts';
@@ -80,18 +80,6 @@ function readRandom<V>(u: Cracker<V>, dst: Operand): void {
   u.setFlags({ cf: u.int(32, 1), pf: zero, af: zero, zf: zero, sf: zero, of: zero });
 }
 
-/** With ECX = 1 the components that are in use: all that are enabled are said to be. */
-export const XGETBV = inst('XGETBV', {
-  feature: 'xsave',
-  forms: [enc(0x0f01).ext(2).rm(0).np()],
-  crack(u) {
-    u.faultIf(lacksCr4(u, Cr4.OSXSAVE), Vector.UD);
-    u.faultIf(u.ltU(32, u.int(32, 1), getLow(u, 32, Gpr.RCX)), Vector.GP);
-    setLow(u, 32, Gpr.RAX, u.field(OFFSET.xcr0, 32));
-    setLow(u, 32, Gpr.RDX, u.field(OFFSET.xcr0 + 4, 32));
-  },
-});
-
 // ---- privileged: at privilege level 0 they are not there yet ----
 
 function privileged(mnemonic: string, ...forms: Form[]) {
@@ -128,6 +116,8 @@ export const PRIVILEGED = [
   privileged('SWAPGS', enc(0x0f01).ext(7).rm(0).o64()),
   privileged('XSETBV', enc(0x0f01).ext(2).rm(1).np()),
   privileged('INVPCID', enc(0x0f3882, M).p66()),
+  privileged('XSAVES', enc(0x0fc7, M).ext(5).np().feature('xsaves')),
+  privileged('XRSTORS', enc(0x0fc7, M).ext(3).np().feature('xsaves')),
 ];
 
 /** Counters of events are not there: a program may not read them, whatever CR4.PCE. */

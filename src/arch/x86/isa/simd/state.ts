@@ -9,6 +9,7 @@ import { type Operand, OperandKind } from '../decoded.ts';
 import { enc } from '../encoding.ts';
 import { inst } from '../instruction.ts';
 import { M, Md } from '../operands.ts';
+import { areaAt, pointerBits } from '../state-area.ts';
 import { series } from './vectors.ts';
 
 export const EMMS = inst('EMMS', {
@@ -57,21 +58,8 @@ function xmmRegisters<V>(u: Cracker<V>): Operand[] {
   }));
 }
 
-/** The linear address of the area, which must be a multiple of 16. */
-function areaAt<V>(u: Cracker<V>, memory: Operand): V {
-  const linear = u.linearAddress(memory);
-  const offset = u.and(64, linear, u.int(64, LINE_BYTES - 1));
-  u.faultIf(u.ne(64, offset, u.int(64, 0)), Vector.GP);
-  return linear;
-}
-
 function lineAt<V>(u: Cracker<V>, area: V, offset: number): V {
   return u.add(64, area, u.int(64, offset));
-}
-
-/** The form of instruction and data pointers: 64 bits with REX.W, else 32 and a selector (SDM vol. 1 table 10-2). */
-function pointerBits<V>(u: Cracker<V>): V {
-  return u.int(32, u.operandBits === 64 ? 64 : 32);
 }
 
 /** The last 48 bytes of the area are left alone, but must be there: of a page fault, their end comes first, as on Zen 4. */
@@ -79,7 +67,7 @@ export const FXSAVE = inst('FXSAVE', {
   forms: [enc(0x0fae, M).ext(0).np().mem()],
   unit: 'fxsave',
   crack(u, dst) {
-    const area = areaAt(u, dst);
+    const area = areaAt(u, dst, LINE_BYTES);
     u.probeStore(8, lineAt(u, area, AREA.sizeBytes - 1));
     u.probeStore(128, area);
     u.assist('fxsave', pointerBits(u));
@@ -95,7 +83,7 @@ export const FXRSTOR = inst('FXRSTOR', {
   forms: [enc(0x0fae, M).ext(1).np().mem()],
   unit: 'fxsave',
   crack(u, src) {
-    const area = areaAt(u, src);
+    const area = areaAt(u, src, LINE_BYTES);
     u.load(8, lineAt(u, area, AREA.sizeBytes - 1));
     for (let at = 0; at < AREA.xmm; at += LINE_BYTES)
       u.setArgument(at, 128, u.load(128, lineAt(u, area, at)));

@@ -121,6 +121,8 @@ class ProgressLine {
 
 /** Random cases. @returns how many disagreements */
 async function fuzz({ plan, jobs, coverage: shows, coverageFile }: Options): Promise<number> {
+  // That it cannot be written is to be known before the cases have been run.
+  if (coverageFile !== undefined) writeFileSync(coverageFile, '');
   const line = new ProgressLine(plan.count);
   const start = performance.now();
   const result = await runJobs(plan, jobs, {
@@ -180,6 +182,8 @@ async function main(): Promise<number> {
   return found === 0 ? 0 : 1;
 }
 
+const FILE_TROUBLES: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'EISDIR', 'EACCES', 'EROFS']);
+
 /** Whether somebody can do something about it who gives other arguments. */
 function isUsers(error: unknown): error is Error {
   const { code = '' } = error as NodeJS.ErrnoException;
@@ -187,7 +191,7 @@ function isUsers(error: unknown): error is Error {
     error instanceof UsageError ||
     error instanceof SequenceTextError ||
     code.startsWith('ERR_PARSE_ARGS') ||
-    code === 'ENOENT'
+    FILE_TROUBLES.has(code)
   );
 }
 

@@ -43,10 +43,11 @@ export function isKvmExcused(sequence: Sequence, kvm: Outcome, other: Outcome): 
 
 /** AMD truncates targets and pushes 16 bits at near branches with the prefix 66; the functional CPU ignores it, as Intel does. */
 function isTruncatedBranch(sequence: Sequence, kvm: Outcome): boolean {
-  if (kvm.ending.kind !== 'exception' || kvm.ending.vector !== Vector.PF) return false;
+  if (kvm.ending.kind !== 'exception') return false;
+  // A fetch has failed there, or TF has trapped in front of it.
+  if (kvm.state.ripNumber < 0x1_0000) return sequence.instructions.some((bytes) => bytes.includes(0x66));
   const { prefixes, opcode } = codeAtRip(sequence, kvm);
-  if (prefixes.includes(0x66) && NEAR_BRANCHES.includes(opcode[0]!)) return true;
-  return kvm.state.ripNumber < 0x1_0000 && sequence.instructions.some((bytes) => bytes.includes(0x66));
+  return kvm.ending.vector === Vector.PF && prefixes.includes(0x66) && NEAR_BRANCHES.includes(opcode[0]!);
 }
 
 /** What REP STOS and REP MOVS store over their own bytes takes effect when the next interrupt arrives. */

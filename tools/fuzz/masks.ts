@@ -44,8 +44,8 @@ const UNDEFINED_FLAGS: Readonly<Record<string, readonly [mask: number, source: s
 };
 
 /**
- * Results that manuals promise to within one unit in the last place only, and with them the direction of rounding in C1 (SDM vol. 1
- * §8.3.10): the functional CPU's are the correctly rounded ones, Zen 4 has another one in about two of a hundred.
+ * Results that manuals promise to within one unit in the last place only, and with them the direction of rounding in C1 (SDM
+ * vol. 1 §8.3.10): the functional CPU's are the correctly rounded ones, Zen 4 has another one in about two of a hundred.
  */
 const INEXACT: ReadonlySet<string> = new Set([
   'F2XM1',

@@ -69,7 +69,8 @@ export class Templates {
     words: Uint32Array,
     record: number,
   ): Shape | undefined {
-    const template = this.#find(bytes, at, is64);
+    if (!this.#head.scan(bytes, at, is64)) return undefined;
+    const template = this.#ofHead();
     if (template === undefined) return undefined;
     const { immediateBytes, displacementBytes, lengthBytes } = template;
     const low = immediateBytes === 0 ? 0 : signedAt(bytes, at + template.immediateAt, immediateBytes);
@@ -101,7 +102,8 @@ export class Templates {
 
   /** Takes note of an instruction that had to be decoded, if it is of a kind that templates can be made of. */
   add(bytes: Uint8Array, at: number, decoded: Decoded, shape: Shape): void {
-    const known = this.#find(bytes, at, decoded.is64);
+    if (!this.#head.scan(bytes, at, decoded.is64)) return;
+    const known = this.#ofHead();
     const template = known ?? this.#templateOf(decoded, shape);
     if (template === undefined) return;
     const { immediateAt, immediateBytes, shapes } = template;
@@ -116,8 +118,8 @@ export class Templates {
     this.#places = new Int32Array(FIRST_PLACES * PLACE);
   }
 
-  #find(bytes: Uint8Array, at: number, is64: boolean): Template | undefined {
-    if (!this.#head.scan(bytes, at, is64)) return undefined;
+  /** The template of instructions with the head that was scanned. */
+  #ofHead(): Template | undefined {
     const number = this.#places[this.#placeOf(this.#head.low, this.#head.high) + 2]!;
     return number === 0 ? undefined : this.#templates[number - 1];
   }

@@ -59,3 +59,23 @@ for (const is64 of [true, false])
     }
     ok(seen.size > 300, `${seen.size} mnemonics`);
   });
+
+test('a head that is too long for a template leaves those of others alone', () => {
+  const table = new DecodeTable(INSTRUCTIONS, implementedFeatures(INSTRUCTIONS));
+  const decoder = new Decoder(table);
+  const templates = new Templates(table);
+  const words = new Uint32Array(RECORD_BYTES / 4);
+  const add = (...code: number[]): Uint8Array => {
+    const bytes = Uint8Array.from({ length: LENGTH }, (_, i) => code[i] ?? 0);
+    const decoded = decoder.decode(bytes, 0, LENGTH, true);
+    ok(typeof decoded !== 'string');
+    templates.add(bytes, 0, decoded, { handler: code.length, effects: {} as Effects });
+    return bytes;
+  };
+  const jump = add(0xe9, 1, 2, 3, 4);
+  // pinsrb xmm8, [eax + ecx + 16], 3: nine bytes of head
+  const long = add(0x66, 0x66, 0x67, 0x44, 0x0f, 0x3a, 0x20, 0x44, 0x08, 0x10, 3);
+  ok(templates.write(long, 0, true, 0, words, 0) === undefined);
+  deepEqual(templates.write(jump, 0, true, 0, words, 0)?.handler, 5);
+  deepEqual(templates.lengthBytes, 5);
+});

@@ -17,7 +17,7 @@ import {
   buildPageTable,
   END_ADDRESS,
 } from './address-space.ts';
-import { X87_POINTERS } from './difference.ts';
+import { type Tolerance, X87_POINTERS } from './difference.ts';
 import type { Executor } from './executor.ts';
 import type { Ending, Outcome, Sequence } from './sequence.ts';
 import {
@@ -35,18 +35,21 @@ const TABLES_BASE = 0x1000;
 const PAGE = 4096;
 /** A case that has executed so many instructions has timed out. */
 const DEFAULT_LIMIT = 20_000_000;
-const X87_AND_SSE = 3;
+/** State components: a mask of XCR0. */
+export const X87_AND_SSE = 3;
 /** All that is implemented, whatever CPUID says by default. */
-const ALL_FEATURES = { has: () => true } as unknown as ReadonlySet<string>;
+export const ALL_FEATURES = { has: () => true } as unknown as ReadonlySet<string>;
 
 export interface FunctionalExecutorOptions extends Pick<EngineOptions, 'translate'> {
   /** Instructions after which a case times out. */
   readonly limit?: number;
+  /** Default: the x87 pointers, in which processors differ. */
+  readonly tolerance?: Tolerance;
 }
 
 export class FunctionalExecutor implements Executor {
   readonly name: string;
-  readonly tolerance = { registers: X87_POINTERS };
+  readonly tolerance: Tolerance;
   readonly #memory: PhysicalMemory;
   readonly #engine: Engine;
   readonly #environment: X86ThreadContext;
@@ -57,7 +60,12 @@ export class FunctionalExecutor implements Executor {
   readonly #states = new StateSource();
   readonly #backgrounds = new Map<number, Uint8Array>();
 
-  constructor({ translate = 'never', limit = DEFAULT_LIMIT }: FunctionalExecutorOptions) {
+  constructor({
+    translate = 'never',
+    limit = DEFAULT_LIMIT,
+    tolerance = { registers: X87_POINTERS },
+  }: FunctionalExecutorOptions) {
+    this.tolerance = tolerance;
     this.name = translate === 'never' ? 'interpreter' : 'translator';
     this.#limit = limit;
     this.#memory = new PhysicalMemory(new Root(), 'memory', { ranges: [{ start: 0, sizeBytes: RAM_BYTES }] });
@@ -79,6 +87,7 @@ export class FunctionalExecutor implements Executor {
       translate,
       readTsc: () => [0, 0],
       cpuid: () => [0, 0, 0, 0],
+      random: () => 0,
     });
     this.#environment = emptyState();
     enterEnvironment(this.#environment, { pageTableRoot: root, xcr0: X87_AND_SSE, cr4: Cr4.FSGSBASE });

@@ -1,4 +1,4 @@
-// `npm run fuzz`: random cases on the functional CPU and on the host's processor under KVM. docs/fuzzing.md.
+// `npm run fuzz`: random cases on the functional CPU, and on the host's processor under KVM or on the oracle. docs/fuzzing.md.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -8,9 +8,8 @@ import { Coverage } from './coverage.ts';
 import { describeDifference } from './difference.ts';
 import type { Executor } from './executor.ts';
 import { FunctionalExecutor } from './functional-executor.ts';
-import { KvmExecutor } from './kvm-executor.ts';
-import { isNotSimulated } from './not-simulated.ts';
 import { randomBytesSource } from './random-bytes.ts';
+import { defaultReference, openReference, REFERENCES, type Reference } from './reference.ts';
 import { allVariants, rowSource, type Variant, variantsOf } from './row-source.ts';
 import { formatCase, parseCases, SequenceTextError } from './sequence-text.ts';
 
@@ -18,6 +17,8 @@ const HELP = `usage: npm run fuzz -- [options]
 
   --seed N            of all that is random (1)
   --count N           cases (20000)
+  --reference NAME    what they are compared with: kvm, the host's processor; or oracle, which computes what the definitions of
+                      instructions say without generating code (kvm on an AMD Zen 4, else oracle)
   --engine NAME       interpreter, translator, both, or kvm: KVM against itself, the last case first (both)
   --only NAME,...     these instructions only, by their mnemonics, also those that are left out otherwise
   --random-bytes      bytes without meaning instead of instructions
@@ -41,6 +42,7 @@ function parseOptions() {
       seed: { type: 'string', default: '1' },
       count: { type: 'string', default: '20000' },
       engine: { type: 'string', default: 'both' },
+      reference: { type: 'string' },
       only: { type: 'string' },
       'random-bytes': { type: 'boolean', default: false },
       instructions: { type: 'string', default: '4' },
@@ -54,6 +56,7 @@ function parseOptions() {
     throw new UsageError(`--engine ${values.engine}: one of ${ENGINES.join(', ')}`);
   return {
     ...values,
+    reference: chosenReference(values.reference, values.engine),
     randomBytes: values['random-bytes'],
     seed: wholeNumber('seed', values.seed, 0),
     count: wholeNumber('count', values.count, 1),
@@ -63,6 +66,17 @@ function parseOptions() {
 }
 
 type Options = ReturnType<typeof parseOptions>;
+
+function chosenReference(given: string | undefined, engine: string) {
+  const name = given ?? (engine === 'kvm' ? 'kvm' : defaultReference());
+  const known = REFERENCES.find((reference) => reference === name);
+  if (known === undefined) throw new UsageError(`--reference ${name}: one of ${REFERENCES.join(', ')}`);
+  if (known === 'kvm' && !existsSync('/dev/kvm'))
+    throw new UsageError('no /dev/kvm on this host: --reference oracle needs none');
+  if (known === 'oracle' && engine === 'kvm')
+    throw new UsageError('--engine kvm: KVM is compared with itself, not with --reference oracle');
+  return known;
+}
 
 function wholeNumber(name: string, text: string, least: number): number {
   const number = Number(text);
@@ -90,16 +104,16 @@ const reversed = (executor: Executor): Executor => ({
   close: () => {},
 });
 
-function subjectsOf({ engine }: Options, kvm: Executor): Executor[] {
-  if (engine === 'kvm') return [reversed(kvm)];
+function subjectsOf({ engine }: Options, { executor, subjects }: Reference): Executor[] {
+  if (engine === 'kvm') return [reversed(executor)];
   const names = engine === 'both' ? ['interpreter', 'translator'] : [engine];
   return names.map(
-    (name) => new FunctionalExecutor({ translate: name === 'translator' ? 'always' : 'never' }),
+    (name) => new FunctionalExecutor({ ...subjects, translate: name === 'translator' ? 'always' : 'never' }),
   );
 }
 
 /** Random cases. @returns how many disagreements */
-function fuzz(options: Options, kvm: Executor): number {
+function fuzz(options: Options, reference: Reference): number {
   const variants = chosenVariants(options.only);
   const coverage = new Coverage(variants);
   const campaign: CampaignOptions = {
@@ -108,21 +122,21 @@ function fuzz(options: Options, kvm: Executor): number {
     maxFailures: options.failures,
     maxInstructions: options.instructions,
     source: options.randomBytes ? randomBytesSource : rowSource(variants, coverage),
-    isExpected: isNotSimulated,
+    isExpected: reference.isExpected,
     progress: (done, found) => {
       process.stderr.write(`\r${done} of ${options.count} cases, ${found} disagreements `);
     },
   };
   const { count, failures, unconfirmed, expected, costUs } = runCampaign(
-    kvm,
-    subjectsOf(options, kvm),
+    reference.executor,
+    subjectsOf(options, reference),
     campaign,
   );
   process.stderr.write('\n');
   for (const failure of failures) console.log(failure);
   if (options.coverage) console.log(coverage.report());
   console.log(
-    `${count} cases of seed ${options.seed}: ${failures.length} disagreements, ` +
+    `${count} cases of seed ${options.seed}: ${failures.length} disagreements with ${reference.executor.name}, ` +
       `${expected} at what is not simulated, ${unconfirmed} seen once only`,
   );
   console.log([...costUs].map(([name, us]) => `${name} ${us.toFixed(1)} µs`).join(', '));
@@ -130,20 +144,21 @@ function fuzz(options: Options, kvm: Executor): number {
 }
 
 /** Runs the cases of a file; prints what comes of them. @returns how many do not come out as recorded, or not on all alike */
-function replay(options: Options, kvm: Executor, file: string): number {
+function replay(options: Options, reference: Reference, file: string): number {
+  const { executor } = reference;
   const recorded = parseCases(readFileSync(file, 'utf8'));
   const sequences = recorded.map(({ sequence }) => sequence);
-  const real = kvm.run(sequences);
-  const subjects = subjectsOf(options, kvm);
+  const real = executor.run(sequences);
+  const subjects = subjectsOf(options, reference);
   const actual = subjects.map((subject) => subject.run(sequences));
   let differing = 0;
   for (const [i, { sequence, outcome }] of recorded.entries()) {
     console.log(formatCase(sequence, real[i]));
     const lines = actual.flatMap((outcomes, n) =>
-      describeDifference(real[i]!, outcomes[i]!, [kvm.name, subjects[n]!.name], kvm.tolerance),
+      describeDifference(real[i]!, outcomes[i]!, [executor.name, subjects[n]!.name], executor.tolerance),
     );
     if (outcome !== undefined)
-      lines.push(...describeDifference(outcome, real[i]!, ['recorded', kvm.name], kvm.tolerance));
+      lines.push(...describeDifference(outcome, real[i]!, ['recorded', executor.name], executor.tolerance));
     for (const line of lines) console.log(`# ${line}`);
     if (lines.length > 0) differing++;
   }
@@ -156,13 +171,13 @@ function main(): number {
     process.stdout.write(HELP);
     return 0;
   }
-  if (!existsSync('/dev/kvm')) throw new UsageError('no /dev/kvm on this host: nothing to compare with');
-  const kvm = new KvmExecutor();
+  const reference = openReference(options.reference);
   try {
-    const found = options.replay === undefined ? fuzz(options, kvm) : replay(options, kvm, options.replay);
+    const found =
+      options.replay === undefined ? fuzz(options, reference) : replay(options, reference, options.replay);
     return found === 0 ? 0 : 1;
   } finally {
-    kvm.close();
+    reference.executor.close();
   }
 }
 

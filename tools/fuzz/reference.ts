@@ -1,0 +1,34 @@
+// What the simulated processor is compared with: the host's processor under KVM, or the oracle.
+
+import { existsSync } from 'node:fs';
+import { otherProcessor } from '../../tests/support/reference-processor.ts';
+import type { CampaignOptions } from './campaign.ts';
+import type { Executor } from './executor.ts';
+import type { FunctionalExecutorOptions } from './functional-executor.ts';
+import { KvmExecutor } from './kvm-executor.ts';
+import { isNotSimulated } from './not-simulated.ts';
+import { ORACLE_LIMIT, OracleExecutor } from './oracle/oracle-executor.ts';
+
+export const REFERENCES = ['kvm', 'oracle'] as const;
+export type ReferenceName = (typeof REFERENCES)[number];
+
+export interface Reference {
+  readonly executor: Executor;
+  /** How the executors are made that are compared with it. */
+  readonly subjects: FunctionalExecutorOptions;
+  /** Disagreements that are none. */
+  readonly isExpected: NonNullable<CampaignOptions['isExpected']>;
+}
+
+/** Silicon where there is the one whose answers are simulated, else the oracle. */
+export function defaultReference(): ReferenceName {
+  return existsSync('/dev/kvm') && otherProcessor() === false ? 'kvm' : 'oracle';
+}
+
+/** The executor is the caller's to close. */
+export function openReference(name: ReferenceName): Reference {
+  if (name === 'kvm') return { executor: new KvmExecutor(), subjects: {}, isExpected: isNotSimulated };
+  // What is not in the definitions is in neither, and nothing is left to a processor's choice.
+  const subjects = { limit: ORACLE_LIMIT, tolerance: {} };
+  return { executor: new OracleExecutor(), subjects, isExpected: () => false };
+}

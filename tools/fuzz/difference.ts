@@ -69,7 +69,8 @@ export function describeEnding(ending: Ending): string {
   }
 }
 
-function tellsState({ kind }: Ending): boolean {
+/** Whether an outcome with this ending has a state. */
+export function tellsState({ kind }: Ending): boolean {
   return kind !== 'timeout' && kind !== 'refused';
 }
 

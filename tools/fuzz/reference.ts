@@ -6,6 +6,7 @@ import type { CampaignOptions } from './campaign.ts';
 import type { Executor } from './executor.ts';
 import type { FunctionalExecutorOptions } from './functional-executor.ts';
 import { KvmExecutor } from './kvm-executor.ts';
+import { needsMasks } from './masks.ts';
 import { isNotSimulated } from './not-simulated.ts';
 import { ORACLE_LIMIT, OracleExecutor } from './oracle/oracle-executor.ts';
 
@@ -16,6 +17,8 @@ export interface Reference {
   readonly executor: Executor;
   /** How the executors are made that are compared with it. */
   readonly subjects: FunctionalExecutorOptions;
+  /** Flags that the manual leaves undefined are its own, and are not compared. */
+  readonly needsMasks: boolean;
   /** Disagreements that are none. */
   readonly isExpected: NonNullable<CampaignOptions['isExpected']>;
 }
@@ -27,8 +30,18 @@ export function defaultReference(): ReferenceName {
 
 /** The executor is the caller's to close. */
 export function openReference(name: ReferenceName): Reference {
-  if (name === 'kvm') return { executor: new KvmExecutor(), subjects: {}, isExpected: isNotSimulated };
+  if (name === 'kvm')
+    return {
+      executor: new KvmExecutor(),
+      subjects: {},
+      needsMasks: needsMasks(),
+      isExpected: isNotSimulated,
+    };
   // What is not in the definitions is in neither, and nothing is left to a processor's choice.
-  const subjects = { limit: ORACLE_LIMIT, tolerance: {} };
-  return { executor: new OracleExecutor(), subjects, isExpected: () => false };
+  return {
+    executor: new OracleExecutor(),
+    subjects: { limit: ORACLE_LIMIT, tolerance: {} },
+    needsMasks: false,
+    isExpected: () => false,
+  };
 }

@@ -27,6 +27,7 @@ import { Interpreter } from './interpreter.ts';
 import { JumpCache } from './jump-cache.ts';
 import { CELL, CONTEXT_AT, ENGINE_MEMORY_BYTES, HOT_ENTRIES, PAGE_SHIFT, RECORD, Stop } from './layout.ts';
 import { isCanonical, Mmu, NOT_CANONICAL_VECTOR } from './mmu.ts';
+import { blocksFrom } from './prepare.ts';
 import { holdsTrapsBack, isStackReference } from './stack-reference.ts';
 import { Translator } from './translator.ts';
 
@@ -153,6 +154,21 @@ export class Engine {
     }
     this.#cells.setInt32(CELL.faultVector, -1, true);
     return Uint8Array.from(bytes);
+  }
+
+  /**
+   * Decodes the code at these addresses, for runs to come. With `translate: 'always'` it becomes one module, with what it
+   * leads to.
+   * What cannot be decoded is left for the run to find.
+   */
+  prepare(addresses: readonly number[]): void {
+    this.#begin();
+    const blockAt = (rip: number) => this.#blockAt(rip);
+    this.#handlers.together(() => {
+      if (!this.#translatesAlways) addresses.forEach(blockAt);
+      else this.#translator.translate(blocksFrom(addresses, blockAt, this.#translator));
+    });
+    this.#cells.setInt32(CELL.faultVector, -1, true);
   }
 
   /** Executes up to `budget` instructions, a number below 2^31. */

@@ -17,15 +17,15 @@ import {
   READ_ONLY_ADDRESS,
 } from '../../../tools/fuzz/address-space.ts';
 import { runCampaign } from '../../../tools/fuzz/campaign.ts';
-import { Coverage } from '../../../tools/fuzz/coverage.ts';
 import { FunctionalExecutor } from '../../../tools/fuzz/functional-executor.ts';
 import { OracleExecutor } from '../../../tools/fuzz/oracle/oracle-executor.ts';
 import { randomBytesSource } from '../../../tools/fuzz/random-bytes.ts';
 import type { CodeSource } from '../../../tools/fuzz/random-sequence.ts';
 import { openReference } from '../../../tools/fuzz/reference.ts';
-import { allVariants, rowSource } from '../../../tools/fuzz/row-source.ts';
+import { rowSource } from '../../../tools/fuzz/row-source.ts';
 import type { Ending, Outcome } from '../../../tools/fuzz/sequence.ts';
 import { emptyState } from '../../../tools/fuzz/user-state.ts';
+import { allVariants } from '../../../tools/fuzz/variants.ts';
 
 const NOT_CANONICAL = 0x8000_0000_0010n;
 
@@ -132,7 +132,7 @@ describe('the oracle', () => {
 });
 
 const variants = allVariants();
-const rows = rowSource(variants, new Coverage(variants));
+const rows = rowSource(variants, false);
 
 /** What the oracle and an engine disagree on, as text. */
 function disagreements(source: CodeSource, count: number, translate: 'never' | 'always' = 'never'): string {
@@ -152,7 +152,7 @@ describe('the engines of the functional CPU do what the oracle does', () => {
 describe('an error in what is generated is found', () => {
   const only = (...mnemonics: string[]): CodeSource => {
     const chosen = variants.filter(({ form }) => mnemonics.includes(form.instruction.mnemonic));
-    return rowSource(chosen, new Coverage(chosen));
+    return rowSource(chosen, false);
   };
 
   test('in an operation: sar as shr', (t) => {

@@ -5,14 +5,22 @@ import { DecodeTable } from '../../../src/arch/x86/isa/decode-table.ts';
 import { INSTRUCTIONS } from '../../../src/arch/x86/isa/instructions.ts';
 import { Cr4, Rflags } from '../../../src/arch/x86/registers.ts';
 import type { X86ThreadContext } from '../../../src/arch/x86/thread-context.ts';
-import { AREA_BYTES, areaChanges, buildPageTable, END_ADDRESS, initialArea } from '../address-space.ts';
+import {
+  AREA_BYTES,
+  areaBackground,
+  areaChanges,
+  buildPageTable,
+  END_ADDRESS,
+  fillArea,
+  slotAddress,
+} from '../address-space.ts';
 import type { Executor } from '../executor.ts';
 import { ALL_FEATURES, X87_AND_SSE } from '../functional-executor.ts';
 import type { Ending, Outcome, Sequence } from '../sequence.ts';
 import { copyUserState, emptyState, enterEnvironment, FIXED_RFLAGS, USER_RFLAGS } from '../user-state.ts';
 import { OracleProcessor, type Stop } from './oracle-processor.ts';
 
-const AREA_BASE = 0x1_0000;
+const AREA_BASE = 0x10_0000;
 const TABLES_BASE = 0x1000;
 const PAGE = 4096;
 /**
@@ -59,8 +67,8 @@ export class OracleExecutor implements Executor {
 
   #runOne(sequence: Sequence): Outcome {
     const tc = this.#tc;
-    const before = initialArea(sequence);
-    this.#area.set(before);
+    fillArea(this.#area, areaBackground(sequence.fill), sequence);
+    const before = this.#area.slice();
     tc.u8.set(this.#environment.u8);
     copyUserState(tc, sequence.state);
     tc.ripNumber = sequence.codeAddress;
@@ -68,7 +76,7 @@ export class OracleExecutor implements Executor {
     const state = emptyState();
     copyUserState(state, tc);
     state.rflags = (tc.rflags & USER_RFLAGS & ~Rflags.RF) | FIXED_RFLAGS;
-    return { ending, state, memory: areaChanges(before, this.#area) };
+    return { ending, state, memory: areaChanges(before, this.#area, slotAddress(sequence.codeAddress)) };
   }
 
   #ending(stop: Stop): Ending {

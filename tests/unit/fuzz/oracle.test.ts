@@ -17,6 +17,7 @@ import {
   READ_ONLY_ADDRESS,
 } from '../../../tools/fuzz/address-space.ts';
 import { runCampaign } from '../../../tools/fuzz/campaign.ts';
+import type { Executor } from '../../../tools/fuzz/executor.ts';
 import { FunctionalExecutor } from '../../../tools/fuzz/functional-executor.ts';
 import { OracleExecutor } from '../../../tools/fuzz/oracle/oracle-executor.ts';
 import { randomBytesSource } from '../../../tools/fuzz/random-bytes.ts';
@@ -30,14 +31,16 @@ import { allVariants } from '../../../tools/fuzz/variants.ts';
 const NOT_CANONICAL = 0x8000_0000_0010n;
 
 /** What comes of instructions in hexadecimal, separated by blanks. */
-function run(code: string, set: (state: X86ThreadContext) => void = () => {}): Outcome {
+function run(
+  code: string,
+  set: (state: X86ThreadContext) => void = () => {},
+  executor: Executor = new OracleExecutor(),
+): Outcome {
   const state = emptyState();
   state.setGprNumber(Gpr.RSP, ISLAND_ADDRESS + 0x800);
   set(state);
   const instructions = code.split(' ').map((bytes) => Uint8Array.from(Buffer.from(bytes, 'hex')));
-  return new OracleExecutor().run([
-    { codeAddress: CODE_ADDRESS, instructions, state, fill: 0, data: [] },
-  ])[0]!;
+  return executor.run([{ codeAddress: CODE_ADDRESS, instructions, state, fill: 0, data: [] }])[0]!;
 }
 
 const rax = (value: number | bigint) => (state: X86ThreadContext) => state.setGpr(Gpr.RAX, BigInt(value));
@@ -147,6 +150,21 @@ describe('the engines of the functional CPU do what the oracle does', () => {
   test('the interpreter, with bytes without meaning', () =>
     assert.equal(disagreements(randomBytesSource, 200), ''));
   test('the translator, with instructions', () => assert.equal(disagreements(rows, 100, 'always'), ''));
+});
+
+test('an area whose end is looked at first is still in the segment of its operand: as on Zen 4', () => {
+  for (const executor of [new OracleExecutor(), new FunctionalExecutor({ translate: 'never' })])
+    for (const [code, vector] of [
+      ['0fae00', Vector.GP], // fxsave [rax]
+      ['0fae08', Vector.GP], // fxrstor [rax]
+      ['0fae4500', Vector.SS], // fxsave [rbp]
+    ] as const) {
+      const set = (s: X86ThreadContext) => {
+        s.setGpr(Gpr.RAX, 0x8000_0000_0000n);
+        s.setGpr(Gpr.RBP, 0x8000_0000_0000n);
+      };
+      assert.deepEqual(run(code, set, executor).ending, fault(vector), `${executor.name} ${code}`);
+    }
 });
 
 describe('an error in what is generated is found', () => {

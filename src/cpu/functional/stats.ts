@@ -1,11 +1,8 @@
 /** Statistics of the functional CPU. Names are gem5's (BaseCPU), and those of the KVM CPU for what both count. */
 
-import { formula, scalar, statGroup, subGroup, value } from '../../sim/stats/group.ts';
-import { ratio } from '../../sim/stats/kinds.ts';
-import { rate, Unit } from '../../sim/stats/unit.ts';
-
-const IPC = rate(Unit.Count, Unit.Cycle);
-const CPI = rate(Unit.Cycle, Unit.Count);
+import { scalar, statGroup } from '../../sim/stats/group.ts';
+import { Unit } from '../../sim/stats/unit.ts';
+import { commitRates, commitStats, connectRates } from '../commit-stats.ts';
 
 export class FunctionalCpuStats extends statGroup(
   {
@@ -14,31 +11,12 @@ export class FunctionalCpuStats extends statGroup(
     numUserSyscalls: scalar('system calls of user code, in syscall emulation'),
     numUserExceptions: scalar('exceptions of user code, in syscall emulation'),
     hostSecondsInGuest: scalar('host time spent on executing instructions', Unit.Second),
-    commitStats0: subGroup({
-      numInsts: scalar('instructions executed by the thread'),
-      numOps: scalar('the same: micro-ops are not counted'),
-      ipc: value('instructions per cycle of the thread', IPC),
-      cpi: value('cycles per instruction of the thread', CPI),
-    }),
+    commitStats0: commitStats('the same: micro-ops are not counted'),
   },
-  (group) => ({
-    ipc: formula(
-      'instructions per cycle',
-      () => ratio(group.commitStats0.numInsts, group.numCycles),
-      IPC,
-      {},
-    ),
-    cpi: formula(
-      'cycles per instruction',
-      () => ratio(group.numCycles, group.commitStats0.numInsts),
-      CPI,
-      {},
-    ),
-  }),
+  (group) => commitRates(group),
 ) {
   constructor() {
     super();
-    this.commitStats0.ipc.functor(() => this.ipc.result());
-    this.commitStats0.cpi.functor(() => this.cpi.result());
+    connectRates(this);
   }
 }

@@ -2,12 +2,9 @@
 
 import { REG_CLASS_NAMES } from '../../arch/x86/thread-context.ts';
 import type { HostClock } from '../../sim/slice.ts';
-import { formula, scalar, statGroup, subGroup, value, vector } from '../../sim/stats/group.ts';
-import { ratio } from '../../sim/stats/kinds.ts';
-import { rate, Unit } from '../../sim/stats/unit.ts';
-
-const IPC = rate(Unit.Count, Unit.Cycle);
-const CPI = rate(Unit.Cycle, Unit.Count);
+import { scalar, statGroup, value, vector } from '../../sim/stats/group.ts';
+import { Unit } from '../../sim/stats/unit.ts';
+import { commitRates, commitStats, connectRates } from '../commit-stats.ts';
 
 export class KvmCpuStats extends statGroup(
   {
@@ -30,32 +27,13 @@ export class KvmCpuStats extends statGroup(
     numSyncIoctls: scalar('vCPU register transfers that took a system call of their own'),
     hostSecondsInGuest: scalar('host time inside KVM_RUN', Unit.Second),
     hostSecondsInSimulator: value('host time outside KVM_RUN', Unit.Second),
-    commitStats0: subGroup({
-      numInsts: scalar('instructions executed by the thread'),
-      numOps: scalar('the same: KVM shows no micro-ops'),
-      ipc: value('instructions per cycle of the thread', IPC),
-      cpi: value('cycles per instruction of the thread', CPI),
-    }),
+    commitStats0: commitStats('the same: KVM shows no micro-ops'),
   },
-  (group) => ({
-    ipc: formula(
-      'instructions per cycle',
-      () => ratio(group.commitStats0.numInsts, group.numCycles),
-      IPC,
-      {},
-    ),
-    cpi: formula(
-      'cycles per instruction',
-      () => ratio(group.numCycles, group.commitStats0.numInsts),
-      CPI,
-      {},
-    ),
-  }),
+  (group) => commitRates(group),
 ) {
   constructor() {
     super();
-    this.commitStats0.ipc.functor(() => this.ipc.result());
-    this.commitStats0.cpi.functor(() => this.cpi.result());
+    connectRates(this);
   }
 
   /** Host time that is not spent in the guest is the simulator's. */

@@ -42,6 +42,8 @@ export interface MmapRequest {
 
 const PROT_ALL = Prot.read | Prot.write | Prot.exec;
 const KNOWN_ADVICE: ReadonlySet<number> = new Set(Object.values(Advice));
+/** Where MAP_32BIT looks. Linux moves the start by up to 32 MiB at random. */
+const BELOW_2GIB = { start: 0x4000_0000, end: 0x8000_0000 } as const;
 /** vm.max_map_count */
 const MAX_AREAS = 65_530;
 const ANONYMOUS = { shared: false, growsDown: false, source: undefined, offset: 0 } as const;
@@ -248,7 +250,9 @@ export class AddressSpace extends DemandPaging {
     if (shared && prot & Prot.write && source !== undefined && !source.isWritable) return -Errno.EACCES;
     const start = isFixed
       ? this.#fixedPlace(request.address, size, flags)
-      : this.#place(request.address, size);
+      : flags & MapFlag.below2GiB
+        ? this.#placeBelow2GiB(request.address, size)
+        : this.#place(request.address, size);
     if (start < 0) return start;
     const area: Vma = {
       start,
@@ -280,6 +284,14 @@ export class AddressSpace extends DemandPaging {
     const wanted = pageCeil(hint);
     if (wanted >= this.layout.lowest && this.#isPlaceable(wanted, wanted + size)) return wanted;
     return this.findFree(size) ?? -Errno.ENOMEM;
+  }
+
+  /** MAP_32BIT: where asked for, if that is below the end, else from the bottom up. arch/x86/kernel/sys_x86_64.c. */
+  #placeBelow2GiB(hint: number, size: number): number {
+    const wanted = pageCeil(hint);
+    const isAbove = wanted + size > BELOW_2GIB.end || wanted < this.layout.lowest;
+    if (!isAbove && this.#isPlaceable(wanted, wanted + size)) return wanted;
+    return this.areas.findLowestGap(size, BELOW_2GIB.start, BELOW_2GIB.end) ?? -Errno.ENOMEM;
   }
 
   /** Whether a new area may lie at `[start, end)`: free, and not in the guard gap of a stack above it. */

@@ -11,6 +11,8 @@ export const MapFlag = {
   sharedValidate: 0x03,
   fixed: 0x10,
   anonymous: 0x20,
+  /** In the first 2 GiB, so that pointers fit 31 bits. x86-64 only. */
+  below2GiB: 0x40,
   growsDown: 0x100,
   denyWrite: 0x800,
   executable: 0x1000,

@@ -162,6 +162,18 @@ export class VmaList implements Iterable<Vma> {
     return gapEnd - length >= low ? gapEnd - length : undefined;
   }
 
+  /** Start of the lowest free gap of `length` bytes inside `[low, high)`, or undefined; guard gaps stay free. */
+  findLowestGap(length: number, low: number, high: number): number | undefined {
+    let start = low;
+    for (let i = this.#firstEndingAfter(low); ; i++) {
+      const area = this.#areas[i];
+      const end = area === undefined ? high : Math.min(high, belowArea(area));
+      if (end - start >= length) return start;
+      if (area === undefined || area.end + length > high) return undefined;
+      start = Math.max(start, area.end);
+    }
+  }
+
   /** Index of the first area whose end lies above `va`. */
   #firstEndingAfter(va: number): number {
     let low = 0;

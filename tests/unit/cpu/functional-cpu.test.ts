@@ -202,6 +202,21 @@ describe('drain, switch, checkpoint', () => {
     assert.deepEqual(restored.cpu.readState(RegClass.all).diff(m.cpu.readState(RegClass.all)), []);
     assert.equal(restored.memory.readU64(restored.dataFrame), m.memory.readU64(m.dataFrame));
   });
+
+  test('random numbers go on behind a checkpoint', async (t) => {
+    const directory = join(scratchDirectory(t), 'cpt');
+    const rdrand = [0x48, 0x0f, 0xc7, 0xf3, 0xeb, 0xfa]; // 1: rdrand rbx; jmp 1b
+    const m = functionalSystem(rdrand, { features: 'max' });
+    await m.run(1001 * CYCLE);
+    const saved = m.rbx();
+    await m.simulator.checkpoint(directory);
+    await m.run(2001 * CYCLE);
+    const restored = functionalSystem(X86.ud2, { features: 'max' });
+    restored.simulator.restore(directory);
+    await restored.run(2001 * CYCLE);
+    assert.notEqual(m.rbx(), saved);
+    assert.equal(restored.rbx(), m.rbx());
+  });
 });
 
 describe('translations that change', () => {

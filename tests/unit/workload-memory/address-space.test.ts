@@ -325,3 +325,20 @@ test('closing gives every frame back but those of the tables', () => {
   assert.equal(m.space.usage().residentPages, 0);
   assert.equal(m.frames.freeFrames, m.frames.totalFrames - m.space.usage().tablePages);
 });
+
+test('MAP_32BIT: from 1 GiB upwards, or where it was asked for, but never beyond 2 GiB', () => {
+  const m = new Machine();
+  const flags = PRIVATE_ANON | MapFlag.below2GiB;
+  const map = (address: number, length = PAGE) => m.map({ address, length, flags });
+  const [start, end] = [0x4000_0000, 0x8000_0000];
+  assert.equal(map(0), start);
+  assert.equal(map(0), start + PAGE);
+  assert.equal(map(start + 8 * PAGE), start + 8 * PAGE);
+  assert.equal(map(start + 8 * PAGE), start + 2 * PAGE, 'the place is taken');
+  assert.equal(map(0, 6 * PAGE), start + 9 * PAGE, 'the first gap is too small');
+  assert.equal(map(0x20_0000), 0x20_0000, 'below 1 GiB on request');
+  assert.equal(map(end), start + 3 * PAGE, 'not at 2 GiB');
+  assert.equal(m.map({ address: end, length: PAGE, flags: flags | MapFlag.fixed }), end, 'unless it must be');
+  const all = { address: 0, length: end - start, prot: Prot.none, flags: flags | MapFlag.noReserve };
+  assert.equal(m.map(all), -Errno.ENOMEM);
+});

@@ -93,6 +93,18 @@ test('the highest gap that is large enough is found', () => {
   assert.equal(areas.findGap(6 * PAGE, 5 * PAGE, 28 * PAGE), undefined);
 });
 
+test('the lowest gap that is large enough is found', () => {
+  const areas = list(area(10, 20), area(25, 30), area(40, 50));
+  const gap = (pages: number, low = 5) => areas.findLowestGap(pages * PAGE, low * PAGE, 60 * PAGE);
+  assert.equal(gap(5), 5 * PAGE);
+  assert.equal(gap(5, 12), 20 * PAGE);
+  assert.equal(gap(6), 30 * PAGE);
+  assert.equal(gap(10, 31), 50 * PAGE);
+  assert.equal(gap(10, 51), undefined);
+  assert.equal(gap(11), undefined);
+  assert.equal(list().findLowestGap(PAGE, 0, PAGE), 0);
+});
+
 test('a gap below a stack leaves its guard free', () => {
   const stack = area(1000, 1010, { growsDown: true });
   assert.equal(list(stack).findGap(PAGE, 0, 1000 * PAGE), 999 * PAGE - GUARD);

@@ -140,16 +140,19 @@ class Campaign {
 /** The case made as small as it may be while one of the subjects, the same all the time, disagrees; and what all say of it. */
 function describeSmall(
   comparisons: readonly Comparison[],
-  { sequence, undefinedFlags }: RandomCase,
+  given: RandomCase,
   isExpected: CampaignOptions['isExpected'] = () => false,
 ): string {
   const differs = (comparison: Comparison, candidate: Sequence): boolean => {
-    const found = comparison.runOne(candidate, undefinedFlags);
+    const found = comparison.runOne({ ...given, sequence: candidate });
     return found !== undefined && !isExpected(candidate, found.expected, found.actual);
   };
+  const { sequence } = given;
   const first = comparisons.find((comparison) => differs(comparison, sequence));
   if (first === undefined) return `${formatCase(sequence)}# not every time\n`;
   const small = minimize(sequence, (candidate) => differs(first, candidate));
-  const lines = comparisons.flatMap((comparison) => comparison.runOne(small, undefinedFlags)?.lines ?? []);
+  const lines = comparisons.flatMap(
+    (comparison) => comparison.runOne({ ...given, sequence: small })?.lines ?? [],
+  );
   return formatCase(small) + lines.map((line) => `# ${line}\n`).join('');
 }

@@ -52,14 +52,15 @@ export class Comparison {
   ): { readonly confirmed: readonly Disagreement[]; readonly differing: readonly number[] } {
     const confirmed: Disagreement[] = [];
     const differing: number[] = [];
-    for (const [index, { sequence, undefinedFlags }] of cases.entries()) {
+    for (const [index, each] of cases.entries()) {
+      const { sequence } = each;
       const [one, other] = [expected[index]!, actual[index]!];
-      const isSame = sameOutcome(one, other, this.#with(undefinedFlags));
+      const isSame = sameOutcome(one, other, this.#toleranceOf(each));
       if (isSame && tellsState(one.ending) && tellsState(other.ending)) continue;
       differing.push(index);
       if (isSame) continue;
       if (this.#oracle.excuses?.(sequence, one, other) === true) continue;
-      const again = this.runOne(sequence, undefinedFlags);
+      const again = this.runOne(each);
       if (again === undefined) this.unconfirmed++;
       else confirmed.push({ ...again, index });
     }
@@ -67,19 +68,21 @@ export class Comparison {
   }
 
   /** One case, once. For {@link minimize}. */
-  runOne(sequence: Sequence, undefinedFlags = 0): Disagreement | undefined {
+  runOne(given: RandomCase): Disagreement | undefined {
+    const { sequence } = given;
     const [expected] = this.#oracle.run([sequence]);
     const [actual] = this.#subject.run([sequence]);
     const names = [this.#oracle.name, this.#subject.name] as const;
-    const tolerance = this.#with(undefinedFlags);
+    const tolerance = this.#toleranceOf(given);
     if (sameOutcome(expected!, actual!, tolerance)) return undefined;
     if (this.#oracle.excuses?.(sequence, expected!, actual!) === true) return undefined;
     const lines = describeDifference(expected!, actual!, names, tolerance);
     return { index: 0, sequence, expected: expected!, actual: actual!, lines };
   }
 
-  #with(flags: number): Tolerance {
-    return flags === 0 ? this.#tolerance : joined(this.#tolerance, { flags });
+  #toleranceOf({ undefinedFlags, isInexact = false }: RandomCase): Tolerance {
+    if (undefinedFlags === 0 && !isInexact) return this.#tolerance;
+    return { ...joined(this.#tolerance, { flags: undefinedFlags }), isInexact };
   }
 }
 

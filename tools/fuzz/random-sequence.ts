@@ -35,6 +35,8 @@ export interface RandomInstruction {
   readonly bytes: Uint8Array;
   /** Bits of RFLAGS that the manual leaves undefined after it. */
   readonly undefinedFlags: number;
+  /** Whether its result is exact to the last place only nearly: nothing follows it. */
+  readonly isInexact?: boolean;
   /** What it is a variant of, where coverage is counted. */
   readonly variant?: Variant;
 }
@@ -58,6 +60,8 @@ export interface RandomSequenceOptions {
 export interface RandomCase {
   readonly sequence: Sequence;
   readonly undefinedFlags: number;
+  /** Whether x87 registers may differ in the last place, and C1. */
+  readonly isInexact?: boolean;
   /** What the instructions are variants of. */
   readonly variants?: readonly (Variant | undefined)[];
 }
@@ -82,8 +86,9 @@ export function randomSequence(
   const instructions: Uint8Array[] = [];
   const variants: (Variant | undefined)[] = [];
   let undefinedFlags = 0;
+  let isInexact = false;
   let size = 0;
-  for (let left = 1 + random.below(maxInstructions); left > 0; left--) {
+  for (let left = 1 + random.below(maxInstructions); left > 0 && !isInexact; left--) {
     if (size + LONGEST_INSTRUCTION > MAX_CODE_BYTES) break;
     const position = instructions.length;
     const instruction = source({ random, pointers, alignedPointers, code, caseNumber, position });
@@ -92,12 +97,13 @@ export function randomSequence(
     size += instruction.bytes.length;
     // Too many rather than too few: a later instruction may define them again, or never be reached.
     undefinedFlags |= instruction.undefinedFlags;
+    isInexact = instruction.isInexact === true;
   }
   const codeAddress = code + randomPlace(random, size);
   state.ripNumber = codeAddress;
   const fill = random.oneIn(4) ? 0 : random.below(FILLS);
   const sequence = { codeAddress, instructions, state, fill, data: randomData(random) };
-  return { sequence, undefinedFlags, variants };
+  return { sequence, undefinedFlags, isInexact, variants };
 }
 
 /** Of the code in its pages: anywhere; now and then across the two pages, or up to the last byte of the second. */

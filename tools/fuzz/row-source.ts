@@ -4,7 +4,7 @@
 import type { Form } from '../../src/arch/x86/isa/encoding.ts';
 import type { OperandBits, OperandSpec } from '../../src/arch/x86/isa/operands.ts';
 import { Random } from '../../tests/support/random.ts';
-import { needsMasks, undefinedFlagsOf } from './masks.ts';
+import { isInexact, needsMasks, undefinedFlagsOf } from './masks.ts';
 import { type CodeContext, type CodeSource, type EncodedOperand, randomMemory } from './random-sequence.ts';
 import type { Size, Variant } from './variants.ts';
 
@@ -31,6 +31,7 @@ export function rowSource(variants: readonly Variant[], masks = needsMasks()): C
     return {
       bytes: encodeVariant(variant, context),
       undefinedFlags: masks ? undefinedFlagsOf(variant.form) : 0,
+      isInexact: isInexact(variant.form),
       variant,
     };
   };

@@ -175,16 +175,6 @@ test('TF: a trap behind each round of a repeated instruction, and none behind a 
   }
 });
 
-test('an instruction with a head of nine bytes leaves no template in the place of another', () => {
-  for (const translate of WAYS) {
-    // jmp next / crc32 edi, word [edx+r8d*4+0] with 67 66 / jmp over the next instruction / mov al, 1 / syscall
-    const m = machine(translate, Buffer.from('eb006766f2420f38f07c8200eb02b0010f05', 'hex'));
-    m.tc.setGpr(Gpr.RDX, BigInt(DATA));
-    assert.deepEqual(m.engine.run(MANY), { kind: 'syscall' });
-    assert.equal(m.tc.gpr(Gpr.RAX), 0n);
-  }
-});
-
 test('code that has been prepared runs as it would without, also where it leads elsewhere than was known', () => {
   const prepared = WAYS.map((translate) => {
     const m = machine(translate, FIB_AND_SUM);

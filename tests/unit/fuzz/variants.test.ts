@@ -10,13 +10,14 @@ import { NOP } from '../../../src/arch/x86/isa/integer/hints.ts';
 import { CODE_ADDRESS, DATA_ADDRESS } from '../../../tools/fuzz/address-space.ts';
 import { runCampaign } from '../../../tools/fuzz/campaign.ts';
 import { Coverage } from '../../../tools/fuzz/coverage.ts';
+import { sameOutcome } from '../../../tools/fuzz/difference.ts';
 import type { Executor } from '../../../tools/fuzz/executor.ts';
 import { ALL_FEATURES } from '../../../tools/fuzz/functional-executor.ts';
-import type { RandomCase } from '../../../tools/fuzz/random-sequence.ts';
+import { type RandomCase, randomSequence } from '../../../tools/fuzz/random-sequence.ts';
 import { encodeVariant, rowSource } from '../../../tools/fuzz/row-source.ts';
 import type { Ending, Outcome } from '../../../tools/fuzz/sequence.ts';
 import { formatCase } from '../../../tools/fuzz/sequence-text.ts';
-import { emptyState } from '../../../tools/fuzz/user-state.ts';
+import { emptyState, USER_REGISTERS } from '../../../tools/fuzz/user-state.ts';
 import { allVariants, type Variant, variantName, variantsOf } from '../../../tools/fuzz/variants.ts';
 import { Random } from '../../support/random.ts';
 
@@ -174,4 +175,34 @@ test('memory operands have variants with address size and segment, LOCK only whe
       .map(({ prefix }) => prefix);
   assert.deepEqual(prefixes('memory'), ['none', 'lock', '67', 'fs', 'gs']);
   assert.deepEqual(prefixes('register'), ['none']);
+});
+
+test('an inexact result may differ in the last place and in C1, no more; nothing follows it', () => {
+  const withR0 = (digits: string, fsw = '0x0'): Outcome => {
+    const outcome = outcomeAt({ kind: 'end' }, DATA_ADDRESS);
+    for (const [name, value] of [
+      ['x87.r0', digits],
+      ['fsw', fsw],
+    ] as const) {
+      const { at, sizeBytes } = USER_REGISTERS.find((register) => register.name === name)!;
+      for (let i = 0; i < sizeBytes; i++)
+        outcome.state.u8[at + i] = Number((BigInt(value) >> BigInt(8 * i)) & 0xffn);
+    }
+    return outcome;
+  };
+  const isSame = (one: Outcome, other: Outcome) => sameOutcome(one, other, { isInexact: true });
+  const one = withR0('0x3fff8000000000000000');
+  // The number below 1 has another exponent.
+  assert.equal(isSame(one, withR0('0x3ffeffffffffffffffff')), true);
+  assert.equal(isSame(one, withR0('0x3fff8000000000000001', '0x200')), true);
+  assert.equal(isSame(one, withR0('0x3fff8000000000000002')), false);
+  assert.equal(isSame(one, withR0('0xbfff8000000000000000')), false);
+  assert.equal(isSame(one, withR0('0x3fff8000000000000000', '0x100')), false);
+  assert.equal(sameOutcome(one, withR0('0x3fff8000000000000001')), false);
+  const [sine] = VARIANTS.filter(({ form }) => form.instruction.mnemonic === 'FSIN');
+  const { variants, isInexact } = randomSequence(new Random(1), {
+    source: rowSource([sine!]),
+    maxInstructions: 4,
+  });
+  assert.deepEqual([variants!.length, isInexact], [1, true]);
 });

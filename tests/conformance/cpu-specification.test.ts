@@ -7,8 +7,9 @@ import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { PageFaultError, Vector } from '../../src/arch/x86/exceptions.ts';
 import { PagePreset } from '../../src/arch/x86/page-table.ts';
-import { Gpr, Rflags } from '../../src/arch/x86/registers.ts';
+import { Gpr, Rflags, Seg } from '../../src/arch/x86/registers.ts';
 import { OFFSET, RegClass, STRIDE } from '../../src/arch/x86/thread-context.ts';
+import { LinuxSelector, USER_CODE_32 } from '../../src/arch/x86/user-mode.ts';
 import { switchCpus } from '../../src/cpu/switch-cpus.ts';
 import type { UserException } from '../../src/cpu/user-mode-os.ts';
 import type { PhysAddr } from '../../src/mem/addr.ts';
@@ -179,6 +180,25 @@ for (const model of CPU_MODELS) {
         const errorCode = PageFaultError.WRITE | PageFaultError.USER;
         assert.deepEqual(seen, { vector: Vector.PF, errorCode, address: 0x50_0010n });
         assert.deepEqual(m.os.log, [`exception 14 at 0x400000`, `syscall ${0x5a} at 0x400011`]);
+      });
+
+      test('in compatibility mode: the thread goes on there', async (t) => {
+        // mov eax, 1; ud2; inc eax (in 64-bit mode a prefix); ud2
+        const m = system(t, [0xb8, 1, 0, 0, 0, ...X86.ud2, 0x40, ...X86.ud2]);
+        const classes = RegClass.general | RegClass.special;
+        m.at(0, () => {
+          const code = { ...USER_CODE_32, selector: LinuxSelector.sysretBase };
+          m.cpu.modifyState(classes).setSegment(Seg.CS, code);
+        });
+        const seen: number[] = [];
+        m.os.onException = (_exception, cpu) => {
+          const tc = cpu.modifyState(classes);
+          seen.push(tc.segment(Seg.CS).selector, tc.gprNumber(Gpr.RAX));
+          if (seen.length === 4) cpu.root.exitSimLoop('enough');
+          else tc.rip += 2n;
+        };
+        await m.run();
+        assert.deepEqual(seen, [LinuxSelector.sysretBase, 1, LinuxSelector.sysretBase, 2]);
       });
 
       test('an address that is not canonical: #GP', async (t) => {

@@ -13,6 +13,9 @@ const RENAMED_CLASS = /^(?:var|class) (\w+)\$\d+ (?:= class|extends|\{)/gm;
 /** The statistics' vector: its class is named nowhere. */
 const MAY_BE_RENAMED = new Set(['Vector']);
 
+/** What the entry point imports: apart from it, since others import it, too, while the entry point waits for them. */
+const EARLY = ['host/leave.ts', 'sim/make-directory.ts'];
+
 const TYPES_STRIPPED: Plugin = {
   name: 'types-stripped',
   transform: (source, file) =>
@@ -27,7 +30,11 @@ export async function bundle(target: string): Promise<void> {
     external: /^node:/,
     plugins: [TYPES_STRIPPED],
   });
-  const { output } = await bundled.write({ dir: join(target, 'cli'), format: 'es' });
+  const { output } = await bundled.write({
+    dir: join(target, 'cli'),
+    format: 'es',
+    manualChunks: { early: EARLY.map((file) => join(ROOT, 'src', file)) },
+  });
   await bundled.close();
   const renamed = output
     .flatMap((file) => (file.type === 'chunk' ? [...file.code.matchAll(RENAMED_CLASS)] : []))

@@ -1,5 +1,5 @@
-// Where the CPU time of a program under `hypertick run --cpu functional` goes, by category: the samples of V8's profiler, which sees
-// the main thread, and what the process's other threads take besides. bench/README.md says what the categories are.
+// Where the CPU time of a program under `hypertick run --cpu functional` goes, by category: the samples of V8's profiler, which
+// sees the main thread, and what the process's other threads take besides.
 //
 // usage: npm exec -- node bench/profile.ts [--] PROGRAM [ARGUMENT]…      (runs in a directory of its own: give absolute paths)
 

@@ -32,7 +32,7 @@ const FFI_MODULE = 'src/host/ffi.ts';
 const MAX_LINES = 450;
 const MAX_COLUMNS = 130;
 const SOURCE_FOLDERS = ['src', 'tests', 'tools', 'bench', 'examples'];
-const TEST_FILE = /^tests\/(unit(\/[\w-]+)?|kvm|cli|conformance|pack|rig)\/[\w-]+\.test\.ts$/;
+const TEST_FILE = /^tests\/((?:unit|silicon)(\/[\w-]+)?|kvm|cli|conformance|pack|rig)\/[\w-]+\.test\.ts$/;
 
 /** Text that does not belong into a source file, and why. Character classes keep the table from matching itself. */
 const UNWANTED: readonly { pattern: RegExp; why: string }[] = [

@@ -2,8 +2,9 @@
 // starting a program. Node would refuse to strip types below node_modules, too.
 
 import { cpSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
+import { stripTypeScriptTypes } from 'node:module';
 import { join } from 'node:path';
-import { rolldown } from 'rolldown';
+import { type Plugin, rollup } from '@rollup/wasm-node';
 
 const ROOT = join(import.meta.dirname, '..');
 
@@ -12,11 +13,21 @@ const RENAMED_CLASS = /^(?:var|class) (\w+)\$\d+ (?:= class|extends|\{)/gm;
 /** The statistics' vector: its class is named nowhere. */
 const MAY_BE_RENAMED = new Set(['Vector']);
 
+const TYPES_STRIPPED: Plugin = {
+  name: 'types-stripped',
+  transform: (source, file) =>
+    file.endsWith('.ts') ? { code: stripTypeScriptTypes(source, { mode: 'strip' }), map: null } : null,
+};
+
 /** Bundles the command line into `target`/cli, which is replaced. All files lie where src/cli does: relative paths stay right. */
 export async function bundle(target: string): Promise<void> {
   rmSync(target, { recursive: true, force: true });
-  const bundled = await rolldown({ input: join(ROOT, 'src', 'cli', 'main.ts'), platform: 'node' });
-  const { output } = await bundled.write({ dir: join(target, 'cli'), format: 'esm' });
+  const bundled = await rollup({
+    input: join(ROOT, 'src', 'cli', 'main.ts'),
+    external: /^node:/,
+    plugins: [TYPES_STRIPPED],
+  });
+  const { output } = await bundled.write({ dir: join(target, 'cli'), format: 'es' });
   await bundled.close();
   const renamed = output
     .flatMap((file) => (file.type === 'chunk' ? [...file.code.matchAll(RENAMED_CLASS)] : []))

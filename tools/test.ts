@@ -13,6 +13,7 @@ const ROOT = join(import.meta.dirname, '..');
 /** Suites in the order in which they run, cheapest first. */
 const SUITES: Readonly<Record<string, string>> = {
   unit: 'tests/unit/**/*.test.ts',
+  silicon: 'tests/silicon/**/*.test.ts',
   kvm: 'tests/kvm/*.test.ts',
   cli: 'tests/cli/*.test.ts',
   conformance: 'tests/conformance/*.test.ts',

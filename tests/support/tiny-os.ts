@@ -12,8 +12,9 @@ import type { PhysicalMemory } from '../../src/mem/physical-memory.ts';
 const FIRST_FRAME = 1 << 20;
 
 export class TinyOs implements UserModeOs {
+  readonly #memory: PhysicalMemory;
   readonly #table: PageTable;
-  readonly translationGeneration = 0;
+  translationGeneration = 0;
   #next = FIRST_FRAME;
   /** Calls and faults, in order. */
   readonly log: string[] = [];
@@ -21,6 +22,7 @@ export class TinyOs implements UserModeOs {
   onException: (e: UserException, cpu: BaseCpu) => void = (_e, cpu) => cpu.root.exitSimLoop('fault', 0);
 
   constructor(memory: PhysicalMemory) {
+    this.#memory = memory;
     this.#table = new PageTable(
       {
         readU64: (pa) => memory.readU64(pa as PhysAddr),
@@ -42,6 +44,14 @@ export class TinyOs implements UserModeOs {
 
   mapReserved(virtualAddress: number, physicalAddress: number, flags: number): void {
     this.#table.map(virtualAddress, physicalAddress, flags);
+  }
+
+  /** The same where another page was: a CPU may hold the old translation, and so may KVM. */
+  remapReserved(cpu: BaseCpu, virtualAddress: number, physicalAddress: number, flags: number): void {
+    this.#memory.dropSecondaryMappings(this.#table.frameOf(virtualAddress) as PhysAddr, PAGE_SIZE);
+    this.mapReserved(virtualAddress, physicalAddress, flags);
+    this.translationGeneration++;
+    cpu.translationsChanged(virtualAddress, PAGE_SIZE);
   }
 
   isWritable(): boolean {

@@ -154,7 +154,9 @@ export class Translator {
 
   /** Translates the regions of these blocks as one module, without those that have been translated or cannot be. */
   translate(hot: readonly Block[]): readonly Region[] {
-    const entries = hot.filter((block) => !this.#byEntry.has(block) && isTranslatable(block));
+    // Where records have run out in between, the blocks from before are not known any more.
+    const isNew = (block: Block) => this.#blocks.at(block.rip) === block && !this.#byEntry.has(block);
+    const entries = hot.filter((block) => isNew(block) && isTranslatable(block));
     return entries.length === 0 ? [] : this.#translate(entries, false);
   }
 
@@ -171,7 +173,7 @@ export class Translator {
       const graph = buildGraph(
         [entry, ...returns.filter((block) => block !== entry)],
         blocks,
-        this.#successorsOf,
+        this.successorsOf,
       );
       const id = this.#nextId++;
       const { body, hints } = writer.write(
@@ -211,7 +213,7 @@ export class Translator {
     const least = Math.min(this.#entriesOf(entry), HOT_ENTRIES) * WORTH_TAKING;
     let instructions = entry.instructions.length;
     for (const block of gathered.values()) {
-      const successors = this.#successorsOf(block);
+      const successors = this.successorsOf(block);
       for (const rip of isCall(block) ? [...successors, block.end] : successors) {
         const next = this.#blocks.at(rip);
         if (next === undefined || gathered.has(rip) || next.is64 !== entry.is64) continue;
@@ -226,7 +228,7 @@ export class Translator {
   }
 
   /** Addresses to which control may go from a block, as far as they are known. */
-  readonly #successorsOf = (block: Block): readonly number[] => {
+  readonly successorsOf = (block: Block): readonly number[] => {
     const { decoded, effects, rip } = block.instructions.at(-1)!;
     if (!effects.endsBlock) return [block.end];
     if (effects.isIndirect) return isReturn(decoded) ? [] : this.#interpreter.targetsOf(block);
@@ -258,7 +260,7 @@ function isCall(block: Block): boolean {
 }
 
 /** Whether all instructions of a block can be part of a region. */
-function isTranslatable(block: Block): boolean {
+export function isTranslatable(block: Block): boolean {
   return block.instructions.every(canTranslate);
 }
 

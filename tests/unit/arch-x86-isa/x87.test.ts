@@ -1,5 +1,5 @@
 // x87 instructions on the engine: their rows against the unit's table, what precedes an instruction's execution, faults of memory
-// operands, and the fast paths against the unit, which is compared with silicon in ../arch-x86-float. Sections are the SDM's.
+// operands, and the fast paths against the unit, which is compared with silicon in tests/silicon/float. Sections are the SDM's.
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';

@@ -205,3 +205,17 @@ test('TF: a trap behind each round of a repeated instruction, and none behind a 
     assert.deepEqual([...m.read(DATA, 4)], [0x2b, 0x2b, 0x2b, 0]);
   }
 });
+
+test('code that has been prepared runs as it would without, also where it leads elsewhere than was known', () => {
+  const prepared = WAYS.map((translate) => {
+    const m = machine(translate, FIB_AND_SUM);
+    // The start, the function, a place between two instructions, and one that is not mapped.
+    m.engine.prepare([CODE, CODE + 49, CODE + 3, CODE - 4096]);
+    assert.equal(m.engine.executed, 0);
+    assert.deepEqual(m.engine.run(MANY), { kind: 'syscall' });
+    return `${m.engine.executed} ${visible(m)}`;
+  });
+  const m = machine('never', FIB_AND_SUM);
+  m.engine.run(MANY);
+  assert.deepEqual(new Set(prepared), new Set([`${m.engine.executed} ${visible(m)}`]));
+});

@@ -7,7 +7,7 @@ import { Random } from '../../support/random.ts';
 import { type Access, FuzzPc } from './fuzz-pc.ts';
 
 const SEED = 0x5eed_0d13;
-const ACCESSES = 1_000_000;
+const ACCESSES = 200_000;
 const BETWEEN_CHECKPOINTS = 20_000;
 /** The 64 KiB of the test device in a checkpoint, in hexadecimal. */
 const TEST_MEMORY_DIGITS = 2 * 65_536;

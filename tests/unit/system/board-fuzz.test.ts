@@ -11,7 +11,7 @@ import { scratchDirectory } from '../../support/hypertick.ts';
 import { Random } from '../../support/random.ts';
 
 const SEED = 0x0b0a_12d5;
-const ACCESSES = 1_000_000;
+const ACCESSES = 200_000;
 const BETWEEN_CHECKPOINTS = 200_000;
 const SIDE_BY_SIDE = 2_000;
 const SIZES = [1, 1, 2, 2, 4, 4, 4, 8, 8, 3] as const;

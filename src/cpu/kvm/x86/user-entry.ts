@@ -195,7 +195,7 @@ export class UserEntry {
     tc.rip = frame.rip;
     tc.rflags = frame.rflags;
     tc.setGpr(Gpr.RSP, frame.rsp);
-    setUserSegments(tc);
+    setUserSegments(tc, frame.cs);
     this.#raise(vector, frame.errorCode, vector === Vector.PF ? tc.get(OFFSET.cr2) : 0n);
   }
 

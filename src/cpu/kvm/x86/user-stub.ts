@@ -22,7 +22,7 @@ import { PAGE_SIZE, PagePreset } from '../../../arch/x86/page-table.ts';
 import { Rflags, Seg } from '../../../arch/x86/registers.ts';
 import { SegmentAttribute as A, SegmentPreset, SystemType } from '../../../arch/x86/segments.ts';
 import { OFFSET, RegClass, SEGMENT, type X86ThreadContext } from '../../../arch/x86/thread-context.ts';
-import { LinuxSelector, setOptionalCr4 } from '../../../arch/x86/user-mode.ts';
+import { LinuxSelector, setOptionalCr4, USER_CODE_32 } from '../../../arch/x86/user-mode.ts';
 import type { PhysAddr } from '../../../mem/addr.ts';
 import type { PhysicalMemory } from '../../../mem/physical-memory.ts';
 
@@ -162,6 +162,7 @@ function gdt(): GdtBuilder {
   table.set({ ...SegmentPreset.kernelData, selector: LinuxSelector.kernelData });
   table.set({ ...SegmentPreset.userData, selector: LinuxSelector.userData });
   table.set({ ...SegmentPreset.userCode64, selector: LinuxSelector.userCode });
+  table.set({ ...USER_CODE_32, selector: LinuxSelector.sysretBase });
   table.set(tssSegment(SystemType.TSS_AVAILABLE));
   return table;
 }

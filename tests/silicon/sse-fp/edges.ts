@@ -1,7 +1,7 @@
 // Values at the edges of formats and integers, and random ones beside them, for the floating-point instructions.
 
 import { BINARY32, BINARY64 } from '../../../src/arch/x86/float/format.ts';
-import { Operands } from '../arch-x86-float/operands.ts';
+import { Operands } from '../float/operands.ts';
 
 /** What the elements of an operand are. */
 export type ElementKind = 'f32' | 'f64' | 'i32' | 'i64';

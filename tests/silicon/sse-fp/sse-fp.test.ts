@@ -7,7 +7,7 @@ import { Vector } from '../../../src/arch/x86/exceptions.ts';
 import { Cr4 } from '../../../src/arch/x86/registers.ts';
 import { OFFSET } from '../../../src/arch/x86/state-layout.ts';
 import { CODE, FunctionalMachine } from '../../support/functional-machine.ts';
-import { noSilicon, otherVendor, Silicon, SiliconCase } from '../arch-x86-float/silicon.ts';
+import { noSilicon, otherVendor, Silicon, SiliconCase } from '../float/silicon.ts';
 import { bitsOf, EDGES, EdgeOperands, type ElementKind } from './edges.ts';
 import { EngineCases, outcome } from './engine-cases.ts';
 import { codesOf, FP_SUBJECTS, type FpSubject } from './subjects.ts';

@@ -3,7 +3,7 @@
 import { Vector } from '../../../src/arch/x86/exceptions.ts';
 import { OFFSET, STRIDE } from '../../../src/arch/x86/state-layout.ts';
 import { CODE, DATA, FunctionalMachine } from '../../support/functional-machine.ts';
-import type { SiliconCase } from '../arch-x86-float/silicon.ts';
+import type { SiliconCase } from '../float/silicon.ts';
 
 const STATUS_FLAGS = 0x8d5;
 /** What Linux makes of #XM and #GP. */

@@ -85,7 +85,7 @@ export function emitStore(f: FunctionWriter, sizeBytes: number, memory: number, 
  * `start(function, argument, budget)`, which calls code in the table, and `hashPage(offset)` of page-hash.ts.
  */
 export function buildCoreModule(): Uint8Array {
-  const module = new ModuleWriter();
+  const module = new ModuleWriter('core');
   module.type(CODE_TYPE.parameters, CODE_TYPE.results);
   importMemories(module);
   const imports: Imports = {

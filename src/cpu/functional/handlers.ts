@@ -96,7 +96,7 @@ export class Handlers {
   }
 
   #compile(write: (module: ModuleWriter, core: CoreFunctions) => void): void {
-    const module = new ModuleWriter();
+    const module = new ModuleWriter('handlers');
     write(module, importCore(module));
     this.#table.instantiate(module);
   }

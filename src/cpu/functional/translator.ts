@@ -161,7 +161,7 @@ export class Translator {
   }
 
   #translate(entries: readonly Block[], isLarge: boolean): readonly Region[] {
-    const module = new ModuleWriter();
+    const module = new ModuleWriter('regions');
     const core = importCore(module);
     const writer = new RegionWriter(this.#f, core);
     const mxcsr = this.#records.getUint32(CONTEXT_AT + OFFSET.mxcsr, true);

@@ -14,6 +14,9 @@ const FUNCTION_TYPE = 0x60;
 const FUNCTION_REFERENCE = 0x70;
 const SHARED_WITH_MAXIMUM = 3;
 const MAXIMUM_PAGES = 65_536;
+/** The custom section of names, and its part with the module's (§7.4.1). */
+const NAMES = 'name';
+const MODULE_NAME = 0;
 const BRANCH_HINTS = 'metadata.code.branch_hint';
 
 export interface FunctionType {
@@ -34,12 +37,18 @@ interface FunctionBody {
 }
 
 export class ModuleWriter {
+  readonly #name: string;
   readonly #types: FunctionType[] = [];
   readonly #imports: ((to: CodeWriter) => void)[] = [];
   readonly #functions: FunctionBody[] = [];
   readonly #exports: { readonly name: string; readonly index: number }[] = [];
   #importedFunctions = 0;
   readonly #elements: { readonly index: number; readonly place: number }[] = [];
+
+  /** @param name of the module, for profilers: V8 puts it into the URL of its functions */
+  constructor(name: string) {
+    this.#name = name;
+  }
 
   /** Index of a function type. */
   type(parameters: readonly ValueType[], results: readonly ValueType[]): number {
@@ -132,6 +141,14 @@ export class ModuleWriter {
         body.u32(bytes.length);
         body.raw(bytes);
       }
+    });
+    section(to, Section.custom, (body) => {
+      writeString(body, NAMES);
+      const name = new CodeWriter();
+      writeString(name, this.#name);
+      body.byte(MODULE_NAME);
+      body.u32(name.length);
+      body.raw(name.bytes);
     });
     return to.bytes.slice();
   }

@@ -358,6 +358,6 @@ describe('the KVM executor', { skip }, () => {
       const { ending } = kvm.run([candidate])[0]!;
       return ending.kind === 'exception' && ending.vector === Vector.DE;
     });
-    assert.equal(formatCase(smallest), 'case\ncode 400000 f7f1\n');
+    assert.equal(formatCase(smallest), 'case\ncode 414000 f7f1\n');
   });
 });

@@ -12,6 +12,7 @@ import type { BaseCpu } from '../../src/cpu/base-cpu.ts';
 import { Kvm } from '../../src/cpu/kvm/kvm.ts';
 import { STUB_SIZE_BYTES } from '../../src/cpu/kvm/x86/user-stub.ts';
 import { switchCpus } from '../../src/cpu/switch-cpus.ts';
+import { probeHost } from '../../src/host/probe.ts';
 import type { PhysAddr } from '../../src/mem/addr.ts';
 import { LinuxHostPages } from '../../src/mem/linux-host-pages.ts';
 import { PhysicalMemory } from '../../src/mem/physical-memory.ts';
@@ -24,8 +25,12 @@ import { TinyOs } from '../support/tiny-os.ts';
 
 const skip = existsSync('/dev/kvm') ? false : 'no /dev/kvm on this host';
 
+const probed = probeHost().kvm;
+const isPvm = probed.available && probed.flavour === 'pvm';
+
 const CODE = 0x40_0000;
 const DATA = 0x60_0000;
+const ABSENT = 0x50_0000;
 const SYSCALL = [0x0f, 0x05] as const;
 /** Flags that user code sets at will and no instruction of these tests changes. */
 const FREE_FLAGS = Rflags.DF | Rflags.AC | Rflags.ID | Rflags.NT;
@@ -175,6 +180,39 @@ describe('a functional CPU and a vCPU', { skip }, () => {
         assert.equal(m.current().readState(RegClass.general).gprNumber(Gpr.RAX), turn);
         await m.switch();
       }
+    });
+
+  for (const first of ['functional', 'kvm'] as const)
+    test(`stay in compatibility mode across a fault: the first is ${first}`, {
+      skip: first === 'kvm' && isPvm && 'PVM goes on in 64-bit mode',
+    }, async () => {
+      // syscall; push 23H; push behind; retfq; behind: inc eax (64-bit code has a prefix there); mov byte [PAGE], 1; inc eax; ud2
+      const behind = [0x40, 0xc6, 0x05, ...u32(ABSENT), 1, 0x40, 0x0f, 0x0b];
+      const m = machine([...SYSCALL, 0x6a, 0x23, 0x68, ...u32(CODE + 11), 0x48, 0xcb, ...behind]);
+      m.os.onSyscall = (tc, cpu) => {
+        tc.setGprNumber(Gpr.RSP, DATA + 0x800);
+        tc.setGprNumber(Gpr.RAX, 7);
+        cpu.root.exitSimLoop('exit');
+      };
+      m.os.onException = (_e, cpu) => {
+        m.os.mapReserved(ABSENT, m.os.frame(), PagePreset.userReadWrite);
+        cpu.root.exitSimLoop('fault');
+      };
+      await m.run();
+      if (first === 'kvm') await m.switch();
+      for (let turn = 0; turn < 2; turn++) {
+        await m.run();
+        await m.switch();
+      }
+      const end = CODE + 11 + behind.length - 2;
+      // Nobody has served the last one: it may come again while the CPU is drained.
+      assert.deepEqual(m.os.log.slice(1, 3), [
+        `exception 14 at 0x${(CODE + 12).toString(16)}`,
+        `exception 6 at 0x${end.toString(16)}`,
+      ]);
+      const context = m.current().readState(RegClass.all);
+      assert.equal(context.gprNumber(Gpr.RAX), 9);
+      assert.equal(context.segment(Seg.CS).selector, 0x23);
     });
 
   test('trap behind each instruction of a program that single-steps itself', async () => {

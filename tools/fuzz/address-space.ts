@@ -1,6 +1,7 @@
 // The address space of the fuzzer's cases, the same in every executor, so that addresses mean the same everywhere:
 //
-//   0x40_0000  code, 2 pages: read, write, execute. What is not the case's code is INT3.
+//   0x41_4000  code, 2 pages: read, write, execute. What is not the case's code is INT3. The same again each SLOT_BYTES: a
+//              case may have its code in any of CODE_SLOTS slots, so that an executor can keep code of several cases.
 //   0x50_0000  data, 2 pages: read, write
 //   0x50_2000  data, 1 page: read only
 //   0x50_4000  data, 1 page: read, write, between two unmapped ones
@@ -12,10 +13,14 @@
 import { PAGE_SIZE, PagePreset, PageTable, type PageTableMemory } from '../../src/arch/x86/page-table.ts';
 import { codeBytes, type MemoryBytes, type Sequence } from './sequence.ts';
 
-export const CODE_ADDRESS = 0x40_0000;
+export const CODE_ADDRESS = 0x41_4000;
 export const CODE_PAGES = 2;
-/** Behind the last code page nothing is mapped. */
-export const CODE_END = CODE_ADDRESS + CODE_PAGES * PAGE_SIZE;
+export const CODE_BYTES = CODE_PAGES * PAGE_SIZE;
+/** Behind the last code page of a slot nothing is mapped. */
+export const CODE_END = CODE_ADDRESS + CODE_BYTES;
+/** From one slot to the next: so far, and so odd, that no case gets from one slot to another by chance. */
+export const SLOT_BYTES = 0x198_2000;
+export const CODE_SLOTS = 64;
 export const DATA_ADDRESS = 0x50_0000;
 /** Read-only data, directly behind data that can be written. */
 export const READ_ONLY_ADDRESS = 0x50_2000;
@@ -41,35 +46,55 @@ const PAGES: readonly AreaPage[] = [
 
 /** Size of the area. */
 export const AREA_BYTES = PAGES.length * PAGE_SIZE;
-const CODE_BYTES = CODE_PAGES * PAGE_SIZE;
 
-const INT3 = 0xcc;
+export const INT3 = 0xcc;
 const JMP_REL32 = 0xe9;
 const JMP_BYTES = 5;
 
-/** Builds the page tables of cases over an area at physical address `areaBase`. */
+/**
+ * Builds the page tables of cases over an area at physical address `areaBase`.
+ * @param codeBase where the code pages of a slot are; without it, all slots show those of the area
+ */
 export function buildPageTable(
   memory: PageTableMemory,
   allocateTable: () => number,
   areaBase: number,
+  codeBase: (slot: number) => number = () => areaBase,
 ): PageTable {
   const table = new PageTable(memory, allocateTable);
-  for (const [i, { virtualAddress, flags }] of PAGES.entries())
-    table.map(virtualAddress, areaBase + i * PAGE_SIZE, flags);
+  for (const [i, { virtualAddress, flags }] of PAGES.entries()) {
+    if (i >= CODE_PAGES) table.map(virtualAddress, areaBase + i * PAGE_SIZE, flags);
+    else
+      for (let slot = 0; slot < CODE_SLOTS; slot++)
+        table.map(virtualAddress + slot * SLOT_BYTES, codeBase(slot) + i * PAGE_SIZE, flags);
+  }
   return table;
+}
+
+/** The slot of an address, if it lies in one. */
+export function slotOf(address: number): number {
+  return Math.floor((address - CODE_ADDRESS) / SLOT_BYTES);
+}
+
+/** Where the code pages of an address's slot begin. */
+export function slotAddress(address: number): number {
+  return CODE_ADDRESS + slotOf(address) * SLOT_BYTES;
 }
 
 /** Offset in the area of a virtual address, or −1. */
 export function areaOffset(virtualAddress: number): number {
+  const slot = slotOf(virtualAddress);
+  const address = slot > 0 && slot < CODE_SLOTS ? virtualAddress - slot * SLOT_BYTES : virtualAddress;
   for (let i = 0; i < PAGES.length; i++) {
-    const offset = virtualAddress - PAGES[i]!.virtualAddress;
+    const offset = address - PAGES[i]!.virtualAddress;
     if (offset >= 0 && offset < PAGE_SIZE) return i * PAGE_SIZE + offset;
   }
   return -1;
 }
 
-/** Virtual address of an offset in the area. */
-export function areaAddress(offset: number): number {
+/** Virtual address of an offset in the area. @param code where the slot of the case's code begins */
+export function areaAddress(offset: number, code = CODE_ADDRESS): number {
+  if (offset < CODE_BYTES) return code + offset;
   return PAGES[Math.floor(offset / PAGE_SIZE)]!.virtualAddress + (offset % PAGE_SIZE);
 }
 
@@ -96,9 +121,11 @@ export function areaBackground(fill: number): Uint8Array<ArrayBuffer> {
 export function areaPatches(sequence: Sequence): MemoryBytes[] {
   const code = codeBytes(sequence);
   const end = sequence.codeAddress + code.length;
-  if (sequence.codeAddress < CODE_ADDRESS || end > CODE_END)
+  const slotEnd = slotAddress(sequence.codeAddress) + CODE_BYTES;
+  const slot = slotOf(sequence.codeAddress);
+  if (slot < 0 || slot >= CODE_SLOTS || end > slotEnd)
     throw new RangeError(`code at 0x${sequence.codeAddress.toString(16)} is not in the code pages`);
-  const jumpBytes = Math.min(JMP_BYTES, CODE_END - end);
+  const jumpBytes = Math.min(JMP_BYTES, slotEnd - end);
   const bytes = new Uint8Array(code.length + jumpBytes);
   bytes.set(code);
   const distance = END_ADDRESS - (end + JMP_BYTES);
@@ -114,15 +141,18 @@ export function areaPatches(sequence: Sequence): MemoryBytes[] {
   return [...sequence.data, { address: sequence.codeAddress, bytes }];
 }
 
-/** The area as it is when a case begins. */
-export function initialArea(sequence: Sequence): Uint8Array<ArrayBuffer> {
-  const area = areaBackground(sequence.fill);
+/** Gives an area what a case begins with. @param background what {@link areaBackground} says, for many cases the same */
+export function fillArea(area: Uint8Array, background: Uint8Array, sequence: Sequence): void {
+  area.set(background);
   for (const { address, bytes } of areaPatches(sequence)) area.set(bytes, areaOffset(address));
-  return area;
 }
 
-/** What differs between two areas, as {@link Outcome.memory} tells it. Hot path: most pages are the same. */
-export function areaChanges(before: Uint8Array, after: Uint8Array): MemoryBytes[] {
+/**
+ * What differs between two areas, as {@link Outcome.memory} tells it. Hot path: most pages are the same.
+ * @param code where the slot of the case's code begins
+ */
+export function areaChanges(before: Uint8Array, after: Uint8Array, code = CODE_ADDRESS): MemoryBytes[] {
+  if (Buffer.compare(before, after) === 0) return [];
   const changes: MemoryBytes[] = [];
   for (let page = 0; page < AREA_BYTES; page += PAGE_SIZE) {
     const end = page + PAGE_SIZE;
@@ -132,7 +162,7 @@ export function areaChanges(before: Uint8Array, after: Uint8Array): MemoryBytes[
       const start = at;
       do at++;
       while (at < end && before[at] !== after[at]);
-      addChange(changes, areaAddress(start), after.slice(start, at));
+      addChange(changes, areaAddress(start, code), after.slice(start, at));
     }
   }
   return changes;

@@ -1,7 +1,8 @@
 // A campaign: random cases, round by round, on the host's processor and on simulated ones. What comes out differently is made
-// small.
+// small. A round is the same whoever runs it: several processes may share a campaign.
 
 import { Random } from '../../tests/support/random.ts';
+import type { Coverage } from './coverage.ts';
 import { Comparison } from './disagreement.ts';
 import type { Executor } from './executor.ts';
 import { minimize } from './minimize.ts';
@@ -23,33 +24,27 @@ export interface CampaignOptions {
   readonly source: CodeSource;
   /** Whether a disagreement is none, whatever the reason. */
   readonly isExpected?: (sequence: Sequence, expected: Outcome, actual: Outcome) => boolean;
-  /** Called behind each round. */
-  readonly progress?: (done: number, found: number) => void;
+  /** Rounds are dealt out to so many; this one gets those whose number leaves this remainder. Without it, it gets all. */
+  readonly share?: { readonly of: number; readonly remainder: number };
+  /** Counts what has been compared. */
+  readonly coverage?: Coverage;
+  /** Called behind each round: cases that were run in it, and all so far. */
+  readonly progress?: (cases: number, result: CampaignResult) => void;
+  /** Called with each disagreement: the case made small, and what differs as comments. */
+  readonly found?: (failure: string) => void;
 }
 
 export interface CampaignResult {
   /** Cases that were run. */
   readonly count: number;
-  /** The disagreements, each as text: the case made small, and what differs as comments. */
+  /** The disagreements, each as text: see {@link CampaignOptions.found}. */
   readonly failures: readonly string[];
   /** Disagreements that were not there a second time. */
   readonly unconfirmed: number;
   /** Disagreements that `isExpected` knows. */
   readonly expected: number;
-  /** Microseconds for a case, by executor; `cases`: to make one. */
-  readonly costUs: ReadonlyMap<string, number>;
-}
-
-/** Adds up what executors take. */
-class Clock {
-  readonly spentMs = new Map<string, number>();
-
-  time<T>(name: string, work: () => T): T {
-    const start = performance.now();
-    const result = work();
-    this.spentMs.set(name, (this.spentMs.get(name) ?? 0) + performance.now() - start);
-    return result;
-  }
+  /** Milliseconds that each executor has taken; `cases`: to make them. */
+  readonly spentMs: Readonly<Record<string, number>>;
 }
 
 /** Runs random cases on `oracle` once and on each of `subjects`. */
@@ -58,51 +53,106 @@ export function runCampaign(
   subjects: readonly Executor[],
   options: CampaignOptions,
 ): CampaignResult {
-  const { count, maxFailures, progress = () => {} } = options;
-  const comparisons = subjects.map((subject) => new Comparison(oracle, subject));
-  const random = new Random(options.seed);
-  const states = new StateSource();
-  const clock = new Clock();
-  const failures: string[] = [];
-  let done = 0;
-  let expectedCount = 0;
-  while (done < count && failures.length < maxFailures) {
-    const length = Math.min(ROUND, count - done);
-    const cases = clock.time('cases', () =>
-      Array.from({ length }, () => randomSequence(random, { ...options, states })),
-    );
-    const sequences = cases.map(({ sequence }) => sequence);
-    const expected = clock.time(oracle.name, () => oracle.run(sequences));
-    const differing = new Set<number>();
-    for (const [i, comparison] of comparisons.entries()) {
-      const actual = clock.time(subjects[i]!.name, () => subjects[i]!.run(sequences));
-      for (const { index, ...found } of comparison.compare(cases, expected, actual))
-        if (options.isExpected?.(found.sequence, found.expected, found.actual) === true) expectedCount++;
-        else differing.add(index);
-    }
-    done += length;
-    for (const index of [...differing].slice(0, maxFailures - failures.length))
-      failures.push(describeSmall(comparisons, cases[index]!, options.isExpected));
-    progress(done, failures.length);
+  const campaign = new Campaign(oracle, subjects, options);
+  const { of, remainder } = options.share ?? { of: 1, remainder: 0 };
+  const rounds = Math.ceil(options.count / ROUND);
+  for (let round = remainder; round < rounds && !campaign.isOver; round += of) campaign.runRound(round);
+  return campaign.result;
+}
+
+class Campaign {
+  readonly #oracle: Executor;
+  readonly #comparisons: readonly { readonly comparison: Comparison; readonly subject: Executor }[];
+  readonly #options: CampaignOptions;
+  readonly #states = new StateSource();
+  readonly #failures: string[] = [];
+  readonly #spentMs: Record<string, number> = {};
+  #count = 0;
+  #expected = 0;
+
+  constructor(oracle: Executor, subjects: readonly Executor[], options: CampaignOptions) {
+    this.#oracle = oracle;
+    this.#comparisons = subjects.map((subject) => ({ subject, comparison: new Comparison(oracle, subject) }));
+    this.#options = options;
   }
-  const costUs = new Map([...clock.spentMs].map(([name, ms]) => [name, (1000 * ms) / done]));
-  const unconfirmed = comparisons.reduce((sum, comparison) => sum + comparison.unconfirmed, 0);
-  return { count: done, failures, unconfirmed, expected: expectedCount, costUs };
+
+  get isOver(): boolean {
+    return this.#failures.length >= this.#options.maxFailures;
+  }
+
+  get result(): CampaignResult {
+    return {
+      count: this.#count,
+      failures: this.#failures,
+      unconfirmed: this.#comparisons.reduce((sum, { comparison }) => sum + comparison.unconfirmed, 0),
+      expected: this.#expected,
+      spentMs: this.#spentMs,
+    };
+  }
+
+  runRound(round: number): void {
+    const { coverage, isExpected, maxFailures, found, progress } = this.#options;
+    const cases = this.#time('cases', () => this.#casesOf(round));
+    const sequences = cases.map(({ sequence }) => sequence);
+    const expected = this.#time(this.#oracle.name, () => this.#oracle.run(sequences));
+    const differing = new Set<number>();
+    const failing = new Set<number>();
+    for (const { comparison, subject } of this.#comparisons) {
+      const actual = this.#time(subject.name, () => subject.run(sequences));
+      const result = comparison.compare(cases, expected, actual);
+      for (const index of result.differing) differing.add(index);
+      for (const { index, ...seen } of result.confirmed)
+        if (isExpected?.(seen.sequence, seen.expected, seen.actual) === true) this.#expected++;
+        else failing.add(index);
+    }
+    for (const [i, each] of cases.entries())
+      coverage?.count(each, differing.has(i) ? undefined : expected[i]);
+    this.#count += cases.length;
+    for (const index of [...failing].slice(0, maxFailures - this.#failures.length)) {
+      const failure = describeSmall(
+        this.#comparisons.map(({ comparison }) => comparison),
+        cases[index]!,
+        isExpected,
+      );
+      this.#failures.push(failure);
+      found?.(failure);
+    }
+    progress?.(cases.length, this.result);
+  }
+
+  #casesOf(round: number): RandomCase[] {
+    const { seed, count } = this.#options;
+    const random = new Random(seed, round);
+    const first = round * ROUND;
+    return Array.from({ length: Math.min(ROUND, count - first) }, (_, i) =>
+      randomSequence(random, { ...this.#options, states: this.#states, caseNumber: first + i }),
+    );
+  }
+
+  #time<T>(name: string, work: () => T): T {
+    const start = performance.now();
+    const result = work();
+    this.#spentMs[name] = (this.#spentMs[name] ?? 0) + performance.now() - start;
+    return result;
+  }
 }
 
 /** The case made as small as it may be while one of the subjects, the same all the time, disagrees; and what all say of it. */
 function describeSmall(
   comparisons: readonly Comparison[],
-  { sequence, undefinedFlags }: RandomCase,
+  given: RandomCase,
   isExpected: CampaignOptions['isExpected'] = () => false,
 ): string {
   const differs = (comparison: Comparison, candidate: Sequence): boolean => {
-    const found = comparison.runOne(candidate, undefinedFlags);
+    const found = comparison.runOne({ ...given, sequence: candidate });
     return found !== undefined && !isExpected(candidate, found.expected, found.actual);
   };
+  const { sequence } = given;
   const first = comparisons.find((comparison) => differs(comparison, sequence));
   if (first === undefined) return `${formatCase(sequence)}# not every time\n`;
   const small = minimize(sequence, (candidate) => differs(first, candidate));
-  const lines = comparisons.flatMap((comparison) => comparison.runOne(small, undefinedFlags)?.lines ?? []);
+  const lines = comparisons.flatMap(
+    (comparison) => comparison.runOne({ ...given, sequence: small })?.lines ?? [],
+  );
   return formatCase(small) + lines.map((line) => `# ${line}\n`).join('');
 }

@@ -1,6 +1,6 @@
 // Runs cases on two executors and finds those that they disagree on.
 
-import { describeDifference, sameOutcome, type Tolerance } from './difference.ts';
+import { describeDifference, sameOutcome, type Tolerance, tellsState } from './difference.ts';
 import type { Executor } from './executor.ts';
 import type { RandomCase } from './random-sequence.ts';
 import type { Outcome, Sequence } from './sequence.ts';
@@ -32,50 +32,57 @@ export class Comparison {
   }
 
   /**
-   * The cases that the executors disagree on, twice: both execute such a case once more, by itself. About once in a million cases
+   * Runs cases on both. Those that they disagree on are executed once more, each by itself. About once in a million cases
    * a processor under PVM raises an exception that has nothing to do with the case, and a store of REP STOS over its own
    * code takes effect when the next interrupt arrives.
    */
-  run(cases: readonly RandomCase[]): Disagreement[] {
+  run(cases: readonly RandomCase[]): readonly Disagreement[] {
     const sequences = cases.map(({ sequence }) => sequence);
-    return this.compare(cases, this.#oracle.run(sequences), this.#subject.run(sequences));
+    return this.compare(cases, this.#oracle.run(sequences), this.#subject.run(sequences)).confirmed;
   }
 
-  /** Like `run`, with what the executors have said. */
+  /**
+   * Like `run`, with what the executors have said.
+   * @returns those that disagree a second time, and the numbers of all that did once, or of which one of the two cannot tell
+   */
   compare(
     cases: readonly RandomCase[],
     expected: readonly Outcome[],
     actual: readonly Outcome[],
-  ): Disagreement[] {
-    const found: Disagreement[] = [];
-    for (const [index, { sequence, undefinedFlags }] of cases.entries()) {
-      if (this.#agree(sequence, expected[index]!, actual[index]!, this.#with(undefinedFlags))) continue;
-      const confirmed = this.runOne(sequence, undefinedFlags);
-      if (confirmed === undefined) this.unconfirmed++;
-      else found.push({ ...confirmed, index });
+  ): { readonly confirmed: readonly Disagreement[]; readonly differing: readonly number[] } {
+    const confirmed: Disagreement[] = [];
+    const differing: number[] = [];
+    for (const [index, each] of cases.entries()) {
+      const { sequence } = each;
+      const [one, other] = [expected[index]!, actual[index]!];
+      const isSame = sameOutcome(one, other, this.#toleranceOf(each));
+      if (isSame && tellsState(one.ending) && tellsState(other.ending)) continue;
+      differing.push(index);
+      if (isSame) continue;
+      if (this.#oracle.excuses?.(sequence, one, other) === true) continue;
+      const again = this.runOne(each);
+      if (again === undefined) this.unconfirmed++;
+      else confirmed.push({ ...again, index });
     }
-    return found;
+    return { confirmed, differing };
   }
 
   /** One case, once. For {@link minimize}. */
-  runOne(sequence: Sequence, undefinedFlags = 0): Disagreement | undefined {
+  runOne(given: RandomCase): Disagreement | undefined {
+    const { sequence } = given;
     const [expected] = this.#oracle.run([sequence]);
     const [actual] = this.#subject.run([sequence]);
     const names = [this.#oracle.name, this.#subject.name] as const;
-    const tolerance = this.#with(undefinedFlags);
-    if (this.#agree(sequence, expected!, actual!, tolerance)) return undefined;
+    const tolerance = this.#toleranceOf(given);
+    if (sameOutcome(expected!, actual!, tolerance)) return undefined;
+    if (this.#oracle.excuses?.(sequence, expected!, actual!) === true) return undefined;
     const lines = describeDifference(expected!, actual!, names, tolerance);
     return { index: 0, sequence, expected: expected!, actual: actual!, lines };
   }
 
-  #agree(sequence: Sequence, expected: Outcome, actual: Outcome, tolerance: Tolerance): boolean {
-    return (
-      sameOutcome(expected, actual, tolerance) || this.#oracle.excuses?.(sequence, expected, actual) === true
-    );
-  }
-
-  #with(flags: number): Tolerance {
-    return flags === 0 ? this.#tolerance : joined(this.#tolerance, { flags });
+  #toleranceOf({ undefinedFlags, isInexact = false }: RandomCase): Tolerance {
+    if (undefinedFlags === 0 && !isInexact) return this.#tolerance;
+    return { ...joined(this.#tolerance, { flags: undefinedFlags }), isInexact };
   }
 }
 

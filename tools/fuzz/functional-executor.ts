@@ -1,4 +1,5 @@
-// Executes cases on the engine of the functional CPU.
+// Executes cases on the engine of the functional CPU: as many at a time as have their code in different slots. All their code
+// is decoded and translated at once, before the first one is executed; the data pages are those of one case after the other.
 
 import { PageFaultError, Vector } from '../../src/arch/x86/exceptions.ts';
 import { Cr4, Rflags } from '../../src/arch/x86/registers.ts';
@@ -12,10 +13,13 @@ import {
   AREA_BYTES,
   areaBackground,
   areaChanges,
-  areaOffset,
-  areaPatches,
   buildPageTable,
+  CODE_BYTES,
+  CODE_SLOTS,
   END_ADDRESS,
+  fillArea,
+  slotAddress,
+  slotOf,
 } from './address-space.ts';
 import { X87_POINTERS } from './difference.ts';
 import type { Executor } from './executor.ts';
@@ -30,14 +34,21 @@ import {
 } from './user-state.ts';
 
 const RAM_BYTES = 2 << 20;
-const AREA_BASE = 0x10_0000 as PhysAddr;
+/** The area, whose code pages nobody uses; and the code pages of each slot. */
+const AREA_BASE = 0x10_0000;
+const CODE_BASE = 0x11_0000;
+const DATA_BASE = (AREA_BASE + CODE_BYTES) as PhysAddr;
 const TABLES_BASE = 0x1000;
 const PAGE = 4096;
-/** A case that has executed so many instructions has timed out. */
+/**
+ * A case that has executed so many instructions has timed out. Of many, each gets less: what ends later is found when it is
+ * executed once more, alone.
+ */
 const DEFAULT_LIMIT = 20_000_000;
+const LIMIT_OF_MANY = 50_000;
 const X87_AND_SSE = 3;
 /** All that is implemented, whatever CPUID says by default. */
-const ALL_FEATURES = { has: () => true } as unknown as ReadonlySet<string>;
+export const ALL_FEATURES = { has: () => true } as unknown as ReadonlySet<string>;
 
 export interface FunctionalExecutorOptions extends Pick<EngineOptions, 'translate'> {
   /** Instructions after which a case times out. */
@@ -72,6 +83,7 @@ export class FunctionalExecutor implements Executor {
         return tables - PAGE;
       },
       AREA_BASE,
+      codeBase,
     );
     this.#engine = new Engine({
       memory: this.#memory,
@@ -85,26 +97,50 @@ export class FunctionalExecutor implements Executor {
   }
 
   run(cases: readonly Sequence[]): Outcome[] {
-    return cases.map((sequence) => this.#runOne(sequence));
+    const outcomes: Outcome[] = [];
+    for (const batch of inDifferentSlots(cases)) {
+      for (const sequence of batch) this.#writeCode(sequence);
+      this.#resetContext();
+      this.#engine.prepare(batch.map(({ codeAddress }) => codeAddress));
+      const limit = cases.length === 1 ? this.#limit : Math.min(this.#limit, LIMIT_OF_MANY);
+      for (const sequence of batch) outcomes.push(this.#runOne(sequence, limit));
+    }
+    return outcomes;
   }
 
   close(): void {
     // Nothing outside this process is held.
   }
 
-  #runOne(sequence: Sequence): Outcome {
+  /** All of the code pages: what is not code is INT3. */
+  #writeCode(sequence: Sequence): void {
     this.#setInitialArea(sequence);
-    this.#memory.write(AREA_BASE, this.#before);
+    this.#memory.write(codeBase(slotOf(sequence.codeAddress)), this.#before, CODE_BYTES);
+  }
+
+  #resetContext(): void {
+    this.#engine.tc.u8.set(this.#environment.u8);
+  }
+
+  #runOne(sequence: Sequence, limit: number): Outcome {
+    this.#setInitialArea(sequence);
+    const code = codeBase(slotOf(sequence.codeAddress));
+    this.#memory.write(DATA_BASE, this.#before.subarray(CODE_BYTES));
     const { tc } = this.#engine;
-    tc.u8.set(this.#environment.u8);
+    this.#resetContext();
     copyUserState(tc, sequence.state);
     tc.ripNumber = sequence.codeAddress;
-    const ending = this.#ending(this.#engine.run(this.#limit));
+    const ending = this.#ending(this.#engine.run(limit));
     const state = emptyState(this.#states);
     copyUserState(state, tc);
     state.rflags = (tc.rflags & USER_RFLAGS & ~Rflags.RF) | FIXED_RFLAGS;
-    this.#memory.read(AREA_BASE, this.#after);
-    return { ending, state, memory: areaChanges(this.#before, this.#after) };
+    this.#memory.read(code, this.#after, CODE_BYTES);
+    this.#memory.read(DATA_BASE, this.#after.subarray(CODE_BYTES));
+    return {
+      ending,
+      state,
+      memory: areaChanges(this.#before, this.#after, slotAddress(sequence.codeAddress)),
+    };
   }
 
   /** The background is the same for many cases. */
@@ -114,8 +150,7 @@ export class FunctionalExecutor implements Executor {
       background = areaBackground(sequence.fill);
       this.#backgrounds.set(sequence.fill, background);
     }
-    this.#before.set(background);
-    for (const { address, bytes } of areaPatches(sequence)) this.#before.set(bytes, areaOffset(address));
+    fillArea(this.#before, background, sequence);
   }
 
   #ending(end: RunEnd): Ending {
@@ -134,4 +169,26 @@ export class FunctionalExecutor implements Executor {
         return { kind: 'refused', reason: end.kind };
     }
   }
+}
+
+/** Physical address of the code pages of a slot. */
+function codeBase(slot: number): PhysAddr {
+  return (CODE_BASE + slot * CODE_BYTES) as PhysAddr;
+}
+
+/** Cuts where a slot comes a second time. */
+function* inDifferentSlots(cases: readonly Sequence[]): Generator<readonly Sequence[]> {
+  let start = 0;
+  const taken = new Set<number>();
+  for (const [i, { codeAddress }] of cases.entries()) {
+    const slot = slotOf(codeAddress);
+    if (slot < 0 || slot >= CODE_SLOTS) throw new RangeError(`no code at 0x${codeAddress.toString(16)}`);
+    if (taken.has(slot)) {
+      yield cases.slice(start, i);
+      start = i;
+      taken.clear();
+    }
+    taken.add(slot);
+  }
+  if (start < cases.length) yield cases.slice(start);
 }

@@ -1,36 +1,34 @@
 // `npm run fuzz`: random cases on the functional CPU and on the host's processor under KVM. docs/fuzzing.md.
 
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { INSTRUCTIONS } from '../../src/arch/x86/isa/instructions.ts';
-import { type CampaignOptions, runCampaign } from './campaign.ts';
-import { Coverage } from './coverage.ts';
 import { describeDifference } from './difference.ts';
-import type { Executor } from './executor.ts';
-import { FunctionalExecutor } from './functional-executor.ts';
+import { runJobs } from './jobs.ts';
 import { KvmExecutor } from './kvm-executor.ts';
-import { isNotSimulated } from './not-simulated.ts';
-import { randomBytesSource } from './random-bytes.ts';
-import { allVariants, rowSource, type Variant, variantsOf } from './row-source.ts';
+import { ENGINES, type EngineName, type Plan, subjectsOf } from './plan.ts';
 import { formatCase, parseCases, SequenceTextError } from './sequence-text.ts';
 
 const HELP = `usage: npm run fuzz -- [options]
 
   --seed N            of all that is random (1)
   --count N           cases (20000)
+  --jobs N            processes that share them: the cases are the same (one per processor)
   --engine NAME       interpreter, translator, both, or kvm: KVM against itself, the last case first (both)
   --only NAME,...     these instructions only, by their mnemonics, also those that are left out otherwise
   --random-bytes      bytes without meaning instead of instructions
   --instructions N    in a case, at most (4)
   --failures N        stop after so many disagreements (10)
-  --coverage          print how often each variant of each encoding was generated
+  --coverage          say how often the variants of the encodings have been compared
+  --coverage-file FILE  the same as a table, one line for each variant, separated by tabs
   --replay FILE       run the cases of a file instead
   --help
 
 Exit status: 0, 1 if something disagrees, 2 for bad arguments.
 `;
 
-const ENGINES = ['interpreter', 'translator', 'both', 'kvm'];
+const MAX_JOBS = 256;
 
 /** Arguments that mean nothing. */
 class UsageError extends Error {}
@@ -40,102 +38,124 @@ function parseOptions() {
     options: {
       seed: { type: 'string', default: '1' },
       count: { type: 'string', default: '20000' },
+      jobs: { type: 'string', default: `${availableParallelism()}` },
       engine: { type: 'string', default: 'both' },
       only: { type: 'string' },
       'random-bytes': { type: 'boolean', default: false },
       instructions: { type: 'string', default: '4' },
       failures: { type: 'string', default: '10' },
       coverage: { type: 'boolean', default: false },
+      'coverage-file': { type: 'string' },
       replay: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   });
-  if (!ENGINES.includes(values.engine))
-    throw new UsageError(`--engine ${values.engine}: one of ${ENGINES.join(', ')}`);
-  return {
-    ...values,
-    randomBytes: values['random-bytes'],
+  const engine = ENGINES.find((name) => name === values.engine);
+  if (engine === undefined) throw new UsageError(`--engine ${values.engine}: one of ${ENGINES.join(', ')}`);
+  const plan: Plan = {
     seed: wholeNumber('seed', values.seed, 0),
     count: wholeNumber('count', values.count, 1),
+    engine,
+    only: mnemonics(values.only),
+    randomBytes: values['random-bytes'],
     instructions: wholeNumber('instructions', values.instructions, 1),
     failures: wholeNumber('failures', values.failures, 1),
+  };
+  return {
+    plan,
+    jobs: wholeNumber('jobs', values.jobs, 1, MAX_JOBS),
+    coverage: values.coverage,
+    coverageFile: values['coverage-file'],
+    replay: values.replay,
+    help: values.help,
   };
 }
 
 type Options = ReturnType<typeof parseOptions>;
 
-function wholeNumber(name: string, text: string, least: number): number {
+function wholeNumber(name: string, text: string, least: number, most = 2 ** 32 - 1): number {
   const number = Number(text);
-  if (/^\d+$/.test(text) && number >= least && number < 2 ** 32) return number;
-  throw new UsageError(`--${name} ${text}: not a whole number from ${least} to 2^32 − 1`);
+  if (/^\d+$/.test(text) && number >= least && number <= most) return number;
+  throw new UsageError(`--${name} ${text}: not a whole number from ${least} to ${most}`);
 }
 
-/** The variants to draw from: all, or those of named instructions. */
-function chosenVariants(only: string | undefined): Variant[] {
-  if (only === undefined) return allVariants();
-  const wanted = only.toUpperCase().split(',');
-  const unknown = wanted.find((name) => INSTRUCTIONS.every(({ mnemonic }) => mnemonic !== name));
+function mnemonics(only: string | undefined): string[] | undefined {
+  const wanted = only?.toUpperCase().split(',');
+  const unknown = wanted?.find((name) => INSTRUCTIONS.every(({ mnemonic }) => mnemonic !== name));
   if (unknown !== undefined) throw new UsageError(`--only: no instruction is called ${unknown}`);
-  return INSTRUCTIONS.filter(({ mnemonic }) => wanted.includes(mnemonic))
-    .flatMap(({ forms }) => forms)
-    .filter(({ in64 }) => in64)
-    .flatMap((form) => variantsOf(form));
+  return wanted;
 }
 
-/** The same executor, last case first. */
-const reversed = (executor: Executor): Executor => ({
-  name: `${executor.name} again`,
-  tolerance: executor.tolerance,
-  run: (cases) => executor.run(cases.toReversed()).reverse(),
-  close: () => {},
-});
+/** Tells on standard error how a campaign goes: on a terminal all the time, else now and then. */
+class ProgressLine {
+  readonly #count: number;
+  readonly #isTerminal = process.stderr.isTTY;
+  readonly #start = performance.now();
+  #last = Number.NEGATIVE_INFINITY;
+  #done = 0;
+  found = 0;
 
-function subjectsOf({ engine }: Options, kvm: Executor): Executor[] {
-  if (engine === 'kvm') return [reversed(kvm)];
-  const names = engine === 'both' ? ['interpreter', 'translator'] : [engine];
-  return names.map(
-    (name) => new FunctionalExecutor({ translate: name === 'translator' ? 'always' : 'never' }),
-  );
+  constructor(count: number) {
+    this.#count = count;
+  }
+
+  add(cases: number): void {
+    this.#done += cases;
+    const now = performance.now();
+    if (now - this.#last < (this.#isTerminal ? 200 : 60_000) && this.#done < this.#count) return;
+    this.#last = now;
+    const seconds = (now - this.#start) / 1000;
+    const rate = this.#done / seconds;
+    const left = (this.#count - this.#done) / rate;
+    const line =
+      `${this.#done} of ${this.#count} cases, ${Math.round(rate)}/s, ` +
+      `${this.found} disagreements, ${Math.round(left)} s left`;
+    process.stderr.write(this.#isTerminal ? `\r${line} ` : `${line}\n`);
+  }
+
+  /** The next line of standard output is not to stand behind it. */
+  clear(): void {
+    if (this.#isTerminal) process.stderr.write('\r\x1b[K');
+  }
 }
 
 /** Random cases. @returns how many disagreements */
-function fuzz(options: Options, kvm: Executor): number {
-  const variants = chosenVariants(options.only);
-  const coverage = new Coverage(variants);
-  const campaign: CampaignOptions = {
-    seed: options.seed,
-    count: options.count,
-    maxFailures: options.failures,
-    maxInstructions: options.instructions,
-    source: options.randomBytes ? randomBytesSource : rowSource(variants, coverage),
-    isExpected: isNotSimulated,
-    progress: (done, found) => {
-      process.stderr.write(`\r${done} of ${options.count} cases, ${found} disagreements `);
+async function fuzz({ plan, jobs, coverage: shows, coverageFile }: Options): Promise<number> {
+  // That it cannot be written is to be known before the cases have been run.
+  if (coverageFile !== undefined) writeFileSync(coverageFile, '');
+  const line = new ProgressLine(plan.count);
+  const start = performance.now();
+  const result = await runJobs(plan, jobs, {
+    progress: (cases) => line.add(cases),
+    found: (failure) => {
+      line.found++;
+      line.clear();
+      console.log(failure);
     },
-  };
-  const { count, failures, unconfirmed, expected, costUs } = runCampaign(
-    kvm,
-    subjectsOf(options, kvm),
-    campaign,
-  );
-  process.stderr.write('\n');
-  for (const failure of failures) console.log(failure);
-  if (options.coverage) console.log(coverage.report());
+  });
+  line.clear();
+  const seconds = (performance.now() - start) / 1000;
+  const { count, failures, expected, unconfirmed, coverage, spentMs } = result;
+  if (coverageFile !== undefined) writeFileSync(coverageFile, coverage.table());
+  if (shows) console.log(coverage.summary());
   console.log(
-    `${count} cases of seed ${options.seed}: ${failures.length} disagreements, ` +
-      `${expected} at what is not simulated, ${unconfirmed} seen once only`,
+    `${count} cases of seed ${plan.seed} in ${seconds.toFixed(0)} s: ${failures.length} disagreements, ` +
+      `${expected} at what cannot be compared, ${unconfirmed} seen once only`,
   );
-  console.log([...costUs].map(([name, us]) => `${name} ${us.toFixed(1)} µs`).join(', '));
+  const costs = Object.entries(spentMs).map(([name, ms]) => `${name} ${((1000 * ms) / count).toFixed(1)} µs`);
+  console.log(`for each case: ${costs.join(', ')}`);
   return failures.length;
 }
 
 /** Runs the cases of a file; prints what comes of them. @returns how many do not come out as recorded, or not on all alike */
-function replay(options: Options, kvm: Executor, file: string): number {
+function replay(engine: EngineName, file: string): number {
   const recorded = parseCases(readFileSync(file, 'utf8'));
   const sequences = recorded.map(({ sequence }) => sequence);
+  const kvm = new KvmExecutor();
   const real = kvm.run(sequences);
-  const subjects = subjectsOf(options, kvm);
+  const subjects = subjectsOf({ engine }, kvm);
   const actual = subjects.map((subject) => subject.run(sequences));
+  kvm.close();
   let differing = 0;
   for (const [i, { sequence, outcome }] of recorded.entries()) {
     console.log(formatCase(sequence, real[i]));
@@ -150,21 +170,19 @@ function replay(options: Options, kvm: Executor, file: string): number {
   return differing;
 }
 
-function main(): number {
+async function main(): Promise<number> {
   const options = parseOptions();
   if (options.help) {
     process.stdout.write(HELP);
     return 0;
   }
   if (!existsSync('/dev/kvm')) throw new UsageError('no /dev/kvm on this host: nothing to compare with');
-  const kvm = new KvmExecutor();
-  try {
-    const found = options.replay === undefined ? fuzz(options, kvm) : replay(options, kvm, options.replay);
-    return found === 0 ? 0 : 1;
-  } finally {
-    kvm.close();
-  }
+  const { replay: file, plan } = options;
+  const found = file === undefined ? await fuzz(options) : replay(plan.engine, file);
+  return found === 0 ? 0 : 1;
 }
+
+const FILE_TROUBLES: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'EISDIR', 'EACCES', 'EROFS']);
 
 /** Whether somebody can do something about it who gives other arguments. */
 function isUsers(error: unknown): error is Error {
@@ -173,12 +191,12 @@ function isUsers(error: unknown): error is Error {
     error instanceof UsageError ||
     error instanceof SequenceTextError ||
     code.startsWith('ERR_PARSE_ARGS') ||
-    code === 'ENOENT'
+    FILE_TROUBLES.has(code)
   );
 }
 
 try {
-  process.exitCode = main();
+  process.exitCode = await main();
 } catch (error) {
   if (!isUsers(error)) throw error;
   console.error(`fuzz: ${error.message.split('\n')[0]} (--help says more)`);

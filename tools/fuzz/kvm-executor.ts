@@ -15,6 +15,7 @@ import {
   areaPatches,
   CODE_ADDRESS,
   END_ADDRESS,
+  slotAddress,
 } from './address-space.ts';
 import type { Executor } from './executor.ts';
 import { isKvmExcused } from './kvm-excuses.ts';
@@ -253,7 +254,7 @@ export class KvmExecutor implements Executor {
   }
 
   /** What the case has changed: the guest tells of the blocks that differ from the background. */
-  #readChanges({ background, patches }: Entry, start: number, end: number): MemoryBytes[] {
+  #readChanges({ sequence, background, patches }: Entry, start: number, end: number): MemoryBytes[] {
     const blocks = new Map<number, Uint8Array>();
     // Where a case has restored the background under one of its patches, the guest sees no difference.
     for (const patch of patches)
@@ -265,12 +266,13 @@ export class KvmExecutor implements Executor {
     }
     const runs: { address: number; bytes: number[] }[] = [];
     const before = new Uint8Array(BLOCK_BYTES);
+    const code = slotAddress(sequence.codeAddress);
     for (const [offset, after] of [...blocks].sort((a, b) => a[0] - b[0])) {
       before.set(background.subarray(offset, offset + BLOCK_BYTES));
       for (const patch of patches) overlay(before, offset, patch);
       for (let i = 0; i < BLOCK_BYTES; i++) {
         if (after[i] === before[i]) continue;
-        const address = areaAddress(offset + i);
+        const address = areaAddress(offset + i, code);
         const last = runs.at(-1);
         if (last !== undefined && last.address + last.bytes.length === address) last.bytes.push(after[i]!);
         else runs.push({ address, bytes: [after[i]!] });

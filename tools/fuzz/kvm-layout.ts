@@ -109,7 +109,7 @@ function layOut(sizes: readonly (readonly [name: string, sizeBytes: number])[], 
 
 const PLACES = layOut(
   [
-    ['pageTables', 64 * PAGE_SIZE],
+    ['pageTables', 160 * PAGE_SIZE],
     ['area', AREA_BYTES],
     ['code', PAGE_SIZE],
     ['gateway', PAGE_SIZE],

@@ -35,6 +35,9 @@ const SYSCALL_MASK = Rflags.TF | Rflags.DF | Rflags.IF | Rflags.NT | Rflags.AC;
 const IDENTITY_MAP_ADDRESS = 0xfeff_c000;
 const TSS_ADDRESS = 0xfeff_d000;
 
+/** Page tables that the host may keep: far more than the guest has. */
+const MMU_PAGES = 1024;
+
 /** A case that takes so many ticks of this thread's processor time has timed out. Time given to others does not count. */
 const TICKS_TO_TIMEOUT = 3;
 /** Then something is wrong with the guest code. */
@@ -93,6 +96,8 @@ export class KvmMachine {
       this.#vm.setIdentityMapAddr(IDENTITY_MAP_ADDRESS);
     if (this.#kvm.checkExtension(KvmCap.SET_TSS_ADDR)) this.#vm.setTssAddr(TSS_ADDRESS);
     this.#vm.setUserMemoryRegion({ slot: 0, guestPhysAddr: 0, size: RAM_BYTES, hostAddress });
+    // Where the host has to make page tables anew, an instruction may come to its emulator (kvm-excuses.ts).
+    this.#vm.setNrMmuPages(MMU_PAGES);
     this.#vcpu = this.#vm.createVcpu(0);
     this.#vcpu.setCpuid2(supported);
     this.#vcpu.setSignalMask(this.#signal.entryMask());

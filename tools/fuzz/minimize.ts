@@ -3,7 +3,7 @@
 
 import type { RegisterDescription } from '../../src/arch/x86/state-layout.ts';
 import type { X86ThreadContext } from '../../src/arch/x86/thread-context.ts';
-import { CODE_ADDRESS } from './address-space.ts';
+import { slotAddress } from './address-space.ts';
 import type { MemoryBytes, Sequence } from './sequence.ts';
 import { copyUserState, emptyState, USER_REGISTERS } from './user-state.ts';
 
@@ -30,7 +30,7 @@ export function minimize(
     blankInstructions(search);
     simplifyData(search);
     simplifyRegisters(search);
-    search.offer({ codeAddress: CODE_ADDRESS });
+    search.offer({ codeAddress: slotAddress(search.best.codeAddress) });
   } while (search.progress);
   return search.best;
 }

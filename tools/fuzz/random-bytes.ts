@@ -2,6 +2,8 @@
 
 import type { CodeSource } from './random-sequence.ts';
 
+const TWO_BYTE_ESCAPE = 0x0f;
+
 /** First and second bytes of what cannot be compared, wherever it stands; see also excluded.ts. */
 const LEFT_OUT: readonly (readonly [first: number, isSecond: (byte: number) => boolean])[] = [
   // Descriptor tables, XGETBV, SMSW; CPUID and counters; XSAVE, FXSAVE, FXRSTOR, RDRAND, RDPID: they
@@ -19,12 +21,22 @@ const LEFT_OUT: readonly (readonly [first: number, isSecond: (byte: number) => b
   // Transcendental instructions, FNSTENV; FNSAVE.
   [0xd9, (byte) => byte >= 0xf0 || (byte < 0xc0 && (byte & 0x38) === 0x30)],
   [0xdd, (byte) => byte < 0xc0 && (byte & 0x38) === 0x30],
-  // MOV with a control or debug register: whatever ModRM says, it is one with a register; decoded as memory, #UD.
+  // MOV with a control or debug register: one that does not exist is #UD; PVM has #GP as for the others.
   [0x0f, (byte) => byte >= 0x20 && byte <= 0x23],
   // INT n and INT1: PVM.
   [0xcd, () => true],
   [0xf1, () => true],
 ];
+
+/** Whether what cannot be compared begins with these bytes. */
+export function isLeftOut(first: number | undefined, second = 0): boolean {
+  return LEFT_OUT.some(([known, isSecond]) => known === first && isSecond(second));
+}
+
+/** Whether code has in it, maybe in the middle of an instruction, an opcode of two bytes that cannot be compared. */
+export function hasLeftOut(code: Uint8Array): boolean {
+  return code.some((byte, i) => byte === TWO_BYTE_ESCAPE && isLeftOut(byte, code[i + 1]));
+}
 
 const NOP = 0x90;
 

@@ -2,17 +2,32 @@
 
 import { PAGE_SIZE } from '../../src/arch/x86/page-table.ts';
 import type { Random } from '../../tests/support/random.ts';
-import { CODE_ADDRESS, CODE_END, DATA_ADDRESS, ISLAND_ADDRESS } from './address-space.ts';
+import {
+  CODE_ADDRESS,
+  CODE_BYTES,
+  CODE_SLOTS,
+  DATA_ADDRESS,
+  ISLAND_ADDRESS,
+  SLOT_BYTES,
+} from './address-space.ts';
 import { CODE_PATTERNS, type CodePattern } from './code-patterns.ts';
 import { randomState } from './random-state.ts';
 import type { MemoryBytes, Sequence } from './sequence.ts';
 import type { StateSource } from './user-state.ts';
+import type { Variant } from './variants.ts';
 
 /** What a source of instructions may go by. */
 export interface CodeContext {
   readonly random: Random;
   /** General registers that point to pages of the case when it begins. */
   readonly pointers: readonly number[];
+  /** Those of them that point to multiples of 16. */
+  readonly alignedPointers: readonly number[];
+  /** Where the code pages of the case begin. */
+  readonly code: number;
+  /** Number of the case among all of a campaign, and of the instruction in the case. */
+  readonly caseNumber: number;
+  readonly position: number;
 }
 
 /** An instruction of random code. */
@@ -20,6 +35,10 @@ export interface RandomInstruction {
   readonly bytes: Uint8Array;
   /** Bits of RFLAGS that the manual leaves undefined after it. */
   readonly undefinedFlags: number;
+  /** Whether its result is exact to the last place only nearly: nothing follows it. */
+  readonly isInexact?: boolean;
+  /** What it is a variant of, where coverage is counted. */
+  readonly variant?: Variant;
 }
 
 /** Gives the next instruction. */
@@ -33,12 +52,18 @@ export interface RandomSequenceOptions {
   readonly components?: number;
   /** Where initial states are kept; each for itself without it. */
   readonly states?: StateSource;
+  /** Number of the case: it has its code in the slots (address-space.ts) in turn. */
+  readonly caseNumber?: number;
 }
 
 /** A random case, and the bits of RFLAGS that may differ after it. */
 export interface RandomCase {
   readonly sequence: Sequence;
   readonly undefinedFlags: number;
+  /** Whether x87 registers may differ in the last place, and C1. */
+  readonly isInexact?: boolean;
+  /** What the instructions are variants of. */
+  readonly variants?: readonly (Variant | undefined)[];
 }
 
 const MAX_CODE_BYTES = 64;
@@ -48,31 +73,44 @@ const FILLS = 16;
 
 export function randomSequence(
   random: Random,
-  { source = patternSource, maxInstructions = 5, components = 0, states }: RandomSequenceOptions = {},
+  {
+    source = patternSource,
+    maxInstructions = 5,
+    components = 0,
+    states,
+    caseNumber = 0,
+  }: RandomSequenceOptions = {},
 ): RandomCase {
-  const { state, pointers } = randomState(random, components, states);
+  const code = CODE_ADDRESS + (caseNumber % CODE_SLOTS) * SLOT_BYTES;
+  const { state, pointers, alignedPointers } = randomState(random, components, states, code);
   const instructions: Uint8Array[] = [];
+  const variants: (Variant | undefined)[] = [];
   let undefinedFlags = 0;
+  let isInexact = false;
   let size = 0;
-  for (let left = 1 + random.below(maxInstructions); left > 0; left--) {
+  for (let left = 1 + random.below(maxInstructions); left > 0 && !isInexact; left--) {
     if (size + LONGEST_INSTRUCTION > MAX_CODE_BYTES) break;
-    const instruction = source({ random, pointers });
+    const position = instructions.length;
+    const instruction = source({ random, pointers, alignedPointers, code, caseNumber, position });
     instructions.push(instruction.bytes);
+    variants.push(instruction.variant);
     size += instruction.bytes.length;
     // Too many rather than too few: a later instruction may define them again, or never be reached.
     undefinedFlags |= instruction.undefinedFlags;
+    isInexact = instruction.isInexact === true;
   }
-  const codeAddress = randomCodeAddress(random, size);
+  const codeAddress = code + randomPlace(random, size);
   state.ripNumber = codeAddress;
-  const fill = random.below(FILLS);
-  return { sequence: { codeAddress, instructions, state, fill, data: randomData(random) }, undefinedFlags };
+  const fill = random.oneIn(4) ? 0 : random.below(FILLS);
+  const sequence = { codeAddress, instructions, state, fill, data: randomData(random) };
+  return { sequence, undefinedFlags, isInexact, variants };
 }
 
-/** Anywhere; now and then across the two pages, or up to the last byte of the second. */
-function randomCodeAddress(random: Random, size: number): number {
-  if (random.oneIn(16)) return CODE_ADDRESS + PAGE_SIZE - 1 - random.below(size);
-  if (random.oneIn(32)) return CODE_END - size;
-  return CODE_ADDRESS + random.below(64);
+/** Of the code in its pages: anywhere; now and then across the two pages, or up to the last byte of the second. */
+function randomPlace(random: Random, size: number): number {
+  if (random.oneIn(16)) return PAGE_SIZE - 1 - random.below(size);
+  if (random.oneIn(32)) return CODE_BYTES - size;
+  return random.below(64);
 }
 
 /** A few bytes at the ends of pages, over the background. */
@@ -83,10 +121,10 @@ function randomData(random: Random): MemoryBytes[] {
 }
 
 /** Instructions of code-patterns.ts. */
-export const patternSource: CodeSource = ({ random, pointers }) => {
-  const pattern = random.pick(CODE_PATTERNS);
+export const patternSource: CodeSource = (context) => {
+  const pattern = context.random.pick(CODE_PATTERNS);
   return {
-    bytes: encode(pattern, random, pointers),
+    bytes: encode(pattern, context),
     undefinedFlags: pattern.undefinedFlags ?? 0,
   };
 };
@@ -100,7 +138,8 @@ const OPERAND_SIZE = 0x66;
 const ADDRESS_SIZE = 0x67;
 const SEGMENT_PREFIXES: readonly number[] = [0x64, 0x65];
 
-function encode(pattern: CodePattern, random: Random, pointers: readonly number[]): Uint8Array {
+function encode(pattern: CodePattern, context: CodeContext): Uint8Array {
+  const { random } = context;
   const { operand, opcode, prefix, plusRegister, sized = false } = pattern;
   const size = sized ? random.pick([32, 32, 64, 64, 16]) : 32;
   let rex = size === 64 ? REX_W : 0;
@@ -116,7 +155,7 @@ function encode(pattern: CodePattern, random: Random, pointers: readonly number[
     const reg = pattern.extension ?? random.below(16);
     if (reg >= 8) rex |= REX_R;
     const isMemory = operand === 'm' || (operand === 'rm' && random.oneIn(2));
-    const place = isMemory ? randomMemory(random, pointers) : randomRegister(random);
+    const place = isMemory ? randomMemory(context) : randomRegister(random);
     prefixes.push(...place.prefixes);
     rex |= place.rex;
     place.bytes[0]! |= (reg & 7) << 3;
@@ -139,24 +178,38 @@ function randomRegister(random: Random): EncodedOperand {
   return { prefixes: [], rex: random.oneIn(2) ? REX_B : 0, bytes: [0xc0 | random.below(8)] };
 }
 
-/** A memory operand in any form of addressing (SDM vol. 2A §2.1.5), mostly to where there is something. */
-export function randomMemory(random: Random, pointers: readonly number[]): EncodedOperand {
+/**
+ * A memory operand in any form of addressing (SDM vol. 2A §2.1.5), mostly to where there is something.
+ * @param hasPrefixes whether there may be prefixes for address size and segment
+ * @param isVector whether it should be a multiple of 16, mostly
+ */
+export function randomMemory(
+  { random, pointers: all, alignedPointers, code }: CodeContext,
+  hasPrefixes = true,
+  isVector = false,
+): EncodedOperand {
+  const isAligned = isVector && !random.oneIn(4);
+  const pointers = isAligned && alignedPointers.length > 0 ? alignedPointers : all;
   const prefixes: number[] = [];
-  if (random.oneIn(16)) prefixes.push(ADDRESS_SIZE);
-  if (random.oneIn(16)) prefixes.push(random.pick(SEGMENT_PREFIXES));
+  if (hasPrefixes && random.oneIn(16)) prefixes.push(ADDRESS_SIZE);
+  if (hasPrefixes && random.oneIn(16)) prefixes.push(random.pick(SEGMENT_PREFIXES));
   const base = pointers.length > 0 && !random.oneIn(8) ? random.pick(pointers) : random.below(16);
-  const near = random.below(33) - 16;
+  const near = isAligned ? 16 * (random.below(5) - 2) : random.below(33) - 16;
   if (random.oneIn(12)) {
     // Absolute: ModRM with SIB, no base, no index.
     return {
       prefixes,
       rex: 0,
-      bytes: [0x04, 0x25, ...bytesOf(DATA_ADDRESS + random.below(2 * PAGE_SIZE), 4)],
+      bytes: [
+        0x04,
+        0x25,
+        ...bytesOf(DATA_ADDRESS + (random.below(2 * PAGE_SIZE) & (isAligned ? -16 : -1)), 4),
+      ],
     };
   }
   if (random.oneIn(12)) {
     // Relative to RIP, into the data or nearly so.
-    const distance = DATA_ADDRESS - CODE_ADDRESS + random.below(2 * PAGE_SIZE);
+    const distance = DATA_ADDRESS - code + random.below(2 * PAGE_SIZE);
     return { prefixes, rex: 0, bytes: [0x05, ...bytesOf(distance, 4)] };
   }
   const rex = base >= 8 ? REX_B : 0;

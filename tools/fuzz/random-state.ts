@@ -60,6 +60,9 @@ const PAGE_ENDS: readonly number[] = [
   ISLAND_ADDRESS,
   ISLAND_ADDRESS + PAGE_SIZE,
 ];
+/** Of what most SSE instructions access in memory. */
+const ALIGNMENT = 16;
+
 /** Starts of pages with data. */
 const PAGES: readonly number[] = [DATA_ADDRESS, DATA_ADDRESS + PAGE_SIZE, READ_ONLY_ADDRESS, ISLAND_ADDRESS];
 
@@ -139,15 +142,16 @@ const EXTENDED: readonly (readonly [signExponent: number, lo: number, hi: number
   [0x403f, 0, 0x8000_0000],
 ];
 
-/** A pointer: into a page of data, near one of its ends, or to code. */
-export function randomPointer(random: Random): number {
+/** A pointer: into a page of data, near one of its ends, or to code. @param code where that begins */
+export function randomPointer(random: Random, code = CODE_ADDRESS): number {
   switch (random.below(8)) {
     case 0:
     case 1:
     case 2:
+      if (random.oneIn(2)) return random.pick(PAGE_ENDS) + 16 * (random.below(5) - 4);
       return random.pick(PAGE_ENDS) + random.below(80) - 72;
     case 3:
-      return CODE_ADDRESS + random.below(0x100);
+      return code + random.below(0x100);
     case 4:
     case 5:
       return random.pick(PAGES) + 64 * random.below(PAGE_SIZE / 64);
@@ -184,15 +188,24 @@ export interface RandomState {
   readonly state: X86ThreadContext;
   /** General registers (in encoding order) that point to pages of the case. */
   readonly pointers: readonly number[];
+  /** Those of them whose values are multiples of 16. */
+  readonly alignedPointers: readonly number[];
 }
 
 /**
  * A random initial state.
  * @param components state components beside x87 and SSE that get values: a mask of `Xcr0`  @param states where it is kept
+ * @param code where the code pages of the case begin
  */
-export function randomState(random: Random, components = 0, states?: StateSource): RandomState {
+export function randomState(
+  random: Random,
+  components = 0,
+  states?: StateSource,
+  code = CODE_ADDRESS,
+): RandomState {
   const state = emptyState(states);
   const pointers: number[] = [];
+  const alignedPointers: number[] = [];
   for (let i = 0; i < 16; i++) {
     // RSP is nearly always good for something.
     if (i === Gpr.RSP ? random.oneIn(16) : !random.oneIn(3)) {
@@ -200,18 +213,21 @@ export function randomState(random: Random, components = 0, states?: StateSource
       continue;
     }
     pointers.push(i);
-    state.setGprNumber(i, randomPointer(random));
+    const pointer = randomPointer(random, code);
+    state.setGprNumber(i, pointer);
+    if (pointer % ALIGNMENT === 0) alignedPointers.push(i);
   }
   const flags = random.u32() & USER_RFLAGS & ~(Rflags.TF | Rflags.AC | Rflags.NT | Rflags.DF | Rflags.ID);
   const rare = random.oneIn(8) ? random.pick([Rflags.AC, Rflags.DF, Rflags.NT, Rflags.ID]) : 0;
   state.rflags = flags | rare | FIXED_RFLAGS;
   for (const at of [FS_BASE, GS_BASE]) {
-    if (random.oneIn(2)) state.set(at, BigInt(randomPointer(random)));
+    if (random.oneIn(4)) state.set(at, BigInt(randomPointer(random, code)));
+    else if (random.oneIn(2)) state.set(at, BigInt(16 * random.below(16)));
   }
   setX87(state, random);
   setVectors(state, random, components);
   canonicalize(state);
-  return { state, pointers };
+  return { state, pointers, alignedPointers };
 }
 
 function setX87({ u8, u16, u32 }: X86ThreadContext, random: Random): void {

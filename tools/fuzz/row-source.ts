@@ -1,131 +1,117 @@
 // Random instructions out of the encoding rows themselves: every form, operand kind and prefix that the decoder knows, and
-// some prefixes that mean nothing. What has been generated is counted by kind, for the coverage report.
+// some prefixes that mean nothing. SDM vol. 2A chapter 2.
 
 import type { Form } from '../../src/arch/x86/isa/encoding.ts';
-import { INSTRUCTIONS } from '../../src/arch/x86/isa/instructions.ts';
 import type { OperandBits, OperandSpec } from '../../src/arch/x86/isa/operands.ts';
-import type { Random } from '../../tests/support/random.ts';
-import type { Coverage } from './coverage.ts';
-import { excludedFromFuzzing, hasSegmentRegister } from './excluded.ts';
-import { needsMasks, undefinedFlagsOf } from './masks.ts';
+import { Random } from '../../tests/support/random.ts';
+import { isInexact, needsMasks, undefinedFlagsOf } from './masks.ts';
 import { type CodeContext, type CodeSource, type EncodedOperand, randomMemory } from './random-sequence.ts';
+import type { Size, Variant } from './variants.ts';
 
-const LOCK = 0xf0;
+const PREFIX_BYTES = { lock: 0xf0, f3: 0xf3, f2: 0xf2, '67': 0x67, fs: 0x64, gs: 0x65 } as const;
 const OPERAND_SIZE = 0x66;
-const REPEAT = { f3: 0xf3, f2: 0xf2 } as const;
+/** XCHG of rAX with itself; with REX.B it is one with R8. */
+const NOP = 0x90;
 /** Prefixes without effect in 64-bit mode: segments, as branch hints or by themselves. */
 const IDLE_PREFIXES: readonly number[] = [0x26, 0x2e, 0x36, 0x3e];
 const ESCAPES: readonly (readonly number[])[] = [[], [0x0f], [0x0f, 0x38], [0x0f, 0x3a]];
-
-type Size = 16 | 32 | 64;
-
-/** One way to encode a form: what the coverage report counts. */
-export interface Variant {
-  readonly form: Form;
-  readonly size: Size;
-  readonly place: 'memory' | 'register' | 'none';
-  readonly prefix: 'none' | 'lock' | 'f3' | 'f2';
-}
-
-/** What is fuzzed unless somebody asks for something else. */
-export function allVariants(): Variant[] {
-  return INSTRUCTIONS.filter((instruction) => excludedFromFuzzing(instruction) === undefined)
-    .flatMap(({ forms }) => forms)
-    .filter((form) => form.in64 && !hasSegmentRegister(form))
-    .flatMap((form) => variantsOf(form));
-}
-
-/** All variants of a form that are legal in 64-bit mode. */
-export function variantsOf(form: Form): Variant[] {
-  const { instruction, modrmKind, operands } = form;
-  const hasRm = operands.some(({ source }) => source === 'rm') || modrmKind !== undefined;
-  const places = !hasRm
-    ? (['none'] as const)
-    : modrmKind === undefined
-      ? (['memory', 'register'] as const)
-      : [modrmKind];
-  return sizesOf(form).flatMap((size) =>
-    places.flatMap((place) => {
-      const isDestination = operands[0]?.source === 'rm';
-      const locks = instruction.lock === true && place === 'memory' && isDestination;
-      const repeats = instruction.repeat !== undefined;
-      const prefixes = [
-        'none',
-        ...(locks ? ['lock'] : []),
-        ...(repeats ? ['f3', 'f2'] : []),
-      ] as Variant['prefix'][];
-      return prefixes.map((prefix) => ({ form, size, place, prefix }));
-    }),
-  );
-}
-
-/** `ADD 01 memory 32 lock`: names a variant. */
-export function variantName({ form, size, place, prefix }: Variant): string {
-  const operands = form.operands.map(({ name }) => name).join(',');
-  return `${form.instruction.mnemonic}\t${form}\t${operands}\t${place}\t${form.hasOperandSize ? size : '-'}\t${prefix}`;
-}
-
-function sizesOf(form: Form): Size[] {
-  if (form.rexW === 1 || form.defaultSize === 'always64') return [64];
-  if (!form.hasOperandSize) return [32];
-  const has66 = form.prefix !== '66' && (form.prefix !== 'np' || form.sizedBy66);
-  if (form.defaultSize === 64) return has66 ? [16, 64] : [64];
-  if (form.rexW === 0) return has66 ? [16, 32] : [32];
-  return has66 ? [16, 32, 64] : [32, 64];
-}
+/** VEX.pp. */
+const VEX_PREFIXES = { any: 0, np: 0, '66': 1, f3: 2, f2: 3 } as const;
 
 /**
- * Instructions out of these variants, each as likely as any other.
+ * Instructions out of these variants. The first ones of successive cases go through all of them in a random order, so that
+ * each gets its turn where nothing can fault in front of it; the others are drawn.
  * @param masks whether flags may differ that the manual leaves undefined
  */
-export function rowSource(
-  variants: readonly Variant[],
-  coverage: Coverage,
-  masks = needsMasks(),
-): CodeSource {
+export function rowSource(variants: readonly Variant[], masks = needsMasks()): CodeSource {
+  const turns = shuffled([...variants, ...variants.filter(needsLuck)]);
   return (context) => {
-    const variant = context.random.pick(variants);
-    coverage.count(variant);
-    const bytes = encodeVariant(variant, context);
-    return { bytes, undefinedFlags: masks ? undefinedFlagsOf(variant.form) : 0 };
+    const { random, caseNumber, position } = context;
+    const variant = position === 0 ? turns[caseNumber % turns.length]! : random.pick(variants);
+    return {
+      bytes: encodeVariant(variant, context),
+      undefinedFlags: masks ? undefinedFlagsOf(variant.form) : 0,
+      isInexact: isInexact(variant.form),
+      variant,
+    };
   };
 }
 
+/** Whether a variant often faults, because of an address that is not aligned or a segment: it gets two turns. */
+function needsLuck({ form, place }: Variant): boolean {
+  return (
+    (place === 'memory' && isVectorAccess(form)) || form.operands.some(({ source }) => source === 'maskStore')
+  );
+}
+
+/** The same order each time. */
+function shuffled<T>(items: readonly T[]): T[] {
+  const random = new Random(0);
+  const result = [...items];
+  for (let i = result.length - 1; i > 0; i--) {
+    const j = random.below(i + 1);
+    [result[i], result[j]] = [result[j]!, result[i]!];
+  }
+  return result;
+}
+
 /** Encodes a variant with random operands. */
-export function encodeVariant(variant: Variant, { random, pointers }: CodeContext): Uint8Array {
-  const { form, size, place } = variant;
-  const prefixes = prefixesOf(variant, random);
-  let rex = form.rexW === 1 || (size === 64 && form.hasOperandSize && form.defaultSize === 32) ? 8 : 0;
-  if (form.rexB === 1) rex |= 1;
+export function encodeVariant(variant: Variant, context: CodeContext): Uint8Array {
+  const { form, size, place, prefix } = variant;
+  const { random } = context;
+  const isWide = form.rexW === 1 || (size === 64 && form.hasOperandSize && form.defaultSize === 32);
+  let rex = (isWide ? 8 : 0) | (form.rexB === 1 ? 1 : 0);
   let opcode = form.opcode;
-  const reg = form.operands.find(({ source }) => source === 'reg');
   if (form.operands.some(({ source }) => source === 'opcode')) {
     opcode |= random.below(8);
-    if (random.oneIn(2) && form.rexB === undefined) rex |= 1;
+    if (random.oneIn(2) || opcode === NOP) rex |= 1;
   }
+  const prefixes: number[] = prefix === 'none' ? [] : [PREFIX_BYTES[prefix]];
   const tail: number[] = [];
   if (form.hasModrm) {
-    const encoded = place === 'memory' ? randomMemory(random, pointers) : registerOperand(form, random);
+    // Address size and segment are those of the variant; where it has another prefix, now and then some.
+    const isPlain = prefix === 'lock' || prefix === 'f3' || prefix === 'f2';
+    const encoded =
+      place === 'memory'
+        ? randomMemory(context, isPlain, isVectorAccess(form))
+        : registerOperand(form, random);
     prefixes.push(...encoded.prefixes);
     rex |= encoded.rex & 7;
+    const reg = form.operands.find(({ source }) => source === 'reg');
     encoded.bytes[0]! |= regField(form, reg, random) << 3;
     if (reg !== undefined && random.oneIn(2)) rex |= 4;
     tail.push(...encoded.bytes);
   }
-  for (const operand of form.operands) tail.push(...immediateBytes(operand, size, random));
-  const hasRex = rex !== 0 || random.oneIn(8);
-  const bytes = [...prefixes, ...(hasRex ? [0x40 | rex] : []), ...ESCAPES[form.map]!, opcode, ...tail];
-  return Uint8Array.from(bytes);
+  for (const operand of form.operands) tail.push(...immediateBytes(operand, variant, random));
+  if (random.oneIn(24)) prefixes.unshift(random.pick(IDLE_PREFIXES));
+  const head = form.vexL === undefined ? legacyHead(variant, rex, random) : vexHead(form, rex, random);
+  return Uint8Array.from([...prefixes, ...head, opcode, ...tail]);
 }
 
-function prefixesOf({ form, size, prefix }: Variant, random: Random): number[] {
+/** Of operands that most instructions want aligned: 16 bytes, and areas (FXSAVE). */
+const ALIGNED_BITS: ReadonlySet<OperandBits> = new Set([0, 128]);
+
+/** Whether a memory operand should be aligned. */
+function isVectorAccess({ operands }: Form): boolean {
+  return operands.some(({ source, memoryBits }) => source === 'rm' && ALIGNED_BITS.has(memoryBits));
+}
+
+/** Mandatory prefix and operand size, REX, escape bytes. */
+function legacyHead({ form, size }: Variant, rex: number, random: Random): number[] {
   const prefixes: number[] = [];
   if (form.prefix === '66' || (size === 16 && form.hasOperandSize)) prefixes.push(OPERAND_SIZE);
-  if (form.prefix === 'f3' || form.prefix === 'f2') prefixes.push(REPEAT[form.prefix]);
-  if (prefix === 'lock') prefixes.push(LOCK);
-  else if (prefix !== 'none') prefixes.push(REPEAT[prefix]);
-  if (random.oneIn(24)) prefixes.unshift(random.pick(IDLE_PREFIXES));
-  return prefixes;
+  if (form.prefix === 'f3' || form.prefix === 'f2') prefixes.push(PREFIX_BYTES[form.prefix]);
+  const hasRex = rex !== 0 || random.oneIn(8);
+  return [...prefixes, ...(hasRex ? [0x40 | rex] : []), ...ESCAPES[form.map]!];
+}
+
+/** VEX with two or three bytes (SDM vol. 2A §2.3.5). R, X, B and vvvv are stored inverted. */
+function vexHead(form: Form, rex: number, random: Random): number[] {
+  const vvvv = form.operands.some(({ source }) => source === 'vvvv') ? random.below(16) : 0;
+  const l = form.vexL === 'any' ? random.below(2) : form.vexL!;
+  const last = ((~vvvv & 0xf) << 3) | (l << 2) | VEX_PREFIXES[form.prefix];
+  if (form.map === 1 && (rex & 0xb) === 0 && random.oneIn(2)) return [0xc5, ((~rex & 4) << 5) | last];
+  return [0xc4, ((~rex & 7) << 5) | form.map, ((rex & 8) << 4) | last];
 }
 
 function registerOperand(form: Form, random: Random): EncodedOperand {
@@ -139,14 +125,14 @@ function regField(form: Form, reg: OperandSpec | undefined, random: Random): num
 }
 
 /** Immediates, displacements of jumps (forward, over little code) and addresses. */
-function immediateBytes(spec: OperandSpec, size: Size, random: Random): number[] {
+function immediateBytes(spec: OperandSpec, { size, prefix }: Variant, random: Random): number[] {
   switch (spec.source) {
     case 'immediate':
       return randomBytes(bytesOf(spec.encodedBits ?? spec.bits, size), random);
     case 'relative':
       return littleEndian(random.below(12), bytesOf(spec.bits, size));
     case 'offset':
-      return littleEndian(0x50_0000 + random.below(0x2000), 8);
+      return littleEndian(0x50_0000 + random.below(0x2000), prefix === '67' ? 4 : 8);
     default:
       return [];
   }

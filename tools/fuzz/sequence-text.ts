@@ -1,7 +1,7 @@
 // Cases and their outcomes as text, to be kept in files and run again. One item per line, numbers in hexadecimal:
 //
 //   case
-//   code 400ff8 4889d8 0f05        address, instructions
+//   code 414ff8 4889d8 0f05        address, instructions
 //   fill 3                         left out if 0
 //   data 500ff8 aabbcc             as often as needed
 //   rax 5                          registers that differ from emptyState()

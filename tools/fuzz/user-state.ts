@@ -93,24 +93,16 @@ export const USER_REGISTERS: readonly RegisterDescription[] = REGISTERS.filter(
   ({ at, name }) => name !== 'pkru' && RANGES.some(([start, end]) => at >= start && at < end),
 );
 
-/** Index (32-bit words) in a thread context of each word of the user state. */
-const WORDS = Uint16Array.from(
-  RANGES.flatMap(([start, end]) => Array.from({ length: (end - start) >> 2 }, (_, i) => (start >> 2) + i)),
-);
-
 /** Copies the user state. Hot path. */
 export function copyUserState(to: X86ThreadContext, from: X86ThreadContext): void {
-  const target = to.u32;
-  const source = from.u32;
-  for (let i = 0; i < WORDS.length; i++) target[WORDS[i]!] = source[WORDS[i]!]!;
+  for (const [start, end] of RANGES) to.u8.set(from.u8.subarray(start, end), start);
 }
 
 /** Whether the user states are the same, bit by bit. Hot path. */
 export function sameUserState(one: X86ThreadContext, other: X86ThreadContext): boolean {
-  const a = one.u32;
-  const b = other.u32;
-  for (let i = 0; i < WORDS.length; i++) if (a[WORDS[i]!] !== b[WORDS[i]!]) return false;
-  return true;
+  return RANGES.every(
+    ([start, end]) => Buffer.compare(one.u8.subarray(start, end), other.u8.subarray(start, end)) === 0,
+  );
 }
 
 /** Bits of the x87 control word that software can change; bit 6 is always set. SDM vol. 1 §8.1.5. */

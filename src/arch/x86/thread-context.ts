@@ -35,7 +35,8 @@ export class X86ThreadContext {
   readonly u32: Uint32Array;
   readonly u64: BigUint64Array;
   readonly dataView: DataView;
-  readonly #classBytes: readonly Uint8Array[];
+  /** Views of the classes, made when they are needed: most contexts are short-lived and never need them. */
+  #classViews: readonly Uint8Array[] | undefined;
 
   /**
    * @param buffer memory to keep the state in; a fresh one without it
@@ -47,7 +48,11 @@ export class X86ThreadContext {
     this.u32 = new Uint32Array(buffer, byteOffset, STATE_SIZE_BYTES >> 2);
     this.u64 = new BigUint64Array(buffer, byteOffset, STATE_SIZE_BYTES >> 3);
     this.dataView = new DataView(buffer, byteOffset, STATE_SIZE_BYTES);
-    this.#classBytes = CLASS_RANGES.map(([start, end]) => this.u8.subarray(start, end));
+  }
+
+  get #classBytes(): readonly Uint8Array[] {
+    this.#classViews ??= CLASS_RANGES.map(([start, end]) => this.u8.subarray(start, end));
+    return this.#classViews;
   }
 
   // ---- general registers (hot: no BigInt) ----
@@ -232,8 +237,10 @@ export class X86ThreadContext {
 
   /** Copies the given classes of registers (a mask of `RegClass`) from `other`. */
   copyFrom(other: X86ThreadContext, classes: number = RegClass.all): void {
-    for (let i = 0; i < this.#classBytes.length; i++) {
-      if (classes & (1 << i)) this.#classBytes[i]!.set(other.#classBytes[i]!);
+    const mine = this.#classBytes;
+    const theirs = other.#classBytes;
+    for (let i = 0; i < mine.length; i++) {
+      if (classes & (1 << i)) mine[i]!.set(theirs[i]!);
     }
   }
 

@@ -56,9 +56,14 @@ export function setUserMode(
     tc.setSegment(segment, SegmentPreset.unusable);
 }
 
-/** CS and SS of 64-bit user code: what SYSRET and IRET to ring 3 load. */
-export function setUserSegments(tc: X86ThreadContext): void {
-  tc.setSegment(Seg.CS, { ...SegmentPreset.userCode64, selector: LinuxSelector.userCode });
+/**
+ * CS and SS of user code: what SYSRET and IRET to ring 3 load.
+ * @param cs selector of compatibility mode ({@link LinuxSelector}.sysretBase); any other is that of 64-bit code
+ */
+export function setUserSegments(tc: X86ThreadContext, cs: number = LinuxSelector.userCode): void {
+  const isCompat = cs === LinuxSelector.sysretBase;
+  if (isCompat) tc.setSegment(Seg.CS, { ...USER_CODE_32, selector: cs });
+  else tc.setSegment(Seg.CS, { ...SegmentPreset.userCode64, selector: LinuxSelector.userCode });
   tc.setSegment(Seg.SS, { ...SegmentPreset.userData, selector: LinuxSelector.userData });
 }
 

@@ -91,10 +91,11 @@ function fxsave({ tc, scratch }: AssistContext, pointerBits: number): number {
   return 0;
 }
 
-function fxrstor({ tc, scratch }: AssistContext, pointerBits: number): number {
+function fxrstor({ tc, scratch, x87: unit }: AssistContext, pointerBits: number): number {
   const area = areaOf(scratch);
   if (pointerBits === 32) clearSelectors(area);
   readX87(area, tc);
+  unit.normalize();
   readMxcsr(area, tc);
   return 0;
 }

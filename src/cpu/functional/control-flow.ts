@@ -66,6 +66,19 @@ export function isSideways(from: RegionNode, to: RegionNode): boolean {
   return to.order <= from.order && !dominates(to, from);
 }
 
+/** The most instructions that can be executed from a node on, up to the next head of a loop. */
+export function longestWay({ nodes }: RegionGraph, from: RegionNode): number {
+  const longest = new Map<RegionNode, number>();
+  for (let i = nodes.length - 1; i >= from.order; i--) {
+    const node = nodes[i]!;
+    const further = node.successors
+      .filter((next) => next.order > node.order && (!next.isLoopHeader || node.block === undefined))
+      .map((next) => longest.get(next)!);
+    longest.set(node, (node.block?.instructions.length ?? 0) + Math.max(0, ...further));
+  }
+  return longest.get(from)!;
+}
+
 function order(
   fromRoot: readonly Block[],
   blocks: ReadonlyMap<number, Block>,

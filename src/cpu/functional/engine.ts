@@ -27,6 +27,7 @@ import { Interpreter } from './interpreter.ts';
 import { JumpCache } from './jump-cache.ts';
 import { CELL, CONTEXT_AT, ENGINE_MEMORY_BYTES, HOT_ENTRIES, PAGE_SHIFT, RECORD, Stop } from './layout.ts';
 import { isCanonical, Mmu, NOT_CANONICAL_VECTOR } from './mmu.ts';
+import { blocksFrom } from './prepare.ts';
 import { holdsTrapsBack, isStackReference } from './stack-reference.ts';
 import { Translator } from './translator.ts';
 
@@ -35,6 +36,9 @@ const WASM_PAGE = 65_536;
 const MAX_SLICE = 2 ** 20;
 /** Counts of entries are compared modulo this: nothing ever comes so far. */
 const NEVER_HOT = 2 ** 31;
+/** A shared look-up that misses costs as much as a hundred instructions: more than one in so many is too often. */
+const MISS_RATE = 1024;
+const MOST_MISSES = 64;
 const CODE_CACHE_BYTES = 2 ** 28;
 const RIP = OFFSET.rip >> 2;
 const [PAGE_BYTES, TWO_32] = [2 ** PAGE_SHIFT, 2 ** 32];
@@ -155,6 +159,21 @@ export class Engine {
     return Uint8Array.from(bytes);
   }
 
+  /**
+   * Decodes the code at these addresses, for runs to come. With `translate: 'always'` it becomes one module, with what it
+   * leads to.
+   * What cannot be decoded is left for the run to find.
+   */
+  prepare(addresses: readonly number[]): void {
+    this.#begin();
+    const blockAt = (rip: number) => this.#blockAt(rip);
+    this.#handlers.together(() => {
+      if (!this.#translatesAlways) addresses.forEach(blockAt);
+      else this.#translator.translate(blocksFrom(addresses, blockAt, this.#translator));
+    });
+    this.#cells.setInt32(CELL.faultVector, -1, true);
+  }
+
   /** Executes up to `budget` instructions, a number below 2^31. */
   run(budget: number): RunEnd {
     this.#begin();
@@ -226,6 +245,8 @@ export class Engine {
       this.#entered = slice;
       const stop = this.#core.run!(slice);
       const used = slice - cells.getInt32(CELL.budget, true);
+      if (cells.getUint32(CELL.sharedMisses, true) > MOST_MISSES + used / MISS_RATE) this.#replaceMissing();
+      cells.setUint32(CELL.sharedMisses, 0, true);
       this.executed += used - cells.getUint32(CELL.unfinished, true);
       left -= used;
       const before = this.executed;
@@ -353,6 +374,15 @@ export class Engine {
     }
     for (const { entries } of this.#translator.hot(block))
       for (const entry of entries) this.#enterIntoJumpCache(entry);
+  }
+
+  /** A region leaves to the interpreter too often, since accesses that share a look-up do not lie in one page. */
+  #replaceMissing(): void {
+    const replaced = this.#translator.replaceMissing(this.#cells.getUint32(CELL.missingRegion, true));
+    if (replaced === undefined) return;
+    const [old, fresh] = replaced;
+    for (const { rip } of old.entries) this.#jumpCache.remove(rip);
+    for (const { entries } of fresh) for (const entry of entries) this.#enterIntoJumpCache(entry);
   }
 
   /** The code at RIP is longer than what may still be executed: interprets its first `count` instructions, or its first block. */

@@ -36,6 +36,7 @@ export class Handlers {
   readonly #table: CodeTable;
   readonly #byShape = new Map<number, Shape>();
   #pending: Pending[] = [];
+  #waits = false;
   readonly #f = new FunctionWriter();
 
   /** @param hotEntries after so many entries, a power of two, a block stops as hot; and again after as many */
@@ -71,9 +72,17 @@ export class Handlers {
     return shape;
   }
 
+  /** Handlers that are asked for while `work` goes on are made behind it, as one module. */
+  together(work: () => void): void {
+    this.#waits = true;
+    work();
+    this.#waits = false;
+    this.flush();
+  }
+
   /** Makes the handlers that have been asked for. */
   flush(): void {
-    if (this.#pending.length === 0) return;
+    if (this.#waits || this.#pending.length === 0) return;
     const pending = this.#pending;
     this.#pending = [];
     this.#compile((module, core) => {

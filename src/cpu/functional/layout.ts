@@ -33,6 +33,9 @@ export const CELL = {
   stopRecord: CELLS_AT + 56,
   /** Rounds of repeated instructions that used the budget without completing an instruction. u32. */
   unfinished: CELLS_AT + 68,
+  /** How often a look-up that accesses share has missed since somebody asked, and the region that was the last. u32 each. */
+  sharedMisses: CELLS_AT + 72,
+  missingRegion: CELLS_AT + 76,
   /** Bytes of an access that does not lie in one page of RAM. 64 bytes. */
   bounce: CELLS_AT + 128,
   /** Arguments and results of assists. 512 bytes. */

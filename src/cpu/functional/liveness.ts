@@ -1,11 +1,12 @@
 /**
  * Which status flags somebody may still read, at each place of a region: those of instructions behind, of an exception, and of
- * whatever lies outside. Flags that are dead are not computed.
+ * whatever lies outside. Flags that are dead are not computed. And which general registers a loop may write.
  */
 
 import { STATUS_FLAGS } from '../../arch/x86/isa/conditions.ts';
+import { OperandKind } from '../../arch/x86/isa/decoded.ts';
 import type { Effects } from '../../arch/x86/isa/effects.ts';
-import type { Block } from './blocks.ts';
+import type { Block, BlockInstruction } from './blocks.ts';
 import type { RegionGraph, RegionNode } from './control-flow.ts';
 
 /** Flags that are live at the end of each block: masks of RFLAGS. */
@@ -55,4 +56,20 @@ export function liveFlagsBehind({ instructions }: Block, atEnd: number): number[
 
 function inFrontOf({ flagsRead, flagsWritten, mayFault }: Effects, behind: number): number {
   return mayFault ? STATUS_FLAGS : (behind & ~flagsWritten) | flagsRead;
+}
+
+/** General registers that may be written by a node and those that it dominates, all of its loop among them: bits by number. */
+export function registersWrittenBelow({ block, children }: RegionNode): number {
+  const below = children.reduce((mask, child) => mask | registersWrittenBelow(child), 0);
+  return (block?.instructions ?? []).reduce(
+    (mask, instruction) => mask | registersWrittenBy(instruction),
+    below,
+  );
+}
+
+function registersWrittenBy({ decoded, effects }: BlockInstruction): number {
+  return decoded.operands.reduce((mask, { kind, index }, i) => {
+    const isGpr = kind === OperandKind.gpr || kind === OperandKind.gprHigh;
+    return isGpr && (effects.operandsWritten & (1 << i)) !== 0 ? mask | (1 << index) : mask;
+  }, effects.registersWritten);
 }

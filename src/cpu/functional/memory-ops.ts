@@ -25,12 +25,21 @@ import { VectorOp } from './wasm/vector-opcodes.ts';
 import { type Value, WasmOps } from './wasm-ops.ts';
 
 const STRIDE_SHIFT = Math.log2(TLB_STRIDE);
-const ADDEND = 8;
+/** In a slot of the TLB. */
+export const ADDEND = 8;
 const PAGE_BYTES = 2 ** PAGE_SHIFT;
 /** Of a canonical address: the bits above are copies of the highest of these. */
 const ADDRESS_BITS = 48;
 /** A place that is not in one page of RAM. */
 const NO_PLACE = -1;
+
+/** Where bytes lie in RAM: at `offset` from the place in a local. */
+export interface KnownPlace {
+  readonly local: number;
+  readonly offset: number;
+  /** To be called behind the instruction that has the offset as its last number. */
+  readonly noteOffset: () => void;
+}
 
 export abstract class MemoryOps extends WasmOps {
   /** Label behind which a fault is reported. Appends what must be noted of the place that faulted. */
@@ -39,13 +48,30 @@ export abstract class MemoryOps extends WasmOps {
   protected abstract leaveInstruction(): boolean;
   abstract faultIf(condition: Value, vector: number, errorCode?: number): void;
 
+  /** Where a region has found the place of an access already; undefined: it must be looked up. */
+  protected knownPlace(
+    _bits: Bits,
+    _linear: Value,
+    _isWrite: boolean,
+    _isAligned: boolean,
+  ): KnownPlace | undefined {
+    return undefined;
+  }
+
   /** @param isAligned the address must be a multiple of the size, or #GP(0) */
   load(bits: Bits, linear: Value, isAligned = false): Value {
     const { f } = this;
     const type = typeOf(bits);
+    const known = this.knownPlace(bits, linear, false, isAligned);
+    if (known !== undefined) {
+      f.code.get(known.local);
+      emitLoad(f, bits / 8, RAM, known.offset);
+      known.noteOffset();
+      return this.take(type);
+    }
     const slot = this.#lookUp(bits, linear, TLB_READ_AT, isAligned);
     f.if(type, true);
-    this.#putRamAddress(linear, slot, TLB_READ_AT);
+    this.putRamAddress(linear, slot, TLB_READ_AT);
     emitLoad(f, bits / 8, RAM, 0);
     f.else();
     if (!this.leaveInstruction()) {
@@ -59,10 +85,18 @@ export abstract class MemoryOps extends WasmOps {
   /** 32 or 64 bits in the low part of a vector, with zeros above. */
   loadWidened(bits: 32 | 64, linear: Value): Value {
     const { f } = this;
+    const op = bits === 64 ? VectorOp.load64_zero : VectorOp.load32_zero;
+    const known = this.knownPlace(bits, linear, false, false);
+    if (known !== undefined) {
+      f.code.get(known.local);
+      f.code.vectorMemory(op, RAM, known.offset);
+      known.noteOffset();
+      return this.take(ValueType.v128);
+    }
     const slot = this.#lookUp(bits, linear, TLB_READ_AT, false);
     f.if(ValueType.v128, true);
-    this.#putRamAddress(linear, slot, TLB_READ_AT);
-    f.code.vectorMemory(bits === 64 ? VectorOp.load64_zero : VectorOp.load32_zero, RAM, 0);
+    this.putRamAddress(linear, slot, TLB_READ_AT);
+    f.code.vectorMemory(op, RAM, 0);
     f.else();
     if (!this.leaveInstruction()) {
       this.#slowLoad(bits, linear, false);
@@ -78,10 +112,18 @@ export abstract class MemoryOps extends WasmOps {
   loadFloat(bits: 32 | 64, linear: Value): Value {
     const { f } = this;
     const type = bits === 64 ? ValueType.f64 : ValueType.f32;
+    const op = bits === 64 ? Op.f64_load : Op.f32_load;
+    const known = this.knownPlace(bits, linear, false, false);
+    if (known !== undefined) {
+      f.code.get(known.local);
+      f.code.memory(op, RAM, known.offset);
+      known.noteOffset();
+      return this.take(type);
+    }
     const slot = this.#lookUp(bits, linear, TLB_READ_AT, false);
     f.if(type, true);
-    this.#putRamAddress(linear, slot, TLB_READ_AT);
-    f.code.memory(bits === 64 ? Op.f64_load : Op.f32_load, RAM, 0);
+    this.putRamAddress(linear, slot, TLB_READ_AT);
+    f.code.memory(op, RAM, 0);
     f.else();
     if (!this.leaveInstruction()) {
       this.#slowLoad(bits, linear, false);
@@ -93,9 +135,17 @@ export abstract class MemoryOps extends WasmOps {
 
   store(bits: Bits, linear: Value, value: Value, isAligned = false): void {
     const { f } = this;
+    const known = this.knownPlace(bits, linear, true, isAligned);
+    if (known !== undefined) {
+      f.code.get(known.local);
+      this.put(value);
+      emitStore(f, bits / 8, RAM, known.offset);
+      known.noteOffset();
+      return;
+    }
     const slot = this.#lookUp(bits, linear, TLB_WRITE_AT, isAligned);
     f.if(undefined, true);
-    this.#putRamAddress(linear, slot, TLB_WRITE_AT);
+    this.putRamAddress(linear, slot, TLB_WRITE_AT);
     this.put(value);
     emitStore(f, bits / 8, RAM, 0);
     f.else();
@@ -113,9 +163,17 @@ export abstract class MemoryOps extends WasmOps {
   /** Where memory lies that is read now and written later: an offset in RAM, or NO_PLACE. */
   protected findForUpdate(bits: Bits, linear: Value, isAligned = false): Value {
     const { f } = this;
+    const known = this.knownPlace(bits, linear, true, isAligned);
+    if (known !== undefined) {
+      f.code.get(known.local);
+      f.code.i32(known.offset);
+      known.noteOffset();
+      f.code.op(Op.i32_add);
+      return this.take(ValueType.i32);
+    }
     const slot = this.#lookUp(bits, linear, TLB_WRITE_AT, isAligned);
     f.if(ValueType.i32, true);
-    this.#putRamAddress(linear, slot, TLB_WRITE_AT);
+    this.putRamAddress(linear, slot, TLB_WRITE_AT);
     f.else();
     if (!this.leaveInstruction()) {
       if (isAligned) this.#checkAlignment(bits, linear);
@@ -182,8 +240,8 @@ export abstract class MemoryOps extends WasmOps {
     this.f.code.op(Op.i32_ne);
   }
 
-  /** Puts on the stack whether the TLB knows the page; returns the local that holds the offset of its slot. */
-  #lookUp(bits: Bits, linear: Value, tlb: number, isAligned: boolean): number {
+  /** Puts the tag for an address on the stack; returns the local that holds the offset of its slot. */
+  protected putTag(linear: Value, tlb: number): number {
     const { code } = this.f;
     const slot = this.f.temporary(ValueType.i32);
     this.put(linear);
@@ -194,6 +252,13 @@ export abstract class MemoryOps extends WasmOps {
     code.op(Op.i32_and);
     code.tee(slot);
     code.memory(Op.i64_load, ENGINE, tlb);
+    return slot;
+  }
+
+  /** Puts on the stack whether the TLB knows the page; returns the local that holds the offset of its slot. */
+  #lookUp(bits: Bits, linear: Value, tlb: number, isAligned: boolean): number {
+    const { code } = this.f;
+    const slot = this.putTag(linear, tlb);
     this.put(linear);
     code.op(Op.i64_xor);
     if (isAligned) {
@@ -207,7 +272,7 @@ export abstract class MemoryOps extends WasmOps {
     return slot;
   }
 
-  #putRamAddress(linear: Value, slot: number, tlb: number): void {
+  protected putRamAddress(linear: Value, slot: number, tlb: number): void {
     const { code } = this.f;
     this.put(linear);
     code.op(Op.i32_wrap_i64);

@@ -28,7 +28,7 @@ import { emitLoad, emitStore } from './core-module.ts';
 import type { PendingFlags } from './flag-ops.ts';
 import { CELL } from './layout.ts';
 import { gprAt, registerAt, segmentBaseAt } from './operand-places.ts';
-import { RegionFloats } from './region-floats.ts';
+import { RegionMemory } from './region-memory.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
 import { FloatVectorOp } from './wasm/vector-opcodes.ts';
 import type { Control } from './wasm-cracker.ts';
@@ -40,6 +40,24 @@ const BUDGET_LOCAL = 1;
 /** What is known of the status flags at a place in the code: their kind, or nothing (then their code is in a local). */
 export type KnownFlags = Pick<LazyFlags<Value>, 'kind' | 'z' | 'bIsZero'> | undefined;
 
+/** Where code goes that leaves an instruction to the interpreter, with its record in `recordLocal`. */
+export interface WaysOut {
+  readonly leaveLabel: number;
+  /** If it is left because accesses share a look-up. */
+  readonly missLabel: number;
+  readonly recordLocal: number;
+}
+
+/** How a region is translated. */
+export interface RegionOptions {
+  /** It stops as hot after many entries. */
+  readonly countsEntries: boolean;
+  /** MXCSR is in its common state now. */
+  readonly isCommonMode: boolean;
+  /** Accesses to memory share look-ups. */
+  readonly sharesPages: boolean;
+}
+
 /** A register that is kept in a local. */
 interface RegisterLocal {
   readonly local: number;
@@ -50,7 +68,7 @@ interface RegisterLocal {
   isDirty: boolean;
 }
 
-export class RegionCracker extends RegionFloats {
+export class RegionCracker extends RegionMemory {
   readonly registers = new Map<number, RegisterLocal>();
   flags: KnownFlags;
   /** Locals of the function: set by `beginRegion`. */
@@ -59,24 +77,29 @@ export class RegionCracker extends RegionFloats {
   #flagB = 0;
   #recordLocal = 0;
   #leaveLabel = 0;
+  #missLabel = 0;
   #at!: BlockInstruction;
   #record = 0;
   #refund = 0;
   #liveFlags = STATUS_FLAGS;
 
-  /**
-   * @param leaveLabel where code goes that leaves an instruction to the interpreter, with its record in `recordLocal`
-   * @param isCommon whether MXCSR is in its common state now
-   */
-  beginRegion(leaveLabel: number, recordLocal: number, isCommon: boolean): void {
+  /** Begins a region with these ways out, and makes its locals. */
+  beginRegion({ leaveLabel, missLabel, recordLocal }: WaysOut, options: RegionOptions): void {
     this.registers.clear();
     this.flags = undefined;
     this.flagCodeLocal = this.f.local(i32);
     this.#flagA = this.f.local(i64);
     this.#flagB = this.f.local(i64);
-    this.beginFloats(isCommon);
+    this.beginFloats(options.isCommonMode);
+    this.beginPages(options.sharesPages);
     this.#recordLocal = recordLocal;
     this.#leaveLabel = leaveLabel;
+    this.#missLabel = missLabel;
+  }
+
+  beginBlock(): void {
+    this.forgetMode();
+    this.beginBlockOfPages();
   }
 
   /** Locals of the lazy flags: code, A, B. */
@@ -121,11 +144,23 @@ export class RegionCracker extends RegionFloats {
     return this.#register(gprAt(index), i64, 8);
   }
 
-  override gpr(index: number): Value {
+  protected override wholeGpr(index: number): Value {
     return this.ofLocal(this.#gpr(index).local, i64);
   }
 
+  override setGpr(index: number, value: Value): void {
+    this.noteMove(index, value);
+    super.setGpr(index, value);
+  }
+
+  override write(operand: Operand, value: Value): void {
+    const { kind, index } = operand;
+    if (kind === OperandKind.gpr || kind === OperandKind.gprHigh) this.noteMove(index, value);
+    super.write(operand, value);
+  }
+
   protected override writeGpr(index: number): void {
+    this.forgetRegister(index);
     const register = this.#gpr(index);
     register.isDirty = true;
     this.f.code.set(register.local);
@@ -316,6 +351,15 @@ export class RegionCracker extends RegionFloats {
 
   /** Nothing of the instruction has taken effect yet: the interpreter goes on with it and the block's rest, all paid for. */
   protected override leaveInstruction(): boolean {
+    this.#leave(this.#leaveLabel);
+    return true;
+  }
+
+  protected override leaveForPage(): void {
+    this.#leave(this.#missLabel);
+  }
+
+  #leave(label: number): void {
     const { code } = this.f;
     const { flags } = this;
     if (flags !== undefined) {
@@ -324,8 +368,7 @@ export class RegionCracker extends RegionFloats {
     }
     code.i32(this.#record);
     code.set(this.#recordLocal);
-    this.f.branch(this.#leaveLabel);
-    return true;
+    this.f.branch(label);
   }
 
   /** The rest of the block has been paid for. */

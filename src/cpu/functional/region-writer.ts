@@ -22,7 +22,7 @@
 import { OFFSET } from '../../arch/x86/state-layout.ts';
 import { panic } from '../../sim/trouble.ts';
 import type { Block } from './blocks.ts';
-import { isBackEdge, isSideways, type RegionGraph, type RegionNode } from './control-flow.ts';
+import { isBackEdge, isSideways, longestWay, type RegionGraph, type RegionNode } from './control-flow.ts';
 import { CODE_TYPE_INDEX, type CoreFunctions, ENGINE } from './core-functions.ts';
 import { emitJump, emitLoad, emitStore } from './core-module.ts';
 import {
@@ -35,10 +35,11 @@ import {
   Stop,
   VERY_HOT_ENTRIES,
 } from './layout.ts';
-import { liveFlagsAtEnds, liveFlagsBehind } from './liveness.ts';
+import { liveFlagsAtEnds, liveFlagsBehind, registersWrittenBelow } from './liveness.ts';
 import { isReturn } from './operand-places.ts';
 import { branchTarget } from './record-writer.ts';
-import { RegionCracker } from './region-cracker.ts';
+import { RegionCracker, type RegionOptions } from './region-cracker.ts';
+import type { KnownPages } from './region-memory.ts';
 import { CodeWriter } from './wasm/code.ts';
 import type { FunctionWriter } from './wasm/function.ts';
 import { Op, ValueType } from './wasm/opcodes.ts';
@@ -71,6 +72,8 @@ export class RegionWriter {
   readonly #loopLabels = new Map<RegionNode, number>();
   readonly #mergeLabels = new Map<RegionNode, number>();
   #rootLabel = 0;
+  /** What is known of memory where control leaves each node. */
+  readonly #pagesAtEnd = new Map<RegionNode, KnownPages>();
   #liveAtEnd: ReadonlyMap<RegionNode, number> = new Map();
   #graph!: RegionGraph;
   #returns: readonly number[] = [];
@@ -87,16 +90,8 @@ export class RegionWriter {
    * @param graph whose first `entries` successors of the root are the entries: the argument is their number
    * @param returns addresses behind calls within the region, where returns may lead
    * @param id of the region, for its count of entries
-   * @param countsEntries whether it stops as hot after many entries
-   * @param isCommonMode whether MXCSR is in its common state now
    */
-  write(
-    graph: RegionGraph,
-    returns: readonly number[],
-    id: number,
-    countsEntries: boolean,
-    isCommonMode: boolean,
-  ): WrittenRegion {
+  write(graph: RegionGraph, returns: readonly number[], id: number, options: RegionOptions): WrittenRegion {
     const f = this.#f;
     f.begin(2);
     this.#graph = graph;
@@ -106,20 +101,25 @@ export class RegionWriter {
     for (const node of graph.nodes) if (node.block !== undefined) this.#byRip.set(node.block.rip, node);
     this.#loopLabels.clear();
     this.#mergeLabels.clear();
+    this.#pagesAtEnd.clear();
     this.#wayLocal = f.local(i32);
     this.#ripLocal = f.local(i64);
     this.#recordLocal = f.local(i32);
     this.#outLabel = f.block();
-    const leave = f.block();
-    this.#cracker.beginRegion(leave, this.#recordLocal, isCommonMode);
-    if (countsEntries) this.#countEntry(id);
+    const leaveLabel = f.block();
+    const missLabel = f.block();
+    this.#cracker.beginRegion({ leaveLabel, missLabel, recordLocal: this.#recordLocal }, options);
+    if (options.countsEntries) this.#countEntry(id);
     this.#writeRoot();
     f.code.op(Op.unreachable);
+    f.end();
+    this.#countMiss(id);
     f.end();
     f.code.i32(TO_INTERPRETER);
     f.code.set(this.#wayLocal);
     f.end();
     this.#writeExit();
+    this.#cracker.finishPages();
     const { body, hints } = f.finish(this.#prologue());
     return { body, hints };
   }
@@ -129,6 +129,7 @@ export class RegionWriter {
   /** The root is a loop around everything: it leads to the node whose number is in the argument. */
   #writeRoot(): void {
     const { root } = this.#graph;
+    this.#pagesAtEnd.set(root, this.#cracker.pages);
     this.#rootLabel = this.#f.loop();
     this.#compareBudget(root);
     this.#writeWithin(root, mergesBelow(root), 0);
@@ -142,6 +143,7 @@ export class RegionWriter {
       return;
     }
     this.#cracker.forgetFlags();
+    this.#cracker.enterLoop(registersWrittenBelow(node));
     this.#loopLabels.set(node, this.#f.loop());
     this.#compareBudget(node);
     this.#writeWithin(node, merges, 0);
@@ -161,6 +163,7 @@ export class RegionWriter {
     this.#writeWithin(node, merges, from + 1);
     this.#f.end();
     this.#cracker.flags = undefined;
+    this.#cracker.comeFrom(this.#pagesAtEnd.get(node)!);
     this.#writeTree(merge);
   }
 
@@ -172,7 +175,7 @@ export class RegionWriter {
 
   #writeBlock(node: RegionNode, block: Block): void {
     const { instructions } = block;
-    this.#cracker.forgetMode();
+    this.#cracker.beginBlock();
     this.#pay(instructions.length);
     const live = liveFlagsBehind(block, this.#liveAtEnd.get(node)!);
     for (const [i, instruction] of instructions.entries()) {
@@ -183,6 +186,7 @@ export class RegionWriter {
         live[i]!,
       );
       const isLast = i === instructions.length - 1;
+      if (isLast) this.#pagesAtEnd.set(node, this.#cracker.pages);
       if (control.kind === 'next') {
         if (isLast) this.#goTo(node, block.end);
       } else if (control.kind === 'jump') this.#jump(node, control.target);
@@ -205,12 +209,13 @@ export class RegionWriter {
       this.#goTo(node, target);
       return;
     }
-    const flags = this.#cracker.flags;
+    const { flags, pages } = this.#cracker;
     this.#cracker.put(condition);
     this.#f.if();
     this.#goTo(node, target);
     this.#f.end();
     this.#cracker.flags = flags;
+    this.#cracker.pages = pages;
     this.#goTo(node, end);
   }
 
@@ -251,12 +256,14 @@ export class RegionWriter {
   /** Goes to the one of the sorted addresses that the target is; if it is none, code goes on behind. */
   #search(sorted: readonly number[], target: Value, goTo: (rip: number) => void): void {
     const cracker = this.#cracker;
+    const { pages } = cracker;
     if (sorted.length > LINEAR_SEARCH) {
       const half = sorted.length >> 1;
       cracker.put(cracker.ltS(64, target, cracker.int(64, sorted[half]!)));
       this.#f.if();
       this.#search(sorted.slice(0, half), target, goTo);
       this.#f.else();
+      cracker.pages = pages;
       this.#search(sorted.slice(half), target, goTo);
       this.#f.end();
       return;
@@ -267,6 +274,7 @@ export class RegionWriter {
       goTo(rip);
       this.#f.end();
       cracker.flags = undefined;
+      cracker.pages = pages;
     }
   }
 
@@ -280,7 +288,30 @@ export class RegionWriter {
   /** Stops as hot, in front of the entry's first instruction, after each so many entries. */
   #countEntry(id: number): void {
     const { code } = this.#f;
-    const at = REGION_COUNTS_AT + 4 * (id % REGION_COUNTS);
+    this.#count(REGION_COUNTS_AT + 4 * (id % REGION_COUNTS));
+    code.i32(VERY_HOT_ENTRIES - 1);
+    code.op(Op.i32_and);
+    code.op(Op.i32_eqz);
+    this.#f.if(undefined, false);
+    code.i32(Stop.hot);
+    code.set(this.#wayLocal);
+    this.#exitToEntry(this.#graph.root);
+    this.#f.end();
+  }
+
+  /** For the engine, which has regions translated anew that miss often. */
+  #countMiss(id: number): void {
+    const { code } = this.#f;
+    this.#count(CELL.sharedMisses);
+    code.op(Op.drop);
+    code.i32(0);
+    code.i32(id);
+    code.memory(Op.i32_store, ENGINE, CELL.missingRegion);
+  }
+
+  /** Adds 1 to a cell, and leaves it on the stack. */
+  #count(at: number): void {
+    const { code } = this.#f;
     const count = this.#f.local(i32);
     code.i32(0);
     code.i32(0);
@@ -290,14 +321,6 @@ export class RegionWriter {
     code.tee(count);
     code.memory(Op.i32_store, ENGINE, at);
     code.get(count);
-    code.i32(VERY_HOT_ENTRIES - 1);
-    code.op(Op.i32_and);
-    code.op(Op.i32_eqz);
-    this.#f.if(undefined, false);
-    code.i32(Stop.hot);
-    code.set(this.#wayLocal);
-    this.#exitToEntry(this.#graph.root);
-    this.#f.end();
   }
 
   // ---- budget ----
@@ -314,7 +337,7 @@ export class RegionWriter {
   #compareBudget(node: RegionNode): void {
     const { code } = this.#f;
     code.get(BUDGET);
-    code.i32(this.#longestWay(node));
+    code.i32(longestWay(this.#graph, node));
     code.op(Op.i32_lt_s);
     this.#f.if(undefined, false);
     code.i32(Stop.budget);
@@ -335,19 +358,6 @@ export class RegionWriter {
       code.set(this.#ripLocal);
       this.#f.branch(this.#outLabel);
     }
-  }
-
-  #longestWay(from: RegionNode): number {
-    const { nodes } = this.#graph;
-    const longest = new Map<RegionNode, number>();
-    for (let i = nodes.length - 1; i >= from.order; i--) {
-      const node = nodes[i]!;
-      const further = node.successors
-        .filter((next) => next.order > node.order && (!next.isLoopHeader || node.block === undefined))
-        .map((next) => longest.get(next)!);
-      longest.set(node, (node.block?.instructions.length ?? 0) + Math.max(0, ...further));
-    }
-    return longest.get(from)!;
   }
 
   // ---- entry and exit ----

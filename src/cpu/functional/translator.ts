@@ -61,6 +61,8 @@ export class Translator {
   /** Regions that contain a block, and the region that begins with it. */
   readonly #containing = new Map<Block, Set<Region>>();
   readonly #byEntry = new Map<Block, RegionEntry>();
+  /** First blocks of regions whose shared look-ups have missed often. */
+  readonly #missesPages = new WeakSet<Block>();
   readonly #limitBytes: number;
   /** WebAssembly of all regions. */
   #codeBytes = 0;
@@ -117,15 +119,27 @@ export class Translator {
   drop(block: Block): readonly Region[] {
     this.#waiting.delete(block);
     const regions = [...(this.#containing.get(block) ?? [])];
-    for (const region of regions) {
-      this.#byId.delete(region.id);
-      this.#table.release(region.functionIndex);
-      for (const entry of region.entries)
-        if (this.#byEntry.get(entry)?.region === region) this.#byEntry.delete(entry);
-      for (const part of region.blocks) this.#containing.get(part)?.delete(region);
-    }
+    for (const region of regions) this.#dropRegion(region);
     this.#containing.delete(block);
     return regions;
+  }
+
+  #dropRegion(region: Region): void {
+    this.#byId.delete(region.id);
+    this.#table.release(region.functionIndex);
+    for (const entry of region.entries)
+      if (this.#byEntry.get(entry)?.region === region) this.#byEntry.delete(entry);
+    for (const part of region.blocks) this.#containing.get(part)?.delete(region);
+  }
+
+  /** Translates a region anew, whose accesses do not share look-ups. Returns the old one and what takes its place. */
+  replaceMissing(id: number): readonly [old: Region, fresh: readonly Region[]] | undefined {
+    const region = this.#byId.get(id);
+    const [entry] = region?.entries ?? [];
+    if (region === undefined || entry === undefined || this.#missesPages.has(entry)) return undefined;
+    this.#missesPages.add(entry);
+    this.#dropRegion(region);
+    return [region, this.#translate([entry], region.isLarge)];
   }
 
   /** Forgets all regions. */
@@ -140,7 +154,9 @@ export class Translator {
 
   /** Translates the regions of these blocks as one module, without those that have been translated or cannot be. */
   translate(hot: readonly Block[]): readonly Region[] {
-    const entries = hot.filter((block) => !this.#byEntry.has(block) && isTranslatable(block));
+    // Where records have run out in between, the blocks from before are not known any more.
+    const isNew = (block: Block) => this.#blocks.at(block.rip) === block && !this.#byEntry.has(block);
+    const entries = hot.filter((block) => isNew(block) && isTranslatable(block));
     return entries.length === 0 ? [] : this.#translate(entries, false);
   }
 
@@ -157,15 +173,14 @@ export class Translator {
       const graph = buildGraph(
         [entry, ...returns.filter((block) => block !== entry)],
         blocks,
-        this.#successorsOf,
+        this.successorsOf,
       );
       const id = this.#nextId++;
       const { body, hints } = writer.write(
         graph,
         returns.map(({ rip }) => rip),
         id,
-        !isLarge,
-        isCommonMode,
+        { countsEntries: !isLarge, isCommonMode, sharesPages: !this.#missesPages.has(entry) },
       );
       module.placeInTable(module.addFunction(CODE_TYPE_INDEX, body, hints), functionIndex);
       this.#codeBytes += body.length;
@@ -198,7 +213,7 @@ export class Translator {
     const least = Math.min(this.#entriesOf(entry), HOT_ENTRIES) * WORTH_TAKING;
     let instructions = entry.instructions.length;
     for (const block of gathered.values()) {
-      const successors = this.#successorsOf(block);
+      const successors = this.successorsOf(block);
       for (const rip of isCall(block) ? [...successors, block.end] : successors) {
         const next = this.#blocks.at(rip);
         if (next === undefined || gathered.has(rip) || next.is64 !== entry.is64) continue;
@@ -213,7 +228,7 @@ export class Translator {
   }
 
   /** Addresses to which control may go from a block, as far as they are known. */
-  readonly #successorsOf = (block: Block): readonly number[] => {
+  readonly successorsOf = (block: Block): readonly number[] => {
     const { decoded, effects, rip } = block.instructions.at(-1)!;
     if (!effects.endsBlock) return [block.end];
     if (effects.isIndirect) return isReturn(decoded) ? [] : this.#interpreter.targetsOf(block);
@@ -245,7 +260,7 @@ function isCall(block: Block): boolean {
 }
 
 /** Whether all instructions of a block can be part of a region. */
-function isTranslatable(block: Block): boolean {
+export function isTranslatable(block: Block): boolean {
   return block.instructions.every(canTranslate);
 }
 

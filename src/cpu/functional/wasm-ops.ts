@@ -22,6 +22,14 @@ export interface Value {
   /** Local that holds it; −1 for constants. */
   readonly local: number;
   readonly constant: number | bigint | undefined;
+  /** In a region: the value is that of a general register plus a displacement, as long as neither is written. */
+  readonly address?: RegisterAddress;
+}
+
+export interface RegisterAddress {
+  /** Number of the general register. */
+  readonly base: number;
+  readonly displacement: number;
 }
 
 /** The i32 and i64 instruction of one operation. */

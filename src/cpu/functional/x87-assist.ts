@@ -31,6 +31,13 @@ export class X87Assist {
     };
   }
 
+  /** Of a state that was loaded: bits of the control word that do not exist, and the summary of unmasked exceptions. */
+  normalize(): void {
+    const unit = this.#unit;
+    unit.fcw = unit.fcw & 0xffff;
+    unit.updateSummary();
+  }
+
   /**
    * Executes an instruction, the bytes of whose memory operand are in the scratch bytes; there it also puts those to be stored.
    * @param flags the status flags in front of it, for FCMOVcc

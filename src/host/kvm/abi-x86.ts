@@ -236,6 +236,7 @@ export const KvmVcpuTscCtrl = { GROUP: 0, OFFSET: 0 } as const;
 export const KvmX86Ioctl = {
   GET_MSR_INDEX_LIST: iowr(0x02, KvmMsrList),
   GET_SUPPORTED_CPUID: iowr(0x05, KvmCpuid2),
+  SET_NR_MMU_PAGES: io(0x44),
   SET_TSS_ADDR: io(0x47),
   SET_IDENTITY_MAP_ADDR: iow(0x48, u64),
   GET_IRQCHIP: iowr(0x62, KvmIrqchip),

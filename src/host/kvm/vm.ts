@@ -103,6 +103,14 @@ export class KvmVmFd {
     return ioctl(this.#fd, KvmIoctl.CHECK_EXTENSION, BigInt(cap), 'KVM_CHECK_EXTENSION');
   }
 
+  /**
+   * How many page tables of its own the kernel may keep in place of the guest's, where the processor walks only those: at least
+   * 64, by default one for 50 pages of RAM. What exceeds it is made anew again and again.
+   */
+  setNrMmuPages(count: number): void {
+    ioctl(this.#fd, KvmX86Ioctl.SET_NR_MMU_PAGES, BigInt(count), 'KVM_SET_NR_MMU_PAGES');
+  }
+
   /** Three pages of guest-physical space below 4 GiB that Intel hosts need for themselves (real-mode TSS). */
   setTssAddr(guestPhysAddr: number): void {
     ioctl(this.#fd, KvmX86Ioctl.SET_TSS_ADDR, BigInt(guestPhysAddr), 'KVM_SET_TSS_ADDR');

@@ -34,6 +34,21 @@ const STORE_UPWARDS = Buffer.from('b9d007000048890e488d760883e90175f40f05', 'hex
 /** Adds up numbers, each of which it writes into its own next instruction's immediate. */
 const WRITES_ITSELF = Buffer.from('b9e8030000b80100000001c3890df4ffffff83e90175ee0f05', 'hex');
 
+/**
+ * Accesses near RBX and RSP, which are written on one of two ways each:
+ *
+ *      mov ecx, 10000 / mov edx, 8
+ *   l: mov rbx, rsi / mov rax, [rbx] / add rax, [rbx+24] / test cl, 1 / je a / add rbx, rdx / jmp a
+ *   a: add rax, [rbx+8] / mov [rbx+16], rax / test cl, 2 / je b / push rax / jmp b
+ *   b: mov r8, [rsp-8] / mov [rsp-24], rcx / test cl, 2 / je c / pop r9 / jmp c
+ *   c: add r10, [rsp-8] / sub ecx, 1 / jne l / syscall
+ */
+const NEAR_REGISTERS = Buffer.from(
+  'b910270000ba080000004889f3488b0348034318f6c10174054801d3eb004803430848894310f6c102740350eb004c8b4424f848' +
+    '894c24e8f6c10274044159eb004c035424f883e90175bf0f05',
+  'hex',
+);
+
 function machine(translate: Translate, code: Uint8Array, codeIsWritable = false): FunctionalMachine {
   const made = new FunctionalMachine({ translate }, codeIsWritable);
   made.load(code);
@@ -93,6 +108,22 @@ test('a fault leaves the state in front of its instruction, and counts what is i
   assert.equal(first!.at, CODE + 5);
   assert.equal(first!.executed, 1 + 4 * stores);
   for (const end of ends) assert.deepEqual(end, first);
+});
+
+test('accesses that share a look-up find what they would find alone, in one page or across two', () => {
+  for (const toPageEnd of [64, 36, 28, 12, 4]) {
+    const results = WAYS.map((translate) => {
+      const m = machine(translate, NEAR_REGISTERS);
+      for (let i = 0; i < 64; i++) m.write(DATA + 4096 - 64 + i, Uint8Array.of(17 * i));
+      m.tc.setGpr(Gpr.RSI, BigInt(DATA + 4096 - toPageEnd));
+      m.tc.setGpr(Gpr.RSP, BigInt(DATA + 8192 - (toPageEnd & 24)));
+      // Many short runs: the loop is entered by all of its regions.
+      while (m.engine.run(997).kind === 'budget');
+      return `${m.engine.executed} ${visible(m)}`;
+    });
+    assert.equal(results[1], results[0], `${toPageEnd} bytes in front of a page, always translated`);
+    assert.equal(results[2], results[0], `${toPageEnd} bytes in front of a page, translated when hot`);
+  }
 });
 
 test('a program that writes its own next instruction executes what it has written', () => {
@@ -173,4 +204,18 @@ test('TF: a trap behind each round of a repeated instruction, and none behind a 
     );
     assert.deepEqual([...m.read(DATA, 4)], [0x2b, 0x2b, 0x2b, 0]);
   }
+});
+
+test('code that has been prepared runs as it would without, also where it leads elsewhere than was known', () => {
+  const prepared = WAYS.map((translate) => {
+    const m = machine(translate, FIB_AND_SUM);
+    // The start, the function, a place between two instructions, and one that is not mapped.
+    m.engine.prepare([CODE, CODE + 49, CODE + 3, CODE - 4096]);
+    assert.equal(m.engine.executed, 0);
+    assert.deepEqual(m.engine.run(MANY), { kind: 'syscall' });
+    return `${m.engine.executed} ${visible(m)}`;
+  });
+  const m = machine('never', FIB_AND_SUM);
+  m.engine.run(MANY);
+  assert.deepEqual(new Set(prepared), new Set([`${m.engine.executed} ${visible(m)}`]));
 });

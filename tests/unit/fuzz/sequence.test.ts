@@ -8,6 +8,7 @@ import { OFFSET } from '../../../src/arch/x86/thread-context.ts';
 import {
   AREA_BYTES,
   areaAddress,
+  areaBackground,
   areaChanges,
   areaOffset,
   areaPatches,
@@ -15,8 +16,8 @@ import {
   CODE_END,
   DATA_ADDRESS,
   END_ADDRESS,
+  fillArea,
   ISLAND_ADDRESS,
-  initialArea,
   READ_ONLY_ADDRESS,
 } from '../../../tools/fuzz/address-space.ts';
 import { CODE_PATTERNS } from '../../../tools/fuzz/code-patterns.ts';
@@ -71,7 +72,8 @@ describe('the pages of a case', () => {
   });
 
   test('changes are the longest runs, and end where the address space has a gap', () => {
-    const before = initialArea({ ...nothing, fill: 5 });
+    const before = new Uint8Array(AREA_BYTES);
+    fillArea(before, areaBackground(5), { ...nothing, fill: 5 });
     const after = before.slice();
     for (const address of [DATA_ADDRESS + 1, DATA_ADDRESS + 2, READ_ONLY_ADDRESS + 0xfff, ISLAND_ADDRESS])
       after[areaOffset(address)]! ^= 0xff;
@@ -125,11 +127,11 @@ describe('cases as text', () => {
 
   test('what is wrong is said', () => {
     for (const text of [
-      'code 400000 90',
+      'code 414000 90',
       'case',
-      'case\ncode 400000 9',
-      'case\ncode 400000 90\nrax 11112222333344445',
-      'case\ncode 400000 90\nray 1',
+      'case\ncode 414000 9',
+      'case\ncode 414000 90\nrax 11112222333344445',
+      'case\ncode 414000 90\nray 1',
     ])
       assert.throws(() => parseCases(text), SequenceTextError);
   });
@@ -230,7 +232,7 @@ describe('minimizing', () => {
     const smallest = minimize({ ...given, instructions: [...instructions, NOP, ...instructions] }, differs);
     assert.equal(
       formatCase(smallest),
-      `case\ncode 400000 90\ndata ${(DATA_ADDRESS + 5).toString(16)} 80\nrbx 10000000008\n`,
+      `case\ncode 414000 90\ndata ${(DATA_ADDRESS + 5).toString(16)} 80\nrbx 10000000008\n`,
     );
   });
 

@@ -4,6 +4,7 @@
  */
 
 import { panic } from '../../../sim/trouble.ts';
+import { Gpr } from '../registers.ts';
 import {
   CONDITIONS,
   type Condition,
@@ -21,6 +22,9 @@ export interface Effects {
   /** Status flags that it reads, and that it certainly writes: masks of RFLAGS. */
   readonly flagsRead: number;
   readonly flagsWritten: number;
+  /** General registers that it may write besides its operands, and the operands that it may write: bits by number. */
+  readonly registersWritten: number;
+  readonly operandsWritten: number;
   /** It reads a memory operand and writes it back. */
   readonly updatesMemory: boolean;
   /** It may raise an exception: then the flags in front of it are seen. */
@@ -42,6 +46,8 @@ type Something = typeof SOMETHING;
 class Listener {
   flagsRead = 0;
   flagsWritten = 0;
+  registersWritten = 0;
+  operandsWritten = 0;
   updatesMemory = false;
   mayFault = false;
   endsBlock = false;
@@ -52,8 +58,10 @@ class Listener {
   /** Inside `when`: what happens there may not happen. */
   #depth = 0;
 
-  constructor(readonly: Decoded) {
-    const { operandBits, addressBits, is64, isLocked } = readonly;
+  readonly #operands: readonly Operand[];
+
+  constructor({ operands, operandBits, addressBits, is64, isLocked }: Decoded) {
+    this.#operands = operands;
     Object.assign(this, { operandBits, addressBits, is64, isLocked });
   }
 
@@ -68,6 +76,8 @@ class Listener {
   }
 
   write(operand: Operand): void {
+    const position = this.#operands.indexOf(operand);
+    this.operandsWritten |= position < 0 ? -1 : 1 << position;
     if (operand.kind !== OperandKind.memory) return;
     this.mayFault = true;
     if (this.#read.has(operand)) this.updatesMemory = true;
@@ -75,6 +85,24 @@ class Listener {
 
   writeVector(operand: Operand): void {
     this.write(operand);
+  }
+
+  setGpr(index: number): void {
+    this.registersWritten |= 1 << index;
+  }
+
+  push(): void {
+    this.#movesStackPointer();
+  }
+
+  pop(): Something {
+    this.#movesStackPointer();
+    return SOMETHING;
+  }
+
+  #movesStackPointer(): void {
+    this.setGpr(Gpr.RSP);
+    this.mayFault = true;
   }
 
   constant(operand: Operand): number | undefined {
@@ -201,7 +229,6 @@ const FLAGS_OF_CONDITION: readonly (readonly FlagName[])[] = [
 /** Operations that never fault and have nothing to do with flags. */
 const HARMLESS: ReadonlySet<string> = new Set<keyof Cracker<unknown>>([
   'gpr',
-  'setGpr',
   'effectiveAddress',
   'linearAddress',
   'displace',
@@ -233,17 +260,17 @@ export function effectsOf(decoded: Decoded): Effects {
     },
   }) as unknown as Cracker<Something>;
   crackDecoded(cracker, decoded);
-  const { flagsRead, flagsWritten, updatesMemory, mayFault, endsBlock, isIndirect, isConditional, leaves } =
-    listener;
   const isPrivileged = decoded.form.instruction.privileged === true;
   return {
-    flagsRead,
-    flagsWritten,
-    updatesMemory,
-    mayFault: mayFault || isPrivileged,
-    endsBlock,
-    isIndirect,
-    isConditional,
-    leaves,
+    flagsRead: listener.flagsRead,
+    flagsWritten: listener.flagsWritten,
+    registersWritten: listener.registersWritten,
+    operandsWritten: listener.operandsWritten,
+    updatesMemory: listener.updatesMemory,
+    mayFault: listener.mayFault || isPrivileged,
+    endsBlock: listener.endsBlock,
+    isIndirect: listener.isIndirect,
+    isConditional: listener.isConditional,
+    leaves: listener.leaves,
   };
 }

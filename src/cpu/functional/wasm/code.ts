@@ -89,6 +89,18 @@ export class CodeWriter {
     }
   }
 
+  /** Replaces an unsigned number that was written at `at` in so many bytes. */
+  replaceUnsigned(at: number, sizeBytes: number, value: number): void {
+    for (let i = 0; i < sizeBytes; i++)
+      this.#bytes[at + i] = ((value >>> (7 * i)) & 0x7f) | (i === sizeBytes - 1 ? 0 : 0x80);
+  }
+
+  /** Replaces a signed number of at most 32 bits that was written at `at` in so many bytes. */
+  replaceSigned(at: number, sizeBytes: number, value: number): void {
+    for (let i = 0; i < sizeBytes; i++)
+      this.#bytes[at + i] = ((value >> Math.min(7 * i, 31)) & 0x7f) | (i === sizeBytes - 1 ? 0 : 0x80);
+  }
+
   // ---- instructions ----
 
   op(op: Op): void {

@@ -10,9 +10,9 @@
 // has queued: then the thread is half delivered, and registers must stay until the vCPU has run on.
 
 import { describeVector, Vector } from '../../../arch/x86/exceptions.ts';
-import { Gpr, Rflags, Seg } from '../../../arch/x86/registers.ts';
+import { Gpr, Rflags } from '../../../arch/x86/registers.ts';
 import { OFFSET, RegClass, type X86ThreadContext } from '../../../arch/x86/thread-context.ts';
-import { LinuxSelector, setUserSegments, USER_CODE_32 } from '../../../arch/x86/user-mode.ts';
+import { setUserSegments } from '../../../arch/x86/user-mode.ts';
 import { panic } from '../../../sim/trouble.ts';
 import type { BaseCpu } from '../../base-cpu.ts';
 import type { UserException, UserModeOs } from '../../user-mode-os.ts';
@@ -195,8 +195,7 @@ export class UserEntry {
     tc.rip = frame.rip;
     tc.rflags = frame.rflags;
     tc.setGpr(Gpr.RSP, frame.rsp);
-    setUserSegments(tc);
-    if (frame.cs === LinuxSelector.sysretBase) tc.setSegment(Seg.CS, { ...USER_CODE_32, selector: frame.cs });
+    setUserSegments(tc, frame.cs);
     this.#raise(vector, frame.errorCode, vector === Vector.PF ? tc.get(OFFSET.cr2) : 0n);
   }
 

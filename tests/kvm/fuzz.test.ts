@@ -53,6 +53,7 @@ describe('interpreter and translator do what the processor does', { skip }, () =
       seed: 3,
       count: 1300,
       engine: 'both',
+      reference: 'kvm',
       randomBytes: false,
       instructions: 4,
       failures: 5,

@@ -6,6 +6,7 @@ import { Cr4, Rflags } from '../../src/arch/x86/registers.ts';
 import type { X86ThreadContext } from '../../src/arch/x86/thread-context.ts';
 import { Engine } from '../../src/cpu/functional/engine.ts';
 import type { EngineOptions, RunEnd } from '../../src/cpu/functional/engine-interface.ts';
+import { RandomNumbers } from '../../src/cpu/functional/random.ts';
 import type { PhysAddr } from '../../src/mem/addr.ts';
 import { PhysicalMemory } from '../../src/mem/physical-memory.ts';
 import { Root } from '../../src/sim/root.ts';
@@ -21,7 +22,7 @@ import {
   slotAddress,
   slotOf,
 } from './address-space.ts';
-import { X87_POINTERS } from './difference.ts';
+import { type Tolerance, X87_POINTERS } from './difference.ts';
 import type { Executor } from './executor.ts';
 import type { Ending, Outcome, Sequence } from './sequence.ts';
 import {
@@ -46,18 +47,28 @@ const PAGE = 4096;
  */
 const DEFAULT_LIMIT = 20_000_000;
 const LIMIT_OF_MANY = 50_000;
-const X87_AND_SSE = 3;
+/** State components: a mask of XCR0. */
+export const X87_AND_SSE = 3;
 /** All that is implemented, whatever CPUID says by default. */
 export const ALL_FEATURES = { has: () => true } as unknown as ReadonlySet<string>;
 
 export interface FunctionalExecutorOptions extends Pick<EngineOptions, 'translate'> {
   /** Instructions after which a case times out. */
   readonly limit?: number;
+  /** Default: the x87 pointers, in which processors differ. */
+  readonly tolerance?: Tolerance;
+}
+
+/** Each case is executed from the same state: that of a generator would be another each time. */
+class SameNumber extends RandomNumbers {
+  override next(): number {
+    return 0;
+  }
 }
 
 export class FunctionalExecutor implements Executor {
   readonly name: string;
-  readonly tolerance = { registers: X87_POINTERS };
+  readonly tolerance: Tolerance;
   readonly #memory: PhysicalMemory;
   readonly #engine: Engine;
   readonly #environment: X86ThreadContext;
@@ -68,7 +79,12 @@ export class FunctionalExecutor implements Executor {
   readonly #states = new StateSource();
   readonly #backgrounds = new Map<number, Uint8Array>();
 
-  constructor({ translate = 'never', limit = DEFAULT_LIMIT }: FunctionalExecutorOptions) {
+  constructor({
+    translate = 'never',
+    limit = DEFAULT_LIMIT,
+    tolerance = { registers: X87_POINTERS },
+  }: FunctionalExecutorOptions) {
+    this.tolerance = tolerance;
     this.name = translate === 'never' ? 'interpreter' : 'translator';
     this.#limit = limit;
     this.#memory = new PhysicalMemory(new Root(), 'memory', { ranges: [{ start: 0, sizeBytes: RAM_BYTES }] });
@@ -91,6 +107,7 @@ export class FunctionalExecutor implements Executor {
       translate,
       readTsc: () => [0, 0],
       cpuid: () => [0, 0, 0, 0],
+      random: new SameNumber(),
     });
     this.#environment = emptyState();
     enterEnvironment(this.#environment, { pageTableRoot: root, xcr0: X87_AND_SSE, cr4: Cr4.FSGSBASE });

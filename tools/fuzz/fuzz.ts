@@ -1,4 +1,4 @@
-// `npm run fuzz`: random cases on the functional CPU and on the host's processor under KVM. docs/fuzzing.md.
+// `npm run fuzz`: random cases on the functional CPU, and on the host's processor under KVM or on the oracle. docs/fuzzing.md.
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -6,8 +6,8 @@ import { parseArgs } from 'node:util';
 import { INSTRUCTIONS } from '../../src/arch/x86/isa/instructions.ts';
 import { describeDifference } from './difference.ts';
 import { runJobs } from './jobs.ts';
-import { KvmExecutor } from './kvm-executor.ts';
 import { ENGINES, type EngineName, type Plan, subjectsOf } from './plan.ts';
+import { defaultReference, openReference, REFERENCES, type ReferenceName } from './reference.ts';
 import { formatCase, parseCases, SequenceTextError } from './sequence-text.ts';
 
 const HELP = `usage: npm run fuzz -- [options]
@@ -15,6 +15,8 @@ const HELP = `usage: npm run fuzz -- [options]
   --seed N            of all that is random (1)
   --count N           cases (20000)
   --jobs N            processes that share them: the cases are the same (one per processor)
+  --reference NAME    what they are compared with: kvm, the host's processor; or oracle, which computes what the definitions of
+                      instructions say without generating code (kvm on an AMD Zen 4, else oracle)
   --engine NAME       interpreter, translator, both, or kvm: KVM against itself, the last case first (both)
   --only NAME,...     these instructions only, by their mnemonics, also those that are left out otherwise
   --random-bytes      bytes without meaning instead of instructions
@@ -40,6 +42,7 @@ function parseOptions() {
       count: { type: 'string', default: '20000' },
       jobs: { type: 'string', default: `${availableParallelism()}` },
       engine: { type: 'string', default: 'both' },
+      reference: { type: 'string' },
       only: { type: 'string' },
       'random-bytes': { type: 'boolean', default: false },
       instructions: { type: 'string', default: '4' },
@@ -56,6 +59,7 @@ function parseOptions() {
     seed: wholeNumber('seed', values.seed, 0),
     count: wholeNumber('count', values.count, 1),
     engine,
+    reference: chosenReference(values.reference, engine),
     only: mnemonics(values.only),
     randomBytes: values['random-bytes'],
     instructions: wholeNumber('instructions', values.instructions, 1),
@@ -72,6 +76,17 @@ function parseOptions() {
 }
 
 type Options = ReturnType<typeof parseOptions>;
+
+function chosenReference(given: string | undefined, engine: EngineName): ReferenceName {
+  const name = given ?? (engine === 'kvm' ? 'kvm' : defaultReference());
+  const known = REFERENCES.find((reference) => reference === name);
+  if (known === undefined) throw new UsageError(`--reference ${name}: one of ${REFERENCES.join(', ')}`);
+  if (known === 'kvm' && !existsSync('/dev/kvm'))
+    throw new UsageError('no /dev/kvm on this host: --reference oracle needs none');
+  if (known === 'oracle' && engine === 'kvm')
+    throw new UsageError('--engine kvm: KVM is compared with itself, not with --reference oracle');
+  return known;
+}
 
 function wholeNumber(name: string, text: string, least: number, most = 2 ** 32 - 1): number {
   const number = Number(text);
@@ -139,8 +154,8 @@ async function fuzz({ plan, jobs, coverage: shows, coverageFile }: Options): Pro
   if (coverageFile !== undefined) writeFileSync(coverageFile, coverage.table());
   if (shows) console.log(coverage.summary());
   console.log(
-    `${count} cases of seed ${plan.seed} in ${seconds.toFixed(0)} s: ${failures.length} disagreements, ` +
-      `${expected} at what cannot be compared, ${unconfirmed} seen once only`,
+    `${count} cases of seed ${plan.seed} in ${seconds.toFixed(0)} s: ${failures.length} disagreements with ` +
+      `${plan.reference}, ${expected} at what cannot be compared, ${unconfirmed} seen once only`,
   );
   const costs = Object.entries(spentMs).map(([name, ms]) => `${name} ${((1000 * ms) / count).toFixed(1)} µs`);
   console.log(`for each case: ${costs.join(', ')}`);
@@ -148,22 +163,23 @@ async function fuzz({ plan, jobs, coverage: shows, coverageFile }: Options): Pro
 }
 
 /** Runs the cases of a file; prints what comes of them. @returns how many do not come out as recorded, or not on all alike */
-function replay(engine: EngineName, file: string): number {
+function replay(plan: Plan, file: string): number {
   const recorded = parseCases(readFileSync(file, 'utf8'));
   const sequences = recorded.map(({ sequence }) => sequence);
-  const kvm = new KvmExecutor();
-  const real = kvm.run(sequences);
-  const subjects = subjectsOf({ engine }, kvm);
+  const reference = openReference(plan.reference);
+  const { executor } = reference;
+  const real = executor.run(sequences);
+  const subjects = subjectsOf(plan, reference);
   const actual = subjects.map((subject) => subject.run(sequences));
-  kvm.close();
+  executor.close();
   let differing = 0;
   for (const [i, { sequence, outcome }] of recorded.entries()) {
     console.log(formatCase(sequence, real[i]));
     const lines = actual.flatMap((outcomes, n) =>
-      describeDifference(real[i]!, outcomes[i]!, [kvm.name, subjects[n]!.name], kvm.tolerance),
+      describeDifference(real[i]!, outcomes[i]!, [executor.name, subjects[n]!.name], executor.tolerance),
     );
     if (outcome !== undefined)
-      lines.push(...describeDifference(outcome, real[i]!, ['recorded', kvm.name], kvm.tolerance));
+      lines.push(...describeDifference(outcome, real[i]!, ['recorded', executor.name], executor.tolerance));
     for (const line of lines) console.log(`# ${line}`);
     if (lines.length > 0) differing++;
   }
@@ -176,9 +192,8 @@ async function main(): Promise<number> {
     process.stdout.write(HELP);
     return 0;
   }
-  if (!existsSync('/dev/kvm')) throw new UsageError('no /dev/kvm on this host: nothing to compare with');
   const { replay: file, plan } = options;
-  const found = file === undefined ? await fuzz(options) : replay(plan.engine, file);
+  const found = file === undefined ? await fuzz(options) : replay(plan, file);
   return found === 0 ? 0 : 1;
 }
 

@@ -3,10 +3,9 @@
 
 import { type CampaignResult, runCampaign } from './campaign.ts';
 import { Coverage, type CoverageCounts } from './coverage.ts';
-import { KvmExecutor } from './kvm-executor.ts';
-import { isNotSimulated } from './not-simulated.ts';
 import { type Plan, subjectsOf, variantsOfPlan } from './plan.ts';
 import { randomBytesSource } from './random-bytes.ts';
+import { openReference } from './reference.ts';
 import { rowSource } from './row-source.ts';
 
 /** What a job is to do. */
@@ -33,15 +32,15 @@ function report(message: JobReport): void {
 process.once('message', ({ plan, share }: JobOrder) => {
   const variants = variantsOfPlan(plan);
   const coverage = new Coverage(variants);
-  const kvm = new KvmExecutor();
+  const reference = openReference(plan.reference);
   let rounds = 0;
-  const result = runCampaign(kvm, subjectsOf(plan, kvm), {
+  const result = runCampaign(reference.executor, subjectsOf(plan, reference), {
     seed: plan.seed,
     count: plan.count,
     maxFailures: plan.failures,
     maxInstructions: plan.instructions,
-    source: plan.randomBytes ? randomBytesSource : rowSource(variants),
-    isExpected: isNotSimulated,
+    source: plan.randomBytes ? randomBytesSource : rowSource(variants, reference.needsMasks),
+    isExpected: reference.isExpected,
     share,
     coverage,
     progress: (cases, sofar) => {
@@ -51,7 +50,7 @@ process.once('message', ({ plan, share }: JobOrder) => {
     },
     found: (failure) => report({ kind: 'found', failure }),
   });
-  kvm.close();
+  reference.executor.close();
   report({ kind: 'state', result, coverage: coverage.counts });
   process.disconnect?.();
 });

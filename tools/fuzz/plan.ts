@@ -3,6 +3,7 @@
 import { INSTRUCTIONS } from '../../src/arch/x86/isa/instructions.ts';
 import type { Executor } from './executor.ts';
 import { FunctionalExecutor } from './functional-executor.ts';
+import type { Reference, ReferenceName } from './reference.ts';
 import { allVariants, type Variant, variantsOf } from './variants.ts';
 
 /** Interpreter, translator, both; or KVM against itself, the last case first. */
@@ -14,6 +15,7 @@ export interface Plan {
   readonly seed: number;
   readonly count: number;
   readonly engine: EngineName;
+  readonly reference: ReferenceName;
   /** Mnemonics; undefined: all that are not left out. */
   readonly only?: readonly string[] | undefined;
   readonly randomBytes: boolean;
@@ -32,12 +34,15 @@ export function variantsOfPlan({ only }: Plan): Variant[] {
     .flatMap((form) => variantsOf(form));
 }
 
-/** The executors that are compared with KVM's. */
-export function subjectsOf({ engine }: Pick<Plan, 'engine'>, kvm: Executor): Executor[] {
-  if (engine === 'kvm') return [reversed(kvm)];
+/** The executors that are compared with the reference. */
+export function subjectsOf(
+  { engine }: Pick<Plan, 'engine'>,
+  { executor, subjects }: Pick<Reference, 'executor' | 'subjects'>,
+): Executor[] {
+  if (engine === 'kvm') return [reversed(executor)];
   const names = engine === 'both' ? ['interpreter', 'translator'] : [engine];
   return names.map(
-    (name) => new FunctionalExecutor({ translate: name === 'translator' ? 'always' : 'never' }),
+    (name) => new FunctionalExecutor({ ...subjects, translate: name === 'translator' ? 'always' : 'never' }),
   );
 }
 

@@ -99,7 +99,7 @@ export class Engine {
     this.#handlers = new Handlers(table, translate === 'never' ? NEVER_HOT : HOT_ENTRIES);
     const decodeTable = new DecodeTable(INSTRUCTIONS, features);
     const ram = new Uint8Array(memory.memory.buffer);
-    const fetch = (rip: number) => mmu.fetch(rip >>> 0, Math.floor(rip / TWO_32) | 0);
+    const fetch = (rip: number) => mmu.fetchAt(rip);
     this.#interpreter = new Interpreter(decodeTable, this.#handlers, ram, buffer, fetch);
     this.#translator = new Translator(table, this.#blocks, this.#interpreter, buffer, codeCacheBytes);
   }
@@ -147,16 +147,7 @@ export class Engine {
 
   /** The bytes at RIP, as far as they can be fetched: at most those of the longest instruction. */
   codeAtRip(): Uint8Array {
-    const bytes: number[] = [];
-    const ram = new Uint8Array(this.#memory.memory.buffer);
-    const rip = this.#rip;
-    for (let at = rip; at < rip + MAX_LENGTH_BYTES && isCanonical(Math.floor(at / TWO_32) | 0); at++) {
-      const linear = this.#mmu.fetch(at >>> 0, Math.floor(at / TWO_32) | 0);
-      if (linear < 0) break;
-      bytes.push(ram[linear]!);
-    }
-    this.#cells.setInt32(CELL.faultVector, -1, true);
-    return Uint8Array.from(bytes);
+    return this.#mmu.codeAt(this.#rip, MAX_LENGTH_BYTES);
   }
 
   /**
@@ -232,7 +223,7 @@ export class Engine {
   #noticeMoves(): void {
     if (!this.#codeMayHaveMoved) return;
     this.#codeMayHaveMoved = false;
-    this.#blocks.dropMoved((address) => this.#mmu.fetch(address >>> 0, Math.floor(address / TWO_32) | 0));
+    this.#blocks.dropMoved((address) => this.#mmu.fetchAt(address));
     this.#cells.setInt32(CELL.faultVector, -1, true);
   }
 
@@ -318,7 +309,7 @@ export class Engine {
       known !== undefined &&
       known.is64 === is64 &&
       known.units === this.#units &&
-      this.#isWhereItWas(known)
+      this.#mmu.codeLiesAt(rip, known.spans)
     )
       return known;
     if (!this.#interpreter.hasRoom) this.#forgetAll();
@@ -335,20 +326,6 @@ export class Engine {
       this.#blocks.add(block);
     }
     return block;
-  }
-
-  /** Translations may have changed since the block was decoded. */
-  #isWhereItWas(block: Block): boolean {
-    const { rip, spans } = block;
-    let at = rip;
-    for (const [start, end] of spans) {
-      if (this.#mmu.fetch(at >>> 0, Math.floor(at / TWO_32) | 0) !== start) {
-        this.#cells.setInt32(CELL.faultVector, -1, true);
-        return false;
-      }
-      at += end - start;
-    }
-    return true;
   }
 
   #forgetAll(): void {

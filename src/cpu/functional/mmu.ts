@@ -151,6 +151,40 @@ export class Mmu {
     return this.#walk(lo, hi, 'fetch');
   }
 
+  /** {@link fetch} at a signed number. */
+  fetchAt(address: number): number {
+    return this.fetch(address >>> 0, Math.floor(address / TWO_32) | 0);
+  }
+
+  /** The bytes of code at an address, as far as they can be fetched; no fault is noted. */
+  codeAt(address: number, mostBytes: number): Uint8Array {
+    const bytes: number[] = [];
+    for (let at = address; at < address + mostBytes && isCanonical(Math.floor(at / TWO_32) | 0); at++) {
+      const linear = this.fetchAt(at);
+      if (linear < 0) break;
+      bytes.push(this.#bytes[linear]!);
+    }
+    this.#forgetFault();
+    return Uint8Array.from(bytes);
+  }
+
+  /** Whether code at an address is still fetched from these parts of RAM, one after the other; no fault is noted. */
+  codeLiesAt(address: number, spans: readonly (readonly [start: number, end: number])[]): boolean {
+    let at = address;
+    for (const [start, end] of spans) {
+      if (this.fetchAt(at) !== start) {
+        this.#forgetFault();
+        return false;
+      }
+      at += end - start;
+    }
+    return true;
+  }
+
+  #forgetFault(): void {
+    this.#cells.setInt32(CELL.faultVector, -1, true);
+  }
+
   /** Sets the cells of a fault. The address (CR2) is given by its halves. */
   setFault(vector: number, errorCode: number, lo = 0, hi = 0): void {
     const cells = this.#cells;

@@ -9,6 +9,9 @@ import { Seg } from '../../arch/x86/registers.ts';
 import type { X86ThreadContext } from '../../arch/x86/thread-context.ts';
 import { sourceOf } from './operand-places.ts';
 
+/** FXSAVE and XSAVE look at the end of their areas first. XSAVE's are the largest: SDM vol. 1 §13.4. */
+const LARGEST_AREA_BYTES = 4096n;
+
 /**
  * Whether an instruction that accessed this linear address did so through SS: by a memory operand with that segment, or as
  * PUSH, POP, CALL and their like do. The registers are still those before the instruction.
@@ -20,8 +23,8 @@ export function isStackReference(decoded: Decoded, address: bigint, tc: X86Threa
   const memory = operand?.memory;
   // String operands and the like are never on the stack; without any, the access was an implied one.
   if (memory === undefined) return decoded.operands.every(({ kind }) => kind !== OperandKind.memory);
-  const isOperand = linearAddressOf(decoded, memory, tc) === address;
-  // Behind its operand only BT reaches, which has two; PUSH, POP and CALL, which access the stack besides, have one.
+  const isOperand = BigInt.asUintN(64, address - linearAddressOf(decoded, memory, tc)) < LARGEST_AREA_BYTES;
+  // Elsewhere only BT reaches, which has two operands; PUSH, POP and CALL, which access the stack besides, have one.
   return isOperand || decoded.operands.length > 1 ? memory.segment === Seg.SS : true;
 }
 

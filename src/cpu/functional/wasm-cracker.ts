@@ -309,7 +309,15 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
     this.control = { kind: 'trap', trap, vector, condition };
   }
 
-  when(condition: Value, body: () => void, otherwise?: () => void): void {
+  when(condition: Value, body: () => void): void {
+    this.#branch(condition, body);
+  }
+
+  shortcut(condition: Value, fast: () => void, exact: () => void): void {
+    this.#branch(condition, fast, exact);
+  }
+
+  #branch(condition: Value, body: () => void, otherwise?: () => void): void {
     this.commit();
     this.beforeWhen();
     this.put(condition);

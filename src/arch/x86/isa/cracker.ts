@@ -101,10 +101,15 @@ export interface Cracker<V> extends Ops<V>, FloatOps<V> {
   /** To the target where the condition holds, else to the next instruction. */
   jumpIf(condition: V, target: Operand): void;
   /**
-   * Does the body where the condition holds, else the other. What they write takes effect with them: nothing may be written
-   * behind it.
+   * Does the body where the condition holds. What has been said before takes effect in front of it, what it writes with it:
+   * nothing may be written behind it.
    */
-  when(condition: V, body: () => void, otherwise?: () => void): void;
+  when(condition: V, body: () => void): void;
+  /**
+   * Two ways to the same effects, in the manner of `when`: the fast one only where the condition holds, the exact one always.
+   * Which of them is taken is up to the user of the definition.
+   */
+  shortcut(condition: V, fast: () => void, exact: () => void): void;
   /** Raises an exception instead of what the instruction does. */
   fault(vector: number, errorCode?: number): void;
   faultIf(condition: V, vector: number, errorCode?: number): void;

@@ -152,11 +152,14 @@ class Listener {
     return SOMETHING;
   }
 
-  when(_condition: Something, body: () => void, otherwise?: () => void): void {
+  when(_condition: Something, ...bodies: (() => void)[]): void {
     this.#depth++;
-    body();
-    otherwise?.();
+    for (const body of bodies) body();
     this.#depth--;
+  }
+
+  shortcut(condition: Something, fast: () => void, exact: () => void): void {
+    this.when(condition, fast, exact);
   }
 
   /** A target that is not canonical faults. */

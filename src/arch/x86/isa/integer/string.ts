@@ -17,8 +17,8 @@ import { getLow, setLow } from './registers.ts';
 function advance<V>(u: Cracker<V>, operand: Operand, ...indices: number[]): void {
   const z = u.addressBits;
   const bytes = operand.bits / 8;
-  const isDown = u.and(32, u.field(OFFSET.rflags, 32), u.int(32, Rflags.DF));
-  const step = u.select(isDown, u.int(z, -bytes), u.int(z, bytes));
+  const isUp = u.isZero(32, u.and(32, u.field(OFFSET.rflags, 32), u.int(32, Rflags.DF)));
+  const step = u.select(isUp, u.int(z, bytes), u.int(z, -bytes));
   for (const index of indices) setLow(u, z, index, u.add(z, getLow(u, z, index), step));
 }
 

@@ -95,7 +95,7 @@ export function x87(mnemonic: string, forms: readonly Form[], options: X87Option
         effect();
         pointers();
       };
-      u.when(holds, fast, slow);
+      u.shortcut(holds, fast, slow);
     },
   });
 }

@@ -191,7 +191,7 @@ function compiled(
     commit: none,
     assist: none,
   });
-  const module = new ModuleWriter();
+  const module = new ModuleWriter('test');
   const functions = importCore(module);
   const type = module.type([], []);
   const f = new FunctionWriter();

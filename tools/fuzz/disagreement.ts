@@ -43,7 +43,7 @@ export class Comparison {
 
   /**
    * Like `run`, with what the executors have said.
-   * @returns those that disagree a second time, and the numbers of all that did once, or of which one of the two cannot tell
+   * @returns those that disagree a second time, or whose reference says the same again; and the numbers of all that did once, or of which one of the two cannot tell
    */
   compare(
     cases: readonly RandomCase[],
@@ -61,8 +61,9 @@ export class Comparison {
       if (isSame) continue;
       if (this.#oracle.excuses?.(sequence, one, other) === true) continue;
       const again = this.runOne(each);
-      if (again === undefined) this.unconfirmed++;
-      else confirmed.push({ ...again, index });
+      if (again !== undefined) confirmed.push({ ...again, index });
+      else if (this.#isStable(each, one)) confirmed.push(this.#describe(index, each, one, other));
+      else this.unconfirmed++;
     }
     return { confirmed, differing };
   }
@@ -72,12 +73,22 @@ export class Comparison {
     const { sequence } = given;
     const [expected] = this.#oracle.run([sequence]);
     const [actual] = this.#subject.run([sequence]);
-    const names = [this.#oracle.name, this.#subject.name] as const;
     const tolerance = this.#toleranceOf(given);
     if (sameOutcome(expected!, actual!, tolerance)) return undefined;
     if (this.#oracle.excuses?.(sequence, expected!, actual!) === true) return undefined;
-    const lines = describeDifference(expected!, actual!, names, tolerance);
-    return { index: 0, sequence, expected: expected!, actual: actual!, lines };
+    return this.#describe(0, given, expected!, actual!);
+  }
+
+  /** Whether the reference says the same again: then it is the other whose outcome depends on what it has executed before. */
+  #isStable(given: RandomCase, outcome: Outcome): boolean {
+    const [again] = this.#oracle.run([given.sequence]);
+    return sameOutcome(outcome, again!, this.#toleranceOf(given));
+  }
+
+  #describe(index: number, given: RandomCase, expected: Outcome, actual: Outcome): Disagreement {
+    const names = [this.#oracle.name, this.#subject.name] as const;
+    const lines = describeDifference(expected, actual, names, this.#toleranceOf(given));
+    return { index, sequence: given.sequence, expected, actual, lines };
   }
 
   #toleranceOf({ undefinedFlags, isInexact = false }: RandomCase): Tolerance {

@@ -192,9 +192,9 @@ export abstract class RegionMemory extends RegionFloats {
   }
 
   /** What is in a body may not happen, and registers may have changed in front of it: such instructions share nothing. */
-  override when(condition: Value, body: () => void): void {
+  protected override branch(condition: Value, body: () => void, otherwise?: () => void): void {
     this.#sharesHere = false;
-    super.when(condition, body);
+    super.branch(condition, body, otherwise);
     this.pages = NOTHING;
   }
 

@@ -310,14 +310,15 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
   }
 
   when(condition: Value, body: () => void): void {
-    this.#branch(condition, body);
+    this.branch(condition, body);
   }
 
   shortcut(condition: Value, fast: () => void, exact: () => void): void {
-    this.#branch(condition, fast, exact);
+    this.branch(condition, fast, exact);
   }
 
-  #branch(condition: Value, body: () => void, otherwise?: () => void): void {
+  /** One of two bodies is executed, or one or none. */
+  protected branch(condition: Value, body: () => void, otherwise?: () => void): void {
     this.commit();
     this.beforeWhen();
     this.put(condition);

@@ -69,9 +69,12 @@ function isInt1(sequence: Sequence, kvm: Outcome): boolean {
   return kvm.ending.kind === 'exception' && beginsWith(codeAtRip(sequence, kvm), 0xf1);
 }
 
-/** The page at END_ADDRESS holds code of the executor: only its first byte is the end of a case. */
-function isInGateway({ state }: Outcome): boolean {
-  return state.ripNumber > END_ADDRESS && state.ripNumber < END_ADDRESS + PAGE_SIZE;
+/** The page at END_ADDRESS holds code of the executor: only its first byte is the end of a case, and it can be read. */
+function isInGateway({ ending, state }: Outcome): boolean {
+  const isThere = (address: number): boolean => address > END_ADDRESS && address < END_ADDRESS + PAGE_SIZE;
+  if (ending.kind === 'exception' && ending.vector === Vector.PF && isThere(Number(ending.address)))
+    return true;
+  return isThere(state.ripNumber);
 }
 
 function isOfUpperHalf({ vector, address }: Exception): boolean {

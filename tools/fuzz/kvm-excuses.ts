@@ -37,8 +37,8 @@ export function isKvmExcused(sequence: Sequence, kvm: Outcome, other: Outcome): 
   if (other.ending.vector === Vector.AC && isOfUpperHalf(kvm.ending)) return true;
   const areFaults = isAccessFault(kvm.ending) && isAccessFault(other.ending);
   if (areFaults && beginsWith(code(), 0xa6) && code().prefixes.includes(REPE)) return true;
-  // Zen 4: MASKMOVQ has entered the MMX state before it faults (SDM vol. 3 §12.6 leaves the order open).
-  return areFaults && beginsWith(code(), 0x0f, 0xf7) && kvm.state.u16[OFFSET.ftw >> 1] === 0xff;
+  // Zen 4: MASKMOVQ has entered the MMX state before it faults, and a page that is not there comes before #AC.
+  return areFaults && beginsWith(code(), 0x0f, 0xf7);
 }
 
 /** AMD truncates targets and pushes 16 bits at near branches with the prefix 66; the functional CPU ignores it, as Intel does. */
@@ -69,9 +69,12 @@ function isInt1(sequence: Sequence, kvm: Outcome): boolean {
   return kvm.ending.kind === 'exception' && beginsWith(codeAtRip(sequence, kvm), 0xf1);
 }
 
-/** The page at END_ADDRESS holds code of the executor: only its first byte is the end of a case. */
-function isInGateway({ state }: Outcome): boolean {
-  return state.ripNumber > END_ADDRESS && state.ripNumber < END_ADDRESS + PAGE_SIZE;
+/** The page at END_ADDRESS holds code of the executor: only its first byte is the end of a case, and it can be read. */
+function isInGateway({ ending, state }: Outcome): boolean {
+  const isThere = (address: number): boolean => address > END_ADDRESS && address < END_ADDRESS + PAGE_SIZE;
+  if (ending.kind === 'exception' && ending.vector === Vector.PF && isThere(Number(ending.address)))
+    return true;
+  return isThere(state.ripNumber);
 }
 
 function isOfUpperHalf({ vector, address }: Exception): boolean {

@@ -1,5 +1,6 @@
 // Bytes without meaning as code: prefixes in any order and number, and encodings that are none.
 
+import { isPrefix } from '../../src/arch/x86/isa/missing.ts';
 import type { CodeSource } from './random-sequence.ts';
 
 const TWO_BYTE_ESCAPE = 0x0f;
@@ -49,8 +50,14 @@ export const randomBytesSource: CodeSource = ({ random }) => {
       first === byte && (next === undefined || isSecond(next));
     if (LEFT_OUT.some(isLeftOut) || isRepeatedLoop(bytes, i)) bytes[i] = NOP;
   }
+  endRepeats(bytes);
   return { bytes, undefinedFlags: 0 };
 };
+
+/** F2 and F3 at the end would belong to what follows, see {@link isRepeatedLoop}. */
+function endRepeats(bytes: Uint8Array): void {
+  for (let i = bytes.length - 1; i >= 0 && isPrefix(bytes[i]!); i--) if (bytes[i]! >= 0xf2) bytes[i] = NOP;
+}
 
 /** Zen 4 takes F2 LOOPE as LOOPNE, and F3 LOOPNE as LOOPE. */
 function isRepeatedLoop(bytes: Uint8Array, at: number): boolean {

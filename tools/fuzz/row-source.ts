@@ -37,10 +37,13 @@ export function rowSource(variants: readonly Variant[], masks = needsMasks()): C
   };
 }
 
-/** Whether a variant often faults, because of an address that is not aligned or a segment: it gets two turns. */
+/** Whether a variant often faults, because of an address that is not aligned, a segment or reserved bits: it gets two turns. */
 function needsLuck({ form, place }: Variant): boolean {
+  const { instruction, operands } = form;
   return (
-    (place === 'memory' && isVectorAccess(form)) || form.operands.some(({ source }) => source === 'maskStore')
+    (place === 'memory' && isVectorAccess(form)) ||
+    operands.some(({ source }) => source === 'maskStore') ||
+    instruction.mnemonic === 'LDMXCSR'
   );
 }
 

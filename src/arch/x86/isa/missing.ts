@@ -92,7 +92,7 @@ const ROWS: readonly Row[] = [
 ];
 
 /** Legacy prefixes and REX: those in front of an opcode. */
-const isPrefix = (byte: number): boolean => LEGACY_PREFIXES.has(byte) || (byte & 0xf0) === 0x40;
+export const isPrefix = (byte: number): boolean => LEGACY_PREFIXES.has(byte) || (byte & 0xf0) === 0x40;
 const LEGACY_PREFIXES: ReadonlySet<number> = new Set([
   0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65,
 ]);

@@ -43,7 +43,8 @@ export class Comparison {
 
   /**
    * Like `run`, with what the executors have said.
-   * @returns those that disagree a second time, or whose reference says the same again; and the numbers of all that did once, or of which one of the two cannot tell
+   * @returns those that disagree a second time, or whose reference says the same again; and the numbers of all that did once, or
+   *   of which one of the two cannot tell
    */
   compare(
     cases: readonly RandomCase[],

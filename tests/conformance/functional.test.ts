@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { assertSameAsNative } from '../support/compare.ts';
 import { hypertick, missing, notInstalled } from '../support/hypertick.ts';
 import { generatedFile } from '../support/inputs.ts';
@@ -24,9 +24,8 @@ const INPUT_BYTES = 100_000;
 /** Millions of exceptions and signals, and the same system calls as `signals`. */
 const LONG = ['interrupted'];
 
-const buildGuests = (): void => {
-  execFileSync(GUESTS_BUILD, { stdio: 'inherit' });
-};
+// In front of all tests: those of programs that are not there are skipped.
+if (notInstalled(...GUESTS_NEED) === false) execFileSync(GUESTS_BUILD, { stdio: 'inherit' });
 
 function named(programs: readonly Program[], names: readonly string[]): Program[] {
   return programs.filter(({ name }) => names.includes(name));
@@ -40,7 +39,6 @@ describe('on the functional CPU', () => {
   };
 
   describe('guest programs', { skip: notInstalled(...GUESTS_NEED) }, () => {
-    before(buildGuests);
     for (const { name, argv, how } of [...guestPrograms(), ...wildPrograms()])
       if (!LONG.includes(name)) test(name, (t) => assertSameAsNative(t, argv, { ...how, cpu }));
     test('turns, selectors', (t) => assertSameAsNative(t, [guest('turns'), 'selectors'], { cpu }));
@@ -60,7 +58,6 @@ describe('on the functional CPU', () => {
 });
 
 describe('with two CPUs taking turns', { skip: missing(...GUESTS_NEED, BUSYBOX) }, () => {
-  before(buildGuests);
   const testInTurns = ({ name, argv, how }: Program, every: string): void => {
     test(`${name}, every ${every}`, { skip: notInstalled(argv[0]) }, (t) =>
       assertSameAsNative(t, argv, {

@@ -31,8 +31,7 @@ const USER_CR4 = Cr4.PAE | Cr4.OSFXSR | Cr4.OSXMMEXCPT;
  * GS bases zero. CR4.TSD is clear: RDTSC reads the processor's counter.
  * @param pageTableRoot physical address of the top-level page table
  * @param optionalCr4 CR4 bits of features that not every processor has (`Cr4.OSXSAVE`, `Cr4.FSGSBASE`, `Cr4.UMIP`)
- * @param xcr0 state components to enable: a mask of `Xcr0`; x87 and SSE always are. Without XSAVE it stays as at reset, x87
- *   alone (SDM vol. 1 §13.3)
+ * @param xcr0 state components to enable: a mask of `Xcr0`; x87 always is, and alone where there is no XSAVE (SDM vol. 1 §13.3)
  */
 export function setUserMode(
   tc: X86ThreadContext,
@@ -48,7 +47,7 @@ export function setUserMode(
   tc.set(OFFSET.cr3, BigInt(pageTableRoot));
   tc.set(OFFSET.cr4, BigInt(USER_CR4 | optionalCr4));
   tc.set(OFFSET.efer, BigInt(Efer.SCE | Efer.LME | Efer.LMA | Efer.NXE));
-  tc.set(OFFSET.xcr0, BigInt(optionalCr4 & Cr4.OSXSAVE ? xcr0 | Xcr0.X87 | Xcr0.SSE : Xcr0.X87));
+  tc.set(OFFSET.xcr0, BigInt(xcr0 | Xcr0.X87));
   setUserSegments(tc);
   // Linux runs 64-bit programs with null selectors here.
   // No LDT: a selector into one faults.

@@ -12,7 +12,7 @@
 import { Vector } from '../../arch/x86/exceptions.ts';
 import { INSTRUCTIONS } from '../../arch/x86/isa/instructions.ts';
 import { MsrIndex } from '../../arch/x86/msrs.ts';
-import { Cr4 } from '../../arch/x86/registers.ts';
+import { Cr4, Xcr0 } from '../../arch/x86/registers.ts';
 import { OFFSET, RegClass, type X86ThreadContext } from '../../arch/x86/thread-context.ts';
 import { setOptionalCr4, setUserMode } from '../../arch/x86/user-mode.ts';
 import { XsaveFormat } from '../../arch/x86/xsave.ts';
@@ -102,7 +102,9 @@ export class FunctionalCpu extends BaseCpu {
   // ---- life cycle ----
 
   override initState(): void {
-    setUserMode(this.#engine.tc, this.#theOs().pageTableRoot, this.cpuid.xcr0, this.#optionalCr4);
+    const { features, xcr0 } = this.cpuid;
+    const components = features.has('xsave') ? xcr0 : Xcr0.X87;
+    setUserMode(this.#engine.tc, this.#theOs().pageTableRoot, components, this.#optionalCr4);
   }
 
   get #optionalCr4(): number {

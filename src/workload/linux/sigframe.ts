@@ -9,7 +9,7 @@
  *         ucontext         304 bytes, at +8:  uc_flags, uc_link, uc_stack, sigcontext (256), uc_sigmask
  *   RSP → return address   the restorer, 8 bytes; (RSP + 8) is a multiple of 16
  */
-import { Cr4, Gpr, Rflags, Seg, Xcr0 } from '../../arch/x86/registers.ts';
+import { Gpr, Rflags, Seg, Xcr0 } from '../../arch/x86/registers.ts';
 import { OFFSET, SEGMENT, segmentOffset } from '../../arch/x86/state-layout.ts';
 import type { X86ThreadContext } from '../../arch/x86/thread-context.ts';
 import { LinuxSelector, setUserSegments, USER_CODE_32 } from '../../arch/x86/user-mode.ts';
@@ -270,9 +270,9 @@ export class SignalFrames {
   }
 }
 
-/** Whether the program sees OSXSAVE in CPUID. */
+/** Whether there is XSAVE for the program: XCR0 has more than x87 then. (CR4.OSXSAVE does not tell under PVM.) */
 function hasXsave(tc: X86ThreadContext): boolean {
-  return (tc.u32[OFFSET.cr4 >> 2]! & Cr4.OSXSAVE) !== 0;
+  return (tc.u32[OFFSET.xcr0 >> 2]! & Xcr0.SSE) !== 0;
 }
 
 function roundDown(value: number, multiple: number): number {

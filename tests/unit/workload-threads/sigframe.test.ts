@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Cr4, Gpr, Rflags, Xcr0 } from '../../../src/arch/x86/registers.ts';
+import { Gpr, Rflags, Xcr0 } from '../../../src/arch/x86/registers.ts';
 import { OFFSET } from '../../../src/arch/x86/state-layout.ts';
 import { RegClass, X86ThreadContext } from '../../../src/arch/x86/thread-context.ts';
 import { setUserMode } from '../../../src/arch/x86/user-mode.ts';
@@ -38,7 +38,7 @@ class Stack {
 
 function context(): X86ThreadContext {
   const tc = new X86ThreadContext();
-  setUserMode(tc, 0x1000, Xcr0.AVX | Xcr0.AVX512 | Xcr0.PKRU);
+  setUserMode(tc, 0x1000, Xcr0.SSE | Xcr0.AVX | Xcr0.AVX512 | Xcr0.PKRU);
   for (let i = 0; i < 16; i++) tc.setGpr(i, 0x1000n + BigInt(i));
   tc.setGprNumber(Gpr.RSP, SP);
   tc.rip = 0x40_1234n;
@@ -203,11 +203,11 @@ test('siginfo shows a fault address, a sender, or a timer, by its kind', () => {
   assert.deepEqual([timer.getInt32(16, true), timer.getInt32(20, true)], [3, 9]);
 });
 
-test('without OSXSAVE the frame has the area of FXSAVE alone, and is restored from it', () => {
+test('without XSAVE the frame has the area of FXSAVE alone, and is restored from it', () => {
   const stack = new Stack();
   const frames = new SignalFrames(stack, intelXsaveFormat());
   const tc = context();
-  tc.u32[OFFSET.cr4 >> 2]! &= ~Cr4.OSXSAVE;
+  tc.u32[OFFSET.xcr0 >> 2] = Xcr0.X87;
   stack.bytes.fill(0xcc);
   assert.equal(frames.push(tc, request()), true);
   const frame = tc.gprNumber(Gpr.RSP);

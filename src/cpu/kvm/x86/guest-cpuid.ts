@@ -87,6 +87,7 @@ export class GuestCpuid implements StateCell {
   /** What user code finds enabled: what the host has and nobody has hidden. */
   get userFeatures(): UserFeatures {
     this.#userFeatures ??= userFeatures(
+      this.#supported,
       withoutHidden(this.#supported, this.#policy.features ?? { hidden: [] }),
     );
     return this.#userFeatures;

@@ -20,15 +20,25 @@ export interface UserFeatures {
   readonly hwcap2: number;
 }
 
-/** @param supported KVM_GET_SUPPORTED_CPUID */
-export function userFeatures(supported: readonly CpuidEntry[]): UserFeatures {
-  const leaf = (number: number): CpuidEntry | undefined =>
-    supported.find((entry) => entry.function === number && entry.index === 0);
-  const xsave = (leaf(1)?.ecx ?? 0) & CPUID_1_ECX_XSAVE ? Cr4.OSXSAVE : 0;
+/**
+ * Of a KVM that does not say XSAVE (PVM) the state components count all the same: user code is not held to that.
+ * @param supported KVM_GET_SUPPORTED_CPUID
+ * @param shown the same without what has been hidden
+ */
+export function userFeatures(
+  supported: readonly CpuidEntry[],
+  shown: readonly CpuidEntry[] = supported,
+): UserFeatures {
+  const leaf = (number: number, of = shown): CpuidEntry | undefined =>
+    of.find((entry) => entry.function === number && entry.index === 0);
+  const hasXsave = (of: readonly CpuidEntry[]) => ((leaf(1, of)?.ecx ?? 0) & CPUID_1_ECX_XSAVE) !== 0;
+  const xsave = hasXsave(shown) ? Cr4.OSXSAVE : 0;
+  const isXsaveHidden = hasXsave(supported) && !hasXsave(shown);
+  const components = leaf(0xd)?.eax ?? Xcr0.X87 | Xcr0.SSE;
   const fsgsbase = (leaf(7)?.ebx ?? 0) & CPUID_7_EBX_FSGSBASE ? Cr4.FSGSBASE : 0;
   const umip = (leaf(7)?.ecx ?? 0) & CPUID_7_ECX_UMIP ? Cr4.UMIP : 0;
   return {
-    xcr0: ((leaf(0xd)?.eax ?? Xcr0.X87 | Xcr0.SSE) & XSAVE_HELD) >>> 0,
+    xcr0: isXsaveHidden ? Xcr0.X87 : (components & XSAVE_HELD) >>> 0,
     cr4: xsave | fsgsbase | umip,
     hwcap: leaf(1)?.edx ?? 0,
     hwcap2: fsgsbase ? HWCAP2_FSGSBASE : 0,

@@ -96,22 +96,23 @@ class Campaign {
     const sequences = cases.map(({ sequence }) => sequence);
     const expected = this.#time(this.#oracle.name, () => this.#oracle.run(sequences));
     const differing = new Set<number>();
-    const failing = new Set<number>();
+    const failing = new Map<number, readonly string[]>();
     for (const { comparison, subject } of this.#comparisons) {
       const actual = this.#time(subject.name, () => subject.run(sequences));
       const result = comparison.compare(cases, expected, actual);
       for (const index of result.differing) differing.add(index);
       for (const { index, ...seen } of result.confirmed)
         if (isExpected?.(seen.sequence, seen.expected, seen.actual) === true) this.#expected++;
-        else failing.add(index);
+        else failing.set(index, seen.lines);
     }
     for (const [i, each] of cases.entries())
       coverage?.count(each, differing.has(i) ? undefined : expected[i]);
     this.#count += cases.length;
-    for (const index of [...failing].slice(0, maxFailures - this.#failures.length)) {
+    for (const [index, lines] of [...failing].slice(0, maxFailures - this.#failures.length)) {
       const failure = describeSmall(
         this.#comparisons.map(({ comparison }) => comparison),
         cases[index]!,
+        lines,
         isExpected,
       );
       this.#failures.push(failure);
@@ -137,10 +138,14 @@ class Campaign {
   }
 }
 
-/** The case made as small as it may be while one of the subjects, the same all the time, disagrees; and what all say of it. */
+/**
+ * The case made as small as it may be while one of the subjects, the same all the time, disagrees; and what all say of it.
+ * @param seen what has differed, in case none of them disagrees again
+ */
 function describeSmall(
   comparisons: readonly Comparison[],
   given: RandomCase,
+  seen: readonly string[],
   isExpected: CampaignOptions['isExpected'] = () => false,
 ): string {
   const differs = (comparison: Comparison, candidate: Sequence): boolean => {
@@ -149,10 +154,14 @@ function describeSmall(
   };
   const { sequence } = given;
   const first = comparisons.find((comparison) => differs(comparison, sequence));
-  if (first === undefined) return `${formatCase(sequence)}# not every time\n`;
+  if (first === undefined) return formatCase(sequence) + comments(['not every time:', ...seen]);
   const small = minimize(sequence, (candidate) => differs(first, candidate));
   const lines = comparisons.flatMap(
     (comparison) => comparison.runOne({ ...given, sequence: small })?.lines ?? [],
   );
-  return formatCase(small) + lines.map((line) => `# ${line}\n`).join('');
+  return formatCase(small) + comments(lines);
+}
+
+function comments(lines: readonly string[]): string {
+  return lines.map((line) => `# ${line}\n`).join('');
 }

@@ -18,14 +18,12 @@ const ACCESS_FAULTS: ReadonlySet<number> = new Set([Vector.PF, Vector.GP, Vector
 const LAST_PAGE = 0x7_ffff_ffffn;
 /** MOVS and STOS. */
 const STRING_STORES: readonly number[] = [0xa4, 0xa5, 0xaa, 0xab];
-/** RET, CALL, and those of group 5. */
-const NEAR_BRANCHES: readonly number[] = [0xc2, 0xc3, 0xe8, 0xff];
 const REPE = 0xf3;
 const REPNE = 0xf2;
 
 /** Whether what KVM says may differ from what a simulated processor rightly says. */
 export function isKvmExcused(sequence: Sequence, kvm: Outcome, other: Outcome): boolean {
-  if (isStoreOverItself(sequence, kvm) || isTruncatedBranch(sequence, kvm)) return true;
+  if (isStoreOverItself(sequence, kvm)) return true;
   if (other.ending.kind !== 'exception') return false;
   if (isInt1(sequence, kvm)) return true;
   if (isInGateway(other) || isAcceptedByEmulator(sequence, other) || isFxsave(sequence, other)) return true;
@@ -39,15 +37,6 @@ export function isKvmExcused(sequence: Sequence, kvm: Outcome, other: Outcome): 
   if (areFaults && beginsWith(code(), 0xa6) && code().prefixes.includes(REPE)) return true;
   // Zen 4: MASKMOVQ has entered the MMX state before it faults, and a page that is not there comes before #AC.
   return areFaults && beginsWith(code(), 0x0f, 0xf7);
-}
-
-/** AMD truncates targets and pushes 16 bits at near branches with the prefix 66; the functional CPU ignores it, as Intel does. */
-function isTruncatedBranch(sequence: Sequence, kvm: Outcome): boolean {
-  if (kvm.ending.kind !== 'exception') return false;
-  // A fetch has failed there, or TF has trapped in front of it.
-  if (kvm.state.ripNumber < 0x1_0000) return sequence.instructions.some((bytes) => bytes.includes(0x66));
-  const { prefixes, opcode } = codeAtRip(sequence, kvm);
-  return kvm.ending.vector === Vector.PF && prefixes.includes(0x66) && NEAR_BRANCHES.includes(opcode[0]!);
 }
 
 /** What REP STOS and REP MOVS store over their own bytes takes effect when the next interrupt arrives. */

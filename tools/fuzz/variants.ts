@@ -65,7 +65,7 @@ function prefixesOf({ instruction, operands }: Form, place: Variant['place']): V
 }
 
 function sizesOf(form: Form): Size[] {
-  if (form.rexW === 1 || form.defaultSize === 'always64') return [64];
+  if (form.rexW === 1) return [64];
   if (!form.hasOperandSize) return [32];
   const has66 = form.vexL === undefined && form.prefix !== '66' && (form.prefix !== 'np' || form.sizedBy66);
   if (form.defaultSize === 64) return has66 ? [16, 64] : [64];

@@ -71,11 +71,11 @@ export class RecordWriter {
   }
 }
 
-/** Where a relative branch leads: truncated to the operand size outside 64-bit mode (SDM vol. 2A "JMP"). */
+/** Where a relative branch leads: truncated to the operand size (APM vol. 3 "JMP (Near)"). */
 export function branchTarget({ is64, operandBits }: Decoded, { value }: Operand, nextRip: number): number {
   const target = nextRip + Number(value);
-  if (is64) return target;
-  return operandBits === 16 ? target & 0xffff : target >>> 0;
+  if (operandBits === 16) return target & 0xffff;
+  return is64 ? target : target >>> 0;
 }
 
 /** The offset of an immediate far pointer. */

@@ -163,7 +163,7 @@ export class Templates {
     if (form.operands.some(({ source }) => TOO_RARE.has(source))) return undefined;
     if (form.instruction.literal && immediateBytes > 1) return undefined;
     const isRelative = operands.some(({ kind }) => kind === OperandKind.relative);
-    if (isRelative && !decoded.is64) return undefined;
+    if (isRelative && decoded.operandBits !== 64) return undefined;
     const memory = operands.find((operand) => operand.memory !== undefined)?.memory;
     if (displacementBytes !== 0 && memory === undefined) return undefined;
     return {

@@ -264,6 +264,8 @@ export function isTranslatable(block: Block): boolean {
   return block.instructions.every(canTranslate);
 }
 
+/** An instruction that misses the TLB in a region is begun anew by the interpreter: it must not see what it has stored. */
 function canTranslate({ decoded, effects }: BlockInstruction): boolean {
-  return !effects.leaves && !isRepeated(decoded) && decoded.form.instruction.interpreted !== true;
+  if (effects.leaves || effects.readsBehindStore || isRepeated(decoded)) return false;
+  return decoded.form.instruction.interpreted !== true;
 }

@@ -110,9 +110,8 @@ export function encodingsOf(form: Form, is32: boolean): Encoding[] {
 
 function sizesOf(form: Form, is32: boolean): (16 | 32 | 64)[] {
   if (form.rexW !== undefined) return [form.rexW === 1 && !is32 ? 64 : 32];
-  const isSized = form.hasOperandSize || form.defaultSize !== 32;
   const own = is32 || form.defaultSize === 32 ? 32 : 64;
-  if (!isSized || form.defaultSize === 'always64') return [own];
+  if (!form.hasOperandSize) return [own];
   const no16 = form.prefix === '66' || form.vexL !== undefined;
   const sizes: (16 | 32 | 64)[] = no16 ? [own] : [16, own];
   return is32 || own === 64 ? sizes : [...sizes, 64];

@@ -140,9 +140,9 @@ export class OracleCracker extends OracleOperands implements Cracker<bigint> {
     if (isTrue(condition)) this.jumpTo(target);
   }
 
-  /** Outside 64-bit mode of the operand size (SDM vol. 2A "JMP"). */
+  /** Of the operand size (APM vol. 3 "JMP (Near)"). */
   #branchTarget({ value }: Operand): bigint {
-    return BigInt.asUintN(this.is64 ? 64 : this.operandBits, this.nextRip() + BigInt(value));
+    return BigInt.asUintN(this.operandBits, this.nextRip() + BigInt(value));
   }
 
   leave(reason: LeaveReason): void {

@@ -224,7 +224,7 @@ export class Decoder {
   #operandSize({ defaultSize, prefix }: Form): 16 | 32 | 64 {
     const has66 = this.#has66 && prefix !== '66';
     if (!this.#is64) return has66 ? 16 : 32;
-    if (defaultSize === 'always64' || (this.#rex & 8) !== 0) return 64;
+    if ((this.#rex & 8) !== 0) return 64;
     return has66 ? 16 : defaultSize;
   }
 

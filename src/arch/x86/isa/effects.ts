@@ -27,6 +27,8 @@ export interface Effects {
   readonly operandsWritten: number;
   /** It reads a memory operand and writes it back. */
   readonly updatesMemory: boolean;
+  /** It reads memory behind a store of its own: begun anew, after a fault, it may see what it has stored itself. */
+  readonly readsBehindStore: boolean;
   /** It may raise an exception: then the flags in front of it are seen. */
   readonly mayFault: boolean;
   /** It goes elsewhere than to the next instruction, or may. */
@@ -49,12 +51,14 @@ class Listener {
   registersWritten = 0;
   operandsWritten = 0;
   updatesMemory = false;
+  readsBehindStore = false;
   mayFault = false;
   endsBlock = false;
   isIndirect = false;
   isConditional = false;
   leaves = false;
   readonly #read = new Set<Operand>();
+  #hasStored = false;
   /** Inside `when`: what happens there may not happen. */
   #depth = 0;
 
@@ -67,8 +71,7 @@ class Listener {
 
   read(operand: Operand): Something {
     this.#read.add(operand);
-    if (operand.kind === OperandKind.memory) this.mayFault = true;
-    return SOMETHING;
+    return operand.kind === OperandKind.memory ? this.load() : SOMETHING;
   }
 
   readVector(operand: Operand): Something {
@@ -79,7 +82,7 @@ class Listener {
     const position = this.#operands.indexOf(operand);
     this.operandsWritten |= position < 0 ? -1 : 1 << position;
     if (operand.kind !== OperandKind.memory) return;
-    this.mayFault = true;
+    this.store();
     if (this.#read.has(operand)) this.updatesMemory = true;
   }
 
@@ -91,18 +94,25 @@ class Listener {
     this.registersWritten |= 1 << index;
   }
 
-  push(): void {
-    this.#movesStackPointer();
-  }
-
-  pop(): Something {
-    this.#movesStackPointer();
+  load(): Something {
+    this.mayFault = true;
+    if (this.#hasStored) this.readsBehindStore = true;
     return SOMETHING;
   }
 
-  #movesStackPointer(): void {
-    this.setGpr(Gpr.RSP);
+  store(): void {
     this.mayFault = true;
+    this.#hasStored = true;
+  }
+
+  push(): void {
+    this.setGpr(Gpr.RSP);
+    this.store();
+  }
+
+  pop(): Something {
+    this.setGpr(Gpr.RSP);
+    return this.load();
   }
 
   constant(operand: Operand): number | undefined {
@@ -270,6 +280,7 @@ export function effectsOf(decoded: Decoded): Effects {
     registersWritten: listener.registersWritten,
     operandsWritten: listener.operandsWritten,
     updatesMemory: listener.updatesMemory,
+    readsBehindStore: listener.readsBehindStore,
     mayFault: listener.mayFault || isPrivileged,
     endsBlock: listener.endsBlock,
     isIndirect: listener.isIndirect,

@@ -10,8 +10,8 @@ import type { OperandSpec } from './operands.ts';
 /** The mandatory prefix that a form needs: none of 66, F3, F2 (`np`), one of them, or it does not matter (`any`). */
 export type MandatoryPrefix = 'any' | 'np' | '66' | 'f3' | 'f2';
 
-/** Operand size in 64-bit mode without a prefix: 32, 64 (PUSH, POP), or always 64 (near branches). */
-export type DefaultSize = 32 | 64 | 'always64';
+/** Operand size in 64-bit mode without a prefix: 32, or 64 (PUSH, POP, near branches). */
+export type DefaultSize = 32 | 64;
 
 export class Form {
   /** Position among all forms; set when the instruction set is put together. */
@@ -129,12 +129,6 @@ export class Form {
     return this;
   }
 
-  /** 64 bits in 64-bit mode, whatever the prefixes. */
-  f64(): this {
-    this.defaultSize = 'always64';
-    return this;
-  }
-
   /** "i64": not in 64-bit mode. */
   i64(): this {
     this.in64 = false;
@@ -164,7 +158,7 @@ export class Form {
 
   /** Whether the operand size changes what the form does. */
   get hasOperandSize(): boolean {
-    return this.sizedBy66 || this.operands.some(({ bits }) => bits === 'y');
+    return this.defaultSize === 64 || this.sizedBy66 || this.operands.some(({ bits }) => bits === 'y');
   }
 
   /** Whether the prefix 66 can mean the operand size, and then is no mandatory prefix. It does not change y. */

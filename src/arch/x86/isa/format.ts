@@ -66,7 +66,7 @@ function formatOperand(decoded: Decoded, operand: Operand, next: number): string
     case OperandKind.st:
       return specOf(decoded, operand).source === 'fixed' ? 'st' : `st(${index})`;
     case OperandKind.relative:
-      return `0x${BigInt.asUintN(64, BigInt(next) + BigInt(value)).toString(16)}`;
+      return `0x${BigInt.asUintN(decoded.operandBits, BigInt(next) + BigInt(value)).toString(16)}`;
     default:
       return `0x${operand.selector.toString(16)}:${unsignedHex(value, bits)}`;
   }

@@ -1,6 +1,6 @@
 /**
- * Jumps, calls and returns within a segment, and software interrupts. SDM vol. 2, by mnemonic. Near branches of 64-bit mode
- * have 64 bits whatever the prefixes, as Intel has it (AMD: a prefix 66 truncates the target to 16).
+ * Jumps, calls and returns within a segment, and software interrupts. SDM vol. 2, by mnemonic. With the prefix 66 near branches
+ * of 64-bit mode have 16 bits, offset and target, as AMD has it (APM vol. 3 §1.2.3); Intel's ignore the prefix.
  */
 
 import { Vector } from '../../exceptions.ts';
@@ -15,7 +15,7 @@ import { getLow, setLow } from './registers.ts';
 
 export const JCC = CONDITIONS.map((condition, i) =>
   inst(`J${condition}`, {
-    forms: [enc(0x70 + i, Jb).f64(), enc(0x0f80 + i, Jz).f64()],
+    forms: [enc(0x70 + i, Jb).d64(), enc(0x0f80 + i, Jz).d64()],
     crack(u, target) {
       u.jumpIf(u.condition(condition), target);
     },
@@ -23,21 +23,21 @@ export const JCC = CONDITIONS.map((condition, i) =>
 );
 
 export const JMP = inst('JMP', {
-  forms: [enc(0xeb, Jb).f64(), enc(0xe9, Jz).f64()],
+  forms: [enc(0xeb, Jb).d64(), enc(0xe9, Jz).d64()],
   crack(u, target) {
     u.jumpTo(target);
   },
 });
 
 export const JMP_INDIRECT = inst('JMP', {
-  forms: [enc(0xff, Ev).ext(4).f64()],
+  forms: [enc(0xff, Ev).ext(4).d64()],
   crack(u, target) {
     u.jump(u.zext(u.operandBits, 64, u.read(target)));
   },
 });
 
 export const CALL = inst('CALL', {
-  forms: [enc(0xe8, Jz).f64()],
+  forms: [enc(0xe8, Jz).d64()],
   crack(u, target) {
     u.push(u.operandBits, u.zext(64, u.operandBits, u.nextRip()));
     u.jumpTo(target);
@@ -46,7 +46,7 @@ export const CALL = inst('CALL', {
 
 /** Where the target is not canonical, nothing is pushed, but what is wrong with the stack comes first. */
 export const CALL_INDIRECT = inst('CALL', {
-  forms: [enc(0xff, Ev).ext(2).f64()],
+  forms: [enc(0xff, Ev).ext(2).d64()],
   crack(u, target) {
     const where = u.zext(u.operandBits, 64, u.read(target));
     if (u.is64) u.when(isNotCanonical(u, where), () => u.probeStore(u.operandBits, stackTop(u)));
@@ -66,7 +66,7 @@ function stackTop<V>(u: Cracker<V>): V {
 }
 
 export const RET = inst('RET', {
-  forms: [enc(0xc3).f64()],
+  forms: [enc(0xc3).d64()],
   crack(u) {
     u.jump(u.zext(u.operandBits, 64, u.pop(u.operandBits)));
   },
@@ -82,7 +82,7 @@ export const SYSCALL = inst('SYSCALL', {
 });
 
 export const RET_IMMEDIATE = inst('RET', {
-  forms: [enc(0xc2, Iw).f64()],
+  forms: [enc(0xc2, Iw).d64()],
   crack(u, bytes) {
     u.jump(u.zext(u.operandBits, 64, u.pop(u.operandBits)));
     const address: Width = u.is64 ? 64 : 32;
@@ -94,28 +94,28 @@ export const RET_IMMEDIATE = inst('RET', {
 // ---- loops: rCX in the width of an address ----
 
 export const JCXZ = inst('JCXZ', {
-  forms: [enc(0xe3, Jb).f64()],
+  forms: [enc(0xe3, Jb).d64()],
   crack(u, target) {
     u.jumpIf(u.isZero(u.addressBits, getLow(u, u.addressBits, Gpr.RCX)), target);
   },
 });
 
 export const LOOP = inst('LOOP', {
-  forms: [enc(0xe2, Jb).f64()],
+  forms: [enc(0xe2, Jb).d64()],
   crack(u, target) {
     u.jumpIf(countDown(u), target);
   },
 });
 
 export const LOOPE = inst('LOOPE', {
-  forms: [enc(0xe1, Jb).f64()],
+  forms: [enc(0xe1, Jb).d64()],
   crack(u, target) {
     u.jumpIf(u.and(32, countDown(u), u.flag('zf')), target);
   },
 });
 
 export const LOOPNE = inst('LOOPNE', {
-  forms: [enc(0xe0, Jb).f64()],
+  forms: [enc(0xe0, Jb).d64()],
   crack(u, target) {
     u.jumpIf(u.and(32, countDown(u), u.isZero(32, u.flag('zf'))), target);
   },

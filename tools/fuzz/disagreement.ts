@@ -63,7 +63,9 @@ export class Comparison {
       if (this.#oracle.excuses?.(sequence, one, other) === true) continue;
       const again = this.runOne(each);
       if (again !== undefined) confirmed.push({ ...again, index });
-      else if (this.#isStable(each, one)) confirmed.push(this.#describe(index, each, one, other));
+      // What has run out of time among many cases may end alone, with more of it.
+      else if (tellsState(other.ending) && this.#isStable(each, one))
+        confirmed.push(this.#describe(index, each, one, other));
       else this.unconfirmed++;
     }
     return { confirmed, differing };

@@ -108,6 +108,9 @@ describe('decoder', () => {
       66 8f 04 24                   | POP [rsp + 2]:16
       ff 10                         | CALL [rax]:64
       e8 f0 ff ff ff                | CALL +-10
+      66 e8 f0 ff                   | CALL +-10
+      66 48 e8 f0 ff ff ff          | CALL +-10
+      66 ff 10                      | CALL [rax]:16
       66 70 10                      | JO +10
       0f b6 c4                      | MOVZX rax:32, ah
       48 63 c8                      | MOVSXD rcx:64, rax:32

@@ -15,6 +15,8 @@ const [HANDLER, RIP, NEXT_RIP] = [RECORD.handler / 4, RECORD.rip / 4, RECORD.nex
 const [IMMEDIATE, DISPLACEMENT] = [RECORD.immediate / 4, RECORD.displacement / 4];
 /** Of the first hash table; it doubles when it is half full. */
 const FIRST_PLACES = 2 ** 12;
+/** More heads than any program has: all are forgotten, so that code without end does not take memory without end. */
+const MOST_TEMPLATES = 2 ** 15;
 /** Words of a place in the hash table: the head's bytes (two words), and the number of the template plus one. */
 const PLACE = 3;
 
@@ -112,6 +114,11 @@ export class Templates {
     if (known === undefined) this.#enter(template);
   }
 
+  /** How many heads it knows. */
+  get count(): number {
+    return this.#templates.length;
+  }
+
   /** Forgets all: the same bytes mean something else now. */
   clear(): void {
     this.#templates.length = 0;
@@ -138,6 +145,7 @@ export class Templates {
 
   #enter(template: Template): void {
     const { low, high } = this.#head;
+    if (this.#templates.length === MOST_TEMPLATES) this.clear();
     this.#templates.push(template);
     this.#fill(low, high, this.#templates.length);
     if (this.#templates.length * 2 * PLACE <= this.#places.length) return;

@@ -1,6 +1,6 @@
 // Records by template are those of a decoder: for every instruction that has a template, with other displacements and immediates.
 
-import { deepEqual, ok } from 'node:assert/strict';
+import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import { DecodeTable } from '../../../src/arch/x86/isa/decode-table.ts';
 import { Decoder } from '../../../src/arch/x86/isa/decoder.ts';
@@ -78,4 +78,24 @@ test('a head that is too long for a template leaves those of others alone', () =
   ok(templates.write(long, 0, true, 0, words, 0) === undefined);
   deepEqual(templates.write(jump, 0, true, 0, words, 0)?.handler, 5);
   deepEqual(templates.lengthBytes, 5);
+});
+
+test('heads without end do not take memory without end', () => {
+  const table = new DecodeTable(INSTRUCTIONS, implementedFeatures(INSTRUCTIONS));
+  const decoder = new Decoder(table);
+  const templates = new Templates(table);
+  const words = new Uint32Array(RECORD_BYTES / 4);
+  const shape = { handler: 1, effects: {} as Effects };
+  const bytes = new Uint8Array(LENGTH);
+  let most = 0;
+  // ADD and seven others with each ModRM and SIB byte.
+  for (let head = 0; head < 2 ** 19; head++) {
+    bytes.set([(head >>> 16) << 3, (head >>> 8) & 0xff, head & 0xff]);
+    const decoded = decoder.decode(bytes, 0, LENGTH, true);
+    ok(typeof decoded !== 'string');
+    templates.add(bytes, 0, decoded, shape);
+    most = Math.max(most, templates.count);
+  }
+  ok(most <= 2 ** 15 && most > 2 ** 14, `${most}`);
+  equal(templates.write(bytes, 0, true, 0x1000, words, 0), shape);
 });

@@ -59,14 +59,16 @@ export function buildPageTable(
   memory: PageTableMemory,
   allocateTable: () => number,
   areaBase: number,
-  codeBase: (slot: number) => number = () => areaBase,
+  codeBase: (slot: number) => number | undefined = () => areaBase,
 ): PageTable {
   const table = new PageTable(memory, allocateTable);
   for (const [i, { virtualAddress, flags }] of PAGES.entries()) {
     if (i >= CODE_PAGES) table.map(virtualAddress, areaBase + i * PAGE_SIZE, flags);
     else
-      for (let slot = 0; slot < CODE_SLOTS; slot++)
-        table.map(virtualAddress + slot * SLOT_BYTES, codeBase(slot) + i * PAGE_SIZE, flags);
+      for (let slot = 0; slot < CODE_SLOTS; slot++) {
+        const base = codeBase(slot);
+        if (base !== undefined) table.map(virtualAddress + slot * SLOT_BYTES, base + i * PAGE_SIZE, flags);
+      }
   }
   return table;
 }

@@ -63,9 +63,7 @@ export class Comparison {
       if (this.#oracle.excuses?.(sequence, one, other) === true) continue;
       const again = this.runOne(each);
       if (again !== undefined) confirmed.push({ ...again, index });
-      // What has run out of time among many cases may end alone, with more of it.
-      else if (tellsState(other.ending) && this.#isStable(each, one))
-        confirmed.push(this.#describe(index, each, one, other));
+      else if (this.#isItsOwn(each, one, other)) confirmed.push(this.#describe(index, each, one, other));
       else this.unconfirmed++;
     }
     return { confirmed, differing };
@@ -82,10 +80,15 @@ export class Comparison {
     return this.#describe(0, given, expected!, actual!);
   }
 
-  /** Whether the reference says the same again: then it is the other whose outcome depends on what it has executed before. */
-  #isStable(given: RandomCase, outcome: Outcome): boolean {
-    const [again] = this.#oracle.run([given.sequence]);
-    return sameOutcome(outcome, again!, this.#toleranceOf(given));
+  /**
+   * Whether a difference that is not seen again is the subject's fault, whose outcome then depends on what it has executed
+   * before: unless it has run out of time among others, or the case reaches into others; and if the reference says the same again.
+   */
+  #isItsOwn(given: RandomCase, one: Outcome, other: Outcome): boolean {
+    const { sequence } = given;
+    if (!tellsState(other.ending) || this.#subject.isSelfContained?.(sequence) === false) return false;
+    const [again] = this.#oracle.run([sequence]);
+    return sameOutcome(one, again!, this.#toleranceOf(given));
   }
 
   #describe(index: number, given: RandomCase, expected: Outcome, actual: Outcome): Disagreement {

@@ -16,6 +16,9 @@ export interface Executor {
    */
   run(cases: readonly Sequence[]): Outcome[];
 
+  /** Whether a case comes to the same where there is nothing of other cases. Absent: there never is. */
+  isSelfContained?(sequence: Sequence): boolean;
+
   /** Whether its own outcome of a case is not to be trusted, seeing what another executor says. */
   excuses?(sequence: Sequence, mine: Outcome, other: Outcome): boolean;
 

@@ -22,7 +22,7 @@ import {
   slotAddress,
   slotOf,
 } from './address-space.ts';
-import { type Tolerance, X87_POINTERS } from './difference.ts';
+import { sameOutcome, type Tolerance, X87_POINTERS } from './difference.ts';
 import type { Executor } from './executor.ts';
 import type { Ending, Outcome, Sequence } from './sequence.ts';
 import {
@@ -66,13 +66,13 @@ class SameNumber extends RandomNumbers {
 /**
  * What a case finds around it. One of many has its code pages for itself, and in other slots those of others; one that is alone
  * has its own in all slots, as under KVM, and more time. The difference is seen once in a hundred thousand cases of random
- * bytes: a disagreement is only one when the case is executed alone, too.
+ * bytes: a disagreement is only one when the case is executed alone, too, or does not reach into other slots.
  */
 interface Surroundings {
   /** The processor's state but for the user state. */
   readonly context: X86ThreadContext;
-  /** Physical address of the code pages of a slot. */
-  readonly codeBase: (slot: number) => PhysAddr;
+  /** Physical address of the code pages of a slot; undefined: there are none. */
+  readonly codeBase: (slot: number) => PhysAddr | undefined;
   /** A case that has executed so many instructions has timed out. */
   readonly limit: number;
 }
@@ -84,6 +84,8 @@ export class FunctionalExecutor implements Executor {
   readonly #engine: Engine;
   readonly #alone: Surroundings;
   readonly #ofMany: Surroundings;
+  /** Surroundings in which there is no slot but this one. */
+  readonly #withSlot: (slot: number) => Surroundings;
   /** The area before and after a case. */
   readonly #before = new Uint8Array(AREA_BYTES);
   readonly #after = new Uint8Array(AREA_BYTES);
@@ -99,6 +101,7 @@ export class FunctionalExecutor implements Executor {
     this.name = translate === 'never' ? 'interpreter' : 'translator';
     this.#memory = new PhysicalMemory(new Root(), 'memory', { ranges: [{ start: 0, sizeBytes: RAM_BYTES }] });
     let tables = TABLES_BASE;
+    let firstFree = TABLES_BASE;
     const access = {
       readU64: (pa: number) => this.#memory.readU64(pa as PhysAddr),
       writeU64: (pa: number, value: bigint) => this.#memory.writeU64(pa as PhysAddr, value),
@@ -115,6 +118,12 @@ export class FunctionalExecutor implements Executor {
     };
     this.#alone = surroundings(() => AREA_BASE, limit);
     this.#ofMany = surroundings(codeBase, Math.min(limit, LIMIT_OF_MANY));
+    firstFree = tables;
+    this.#withSlot = (own) => {
+      this.#memory.write(firstFree as PhysAddr, new Uint8Array(tables - firstFree));
+      tables = firstFree;
+      return surroundings((slot) => (slot === own ? AREA_BASE : undefined), limit);
+    };
     this.#engine = new Engine({
       memory: this.#memory,
       features: ALL_FEATURES,
@@ -126,23 +135,31 @@ export class FunctionalExecutor implements Executor {
   }
 
   run(cases: readonly Sequence[]): Outcome[] {
-    if (cases.length !== 1)
-      return [...inDifferentSlots(cases)].flatMap((batch) => this.#runBatch(batch, this.#ofMany));
-    this.#engine.flushTlb();
-    const outcomes = this.#runBatch(cases, this.#alone);
-    this.#engine.flushTlb();
-    return outcomes;
+    if (cases.length === 1) return [this.#runAlone(cases[0]!, this.#alone)];
+    return [...inDifferentSlots(cases)].flatMap((batch) => this.#runBatch(batch, this.#ofMany));
+  }
+
+  isSelfContained(sequence: Sequence): boolean {
+    const outcome = this.#runAlone(sequence, this.#withSlot(slotOf(sequence.codeAddress)));
+    return sameOutcome(outcome, this.#runAlone(sequence, this.#alone));
   }
 
   close(): void {
     // Nothing outside this process is held.
   }
 
+  #runAlone(sequence: Sequence, surroundings: Surroundings): Outcome {
+    this.#engine.flushTlb();
+    const [outcome] = this.#runBatch([sequence], surroundings);
+    this.#engine.flushTlb();
+    return outcome!;
+  }
+
   #runBatch(batch: readonly Sequence[], surroundings: Surroundings): Outcome[] {
     for (const sequence of batch) {
       // All of the code pages: what is not code is INT3.
       this.#setInitialArea(sequence);
-      this.#memory.write(surroundings.codeBase(slotOf(sequence.codeAddress)), this.#before, CODE_BYTES);
+      this.#memory.write(surroundings.codeBase(slotOf(sequence.codeAddress))!, this.#before, CODE_BYTES);
     }
     this.#engine.tc.u8.set(surroundings.context.u8);
     this.#engine.prepare(batch.map(({ codeAddress }) => codeAddress));
@@ -151,7 +168,7 @@ export class FunctionalExecutor implements Executor {
 
   #runOne(sequence: Sequence, { context, codeBase: baseOf, limit }: Surroundings): Outcome {
     this.#setInitialArea(sequence);
-    const code = baseOf(slotOf(sequence.codeAddress));
+    const code = baseOf(slotOf(sequence.codeAddress))!;
     this.#memory.write(DATA_BASE, this.#before.subarray(CODE_BYTES));
     const { tc } = this.#engine;
     tc.u8.set(context.u8);

@@ -88,16 +88,22 @@ function isEmulated({ ending, state }: Outcome, other: Exception, code: () => Sp
       return true;
     case Vector.PF:
       // It looks at the first of two pages before it finds that the second is not there, and at rSI before rDI.
-      return kvm.address >> 12n === LAST_PAGE || beginsWith(code(), 0xa6) || beginsWith(code(), 0xa7);
+      if (kvm.address >> 12n === LAST_PAGE || beginsWith(code(), 0xa6) || beginsWith(code(), 0xa7))
+        return true;
+      return hasEnteredMmx(state) && beginsWith(code(), 0x0f);
     case Vector.GP:
     case Vector.SS:
       if (other.vector === Vector.PF) return false;
       // To it these prefixes are segments. And it has entered the MMX state before it faults.
       if (kvm.vector !== other.vector) return code().prefixes.some((byte) => SEGMENT_PREFIXES.includes(byte));
-      return beginsWith(code(), 0x0f) && state.u16[OFFSET.ftw >> 1] === 0xff;
+      return hasEnteredMmx(state) && beginsWith(code(), 0x0f);
     default:
       return false;
   }
+}
+
+function hasEnteredMmx({ u16 }: Outcome['state']): boolean {
+  return u16[OFFSET.ftw >> 1] === 0xff;
 }
 
 /**

@@ -386,7 +386,7 @@ export class Engine {
     this.executed -= cells.getUint32(record + RECORD.remaining, true);
     for (const half of [0, 1])
       this.tc.u32[RIP + half] = cells.getUint32(record + RECORD.rip + 4 * half, true);
-    return this.#exception();
+    return this.#exception(this.#interpreter.handlerOf(record) === this.#handlers.special.stale);
   }
 
   /** Of the interpreter: instructions that ask for interrupts are not translated. */
@@ -396,17 +396,20 @@ export class Engine {
     return { kind: 'interrupt', vector: this.#takeFault(), at };
   }
 
-  #exception(): RunEnd {
+  /** @param hasChanged whether the instruction that raises it has changed its own bytes before */
+  #exception(hasChanged = false): RunEnd {
     const cells = this.#cells;
     const raised = this.#takeFault();
     const errorCode = cells.getUint32(CELL.faultCode, true);
     const where = cells.getBigUint64(CELL.faultAddress, true);
-    const vector = raised === NOT_CANONICAL_VECTOR ? this.#vectorOfAddress(where) : raised;
+    const vector = raised === NOT_CANONICAL_VECTOR ? this.#vectorOfAddress(where, hasChanged) : raised;
     return { kind: 'exception', vector, errorCode, address: vector === Vector.PF ? where : 0n };
   }
 
   /** SDM vol. 3 §6.15, interrupts 12 and 13: which exception the instruction at RIP gets for an address that is not canonical. */
-  #vectorOfAddress(address: bigint): number {
+  #vectorOfAddress(address: bigint, hasChanged: boolean): number {
+    // What stores before it may fault is ENTER and its like: it is the stack that they access.
+    if (hasChanged) return Vector.SS;
     const decoded = this.#interpreter.decodeAt(this.#rip, this.tc.in64BitMode);
     return decoded !== undefined && isStackReference(decoded, address, this.tc) ? Vector.SS : Vector.GP;
   }

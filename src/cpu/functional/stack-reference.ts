@@ -5,12 +5,14 @@
 
 import { type Decoded, OperandKind } from '../../arch/x86/isa/decoded.ts';
 import { linearAddressOf } from '../../arch/x86/isa/effective-address.ts';
-import { Seg } from '../../arch/x86/registers.ts';
+import { effectsOf } from '../../arch/x86/isa/effects.ts';
+import { Gpr, Seg } from '../../arch/x86/registers.ts';
 import type { X86ThreadContext } from '../../arch/x86/thread-context.ts';
 import { sourceOf } from './operand-places.ts';
 
-/** FXSAVE and XSAVE look at the end of their areas first. XSAVE's are the largest: SDM vol. 1 §13.4. */
-const LARGEST_AREA_BYTES = 4096n;
+/** An operand of an instruction that accesses the stack besides: a far pointer is the largest. */
+const LARGEST_OPERAND_BYTES = 10n;
+const LARGEST_POP_BYTES = 8n;
 
 /**
  * Whether an instruction that accessed this linear address did so through SS: by a memory operand with that segment, or as
@@ -23,9 +25,14 @@ export function isStackReference(decoded: Decoded, address: bigint, tc: X86Threa
   const memory = operand?.memory;
   // String operands and the like are never on the stack; without any, the access was an implied one.
   if (memory === undefined) return decoded.operands.every(({ kind }) => kind !== OperandKind.memory);
-  const isOperand = BigInt.asUintN(64, address - linearAddressOf(decoded, memory, tc)) < LARGEST_AREA_BYTES;
-  // Elsewhere only BT reaches, which has two operands; PUSH, POP and CALL, which access the stack besides, have one.
-  return isOperand || decoded.operands.length > 1 ? memory.segment === Seg.SS : true;
+  const accessesStackBesides = (effectsOf(decoded).registersWritten & (1 << Gpr.RSP)) !== 0;
+  if (!accessesStackBesides) return memory.segment === Seg.SS;
+  const isWithin = (start: bigint, sizeBytes: bigint): boolean =>
+    BigInt.asUintN(64, address - start) < sizeBytes;
+  // POP reads the stack before it writes its operand; PUSH and CALL read their operand first.
+  if (decoded.form.isAfterPop && isWithin(tc.gpr(Gpr.RSP), LARGEST_POP_BYTES)) return true;
+  const isOperand = isWithin(linearAddressOf(decoded, memory, tc), LARGEST_OPERAND_BYTES);
+  return isOperand ? memory.segment === Seg.SS : true;
 }
 
 /**

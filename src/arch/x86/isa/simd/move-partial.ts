@@ -147,8 +147,20 @@ export const MASKMOVQ = inst('MASKMOVQ', {
   crack: storeMasked,
 });
 
+/** Two accesses of eight bytes, as alignment checks of Zen 4 see it; both of them, or none. */
 export const MASKMOVDQU = inst('MASKMOVDQU', {
   forms: [enc(0x0ff7, MaskStoreDq, Vdq, Udq).p66()],
-  unaligned: true,
-  crack: storeMasked,
+  crack(u, memory, src, mask) {
+    const chosen = u.vectorShift('i8x16.shr_s', u.readVector(mask), u.int(32, 7));
+    const value = u.readVector(src);
+    const start = u.linearAddress(memory);
+    const addresses = [start, u.add(64, start, u.int(64, 8))];
+    for (const address of addresses) u.probeStore(64, address);
+    const halves = addresses.map((address, i) => {
+      const bits = u.lane('i64x2', chosen, i);
+      const kept = u.and(64, u.load(64, address), u.not(64, bits));
+      return u.or(64, u.and(64, u.lane('i64x2', value, i), bits), kept);
+    });
+    for (const [i, half] of halves.entries()) u.store(64, addresses[i]!, half);
+  },
 });

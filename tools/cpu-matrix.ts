@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describeOptions, flag, integer, parseOptions, value } from '../src/cli/options.ts';
+import { describeOptions, flag, integer, parseOptions, text, value } from '../src/cli/options.ts';
 import { assertSameAsNative } from '../tests/support/compare.ts';
 import { notInstalled } from '../tests/support/hypertick.ts';
 import {
@@ -48,6 +48,12 @@ const OPTIONS = {
     'of host time to enter the guest: turns of the KVM CPU are longer by it; default 26',
     us,
     26n,
+  ),
+  turns: value(
+    'TURNS',
+    'one run of each program, with these turns (as of hypertick run --switch-every), and none of one CPU alone: where starting takes long',
+    text,
+    undefined,
   ),
   'as-is': flag('do not hold programs to x86-64-v2: for a KVM that obeys the CPUID that it is given'),
   help: flag('print this text'),
@@ -129,6 +135,12 @@ function atTimes(program: Program, total: number, options: Options): InTurns | u
 /** True if no run differs. */
 function tryOut(program: Program, options: Options): boolean {
   const isHeld = !options['as-is'];
+  const { turns } = options;
+  if (turns !== undefined) {
+    const run = { ...compare(program, ['--switch-every', turns], isHeld), every: turns };
+    report(program, Number.NaN, '', run);
+    return run.verdict === 'identical';
+  }
   const alone = compare(program, ['--cpu', 'functional'], isHeld);
   const total = instructions(alone);
   const runs: InTurns[] = [];
@@ -136,18 +148,24 @@ function tryOut(program: Program, options: Options): boolean {
   if (timed !== undefined) runs.push(timed);
   if (timed === undefined || switches(timed) < WANTED_SWITCHES)
     runs.push({ ...compare(program, ['--switch-every', 'syscall'], isHeld), every: 'syscall' });
-  for (const inTurns of runs) {
-    const { every, verdict, stats } = inTurns;
-    const share = total === 0 ? '' : `${((100 * instructions(inTurns)) / total).toFixed(0)} %`;
-    const count = switches(inTurns);
-    const ms = (name: string, of: number): string =>
-      count === 0 ? '' : ((1000 * statistic(stats, `system.switcher.${name}`)) / of).toFixed(2);
-    const costs = [ms('hostSeconds', count), ms('longestSeconds', 1)];
-    console.log(
-      `| ${[program.name, total, alone.verdict, every, count, verdict, share, ...costs].join(' | ')} |`,
-    );
-  }
+  for (const run of runs) report(program, total, alone.verdict, run);
   return [alone, ...runs].every(({ verdict }) => verdict === 'identical');
+}
+
+/** A row of the table. @param total instructions of the program, NaN if they are not known */
+function report(program: Program, total: number, alone: string, inTurns: InTurns): void {
+  const { every, verdict, stats } = inTurns;
+  const isKnown = total > 0;
+  const share = isKnown
+    ? `${((100 * instructions(inTurns)) / total).toFixed(0)} %`
+    : `${instructions(inTurns)}`;
+  const count = switches(inTurns);
+  const ms = (name: string, of: number): string =>
+    count === 0 ? '' : ((1000 * statistic(stats, `system.switcher.${name}`)) / of).toFixed(2);
+  const costs = [ms('hostSeconds', count), ms('longestSeconds', 1)];
+  console.log(
+    `| ${[program.name, isKnown ? total : '', alone, every, count, verdict, share, ...costs].join(' | ')} |`,
+  );
 }
 
 function main(): number {

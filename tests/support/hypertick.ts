@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 
 export const ROOT = join(import.meta.dirname, '..', '..');
-export const HYPERTICK = join(ROOT, 'bin', 'hypertick');
+/** The command that is tested: the checkout's, or that of an installed package. */
+export const HYPERTICK = process.env.HYPERTICK_COMMAND ?? join(ROOT, 'bin', 'hypertick');
 
 /** How a process ended and what it wrote. */
 export interface Outcome {
@@ -24,7 +25,8 @@ export interface RunOptions {
   env?: Readonly<Record<string, string>>;
 }
 
-const TIME_LIMIT_MS = 120_000;
+/** Of one command. */
+const TIME_LIMIT_MS = 1000 * Number(process.env.HYPERTICK_TIME_LIMIT_S ?? 120);
 
 /** Runs a command to its end. */
 export function run(command: string, args: readonly string[], options: RunOptions = {}): Outcome {

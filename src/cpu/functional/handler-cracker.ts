@@ -6,7 +6,13 @@
 
 import type { FlagName } from '../../arch/x86/isa/conditions.ts';
 import { type Condition, evaluateCondition, FLAG_BITS, STATUS_FLAGS } from '../../arch/x86/isa/conditions.ts';
-import { type Decoded, NO_REGISTER, type Operand, OperandKind } from '../../arch/x86/isa/decoded.ts';
+import {
+  type Decoded,
+  isLiteral,
+  NO_REGISTER,
+  type Operand,
+  OperandKind,
+} from '../../arch/x86/isa/decoded.ts';
 import type { Effects } from '../../arch/x86/isa/effects.ts';
 import {
   bitOf,
@@ -282,7 +288,7 @@ export class HandlerCracker extends WasmCracker {
   // ---- immediates and addresses ----
 
   protected override immediate(operand: Operand, z: Width): Value {
-    if (this.instruction.form.instruction.literal) return this.int(z, operand.value);
+    if (isLiteral(this.instruction, operand)) return this.int(z, operand.value);
     return this.zext(64, z, this.#recordField(RECORD.immediate));
   }
 

@@ -35,8 +35,10 @@ export class RecordWriter {
     const nextRip = rip + decoded.lengthBytes;
     this.writeHead(record, handler, remaining, rip, 0);
     this.setNumber(record + RECORD.nextRip, nextRip);
+    // Where there are two immediates, the last is a literal.
+    const immediate = decoded.operands.find(({ kind }) => kind === OperandKind.immediate);
+    if (immediate !== undefined) this.setNumber(record + RECORD.immediate, immediate.value);
     for (const operand of decoded.operands) {
-      if (operand.kind === OperandKind.immediate) this.setNumber(record + RECORD.immediate, operand.value);
       if (operand.kind === OperandKind.farPointer)
         this.setNumber(record + RECORD.immediate, operand.selector * TWO_32 + offsetOf(operand));
       if (operand.kind === OperandKind.relative)

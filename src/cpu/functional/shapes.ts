@@ -3,7 +3,7 @@
  * the same, too.
  */
 
-import { type Decoded, NO_REGISTER, OperandKind } from '../../arch/x86/isa/decoded.ts';
+import { type Decoded, isLiteral, NO_REGISTER, OperandKind } from '../../arch/x86/isa/decoded.ts';
 import type { Effects } from '../../arch/x86/isa/effects.ts';
 import type { Form } from '../../arch/x86/isa/encoding.ts';
 import { Seg } from '../../arch/x86/registers.ts';
@@ -17,8 +17,8 @@ export interface Shape {
 
 const SIZE_CODES = { 16: 0, 32: 1, 64: 2 } as const;
 const REPEAT_CODES = { none: 0, f3: 1, f2: 2 } as const;
-/** A literal has at most 16 bits; where there are two (ENTER), one has 8. */
-const LITERALS = 2 ** (16 + 8);
+/** A literal has 8 bits. */
+const LITERALS = 2 ** 8;
 
 /**
  * A number for the form, the sizes, memory or register, the parts of the address that are there, and the value of a literal.
@@ -31,11 +31,12 @@ export function shapeNumber(decoded: Decoded): number {
   shape = shape * 3 + (isRepeated(decoded) ? REPEAT_CODES[decoded.repeat] : 0);
   let address = 0;
   let literal = 0;
-  for (const { kind, bits, memory, value } of operands) {
+  for (const operand of operands) {
+    const { kind, bits, memory, value } = operand;
     if (memory !== undefined)
       address |= 1 | (memory.index === NO_REGISTER ? 0 : 2) | (memory.segment >= Seg.FS ? 4 : 0);
     else if (kind !== OperandKind.immediate) continue;
-    else if (form.instruction.literal) literal = literal * 2 ** bits + (Number(value) & (2 ** bits - 1));
+    else if (isLiteral(decoded, operand)) literal = Number(value) & (LITERALS - 1);
     else if (bits === 8) literal = countClass(Number(value));
   }
   return (shape * 8 + address) * LITERALS + literal;

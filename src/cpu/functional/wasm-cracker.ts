@@ -14,6 +14,7 @@ import type { Cracker, LeaveReason, TrapKind } from '../../arch/x86/isa/cracker.
 import {
   type Bits,
   type Decoded,
+  isLiteral,
   mustBeAligned,
   type Operand,
   OperandKind,
@@ -186,8 +187,8 @@ export abstract class WasmCracker extends FlagOps implements Cracker<Value> {
   constant(operand: Operand): number | undefined {
     if (operand.kind !== OperandKind.immediate) return undefined;
     const { form, operands } = this.instruction;
-    const isKnown = form.instruction.literal || form.operands[operands.indexOf(operand)]!.source === 'fixed';
-    return isKnown ? Number(operand.value) : undefined;
+    const isFixed = form.operands[operands.indexOf(operand)]!.source === 'fixed';
+    return isFixed || isLiteral(this.instruction, operand) ? Number(operand.value) : undefined;
   }
 
   setGpr(index: number, value: Value): void {

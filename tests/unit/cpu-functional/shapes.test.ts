@@ -36,3 +36,15 @@ test('instructions of one shape read and write the same flags, and may do the sa
     }
   }
 });
+
+test('the frame size of ENTER makes no shape of its own, the nesting level does', () => {
+  const decoder = new Decoder(new DecodeTable(INSTRUCTIONS, ALL_FEATURES));
+  const shapeOf = (...bytes: number[]): number => {
+    const decoded = decoder.decode(Uint8Array.from(bytes), 0, bytes.length, true);
+    assert.ok(typeof decoded !== 'string');
+    return shapeNumber(decoded);
+  };
+  const shape = shapeOf(0xc8, 0x10, 0, 3);
+  assert.equal(shapeOf(0xc8, 0x20, 0x12, 3), shape);
+  assert.notEqual(shapeOf(0xc8, 0x10, 0, 4), shape);
+});

@@ -55,6 +55,11 @@ export function mustBeAligned({ form }: Decoded, { bits }: Operand): boolean {
   return bits === 128 && form.instruction.unaligned !== true;
 }
 
+/** Whether an immediate chooses what the instruction does: see `literal` of its definition. */
+export function isLiteral({ form, operands }: Decoded, operand: Operand): boolean {
+  return form.instruction.literal === true && operand === operands.at(-1);
+}
+
 export type RepeatPrefix = 'none' | 'f3' | 'f2';
 
 export interface Decoded {

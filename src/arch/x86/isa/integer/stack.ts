@@ -71,7 +71,7 @@ export const POPA = inst('POPA', {
   },
 });
 
-/** The nesting level, modulo 32, and the frame's size choose what is done. The end of the frame must be writable. */
+/** The nesting level, modulo 32, chooses what is done. The end of the frame must be writable. */
 export const ENTER = inst('ENTER', {
   literal: true,
   forms: [enc(0xc8, Iw, Ib).d64()],
@@ -87,7 +87,8 @@ export const ENTER = inst('ENTER', {
     }
     if (levels > 0) u.store(z, stackAddress(u, -(levels + 1) * bytes), u.zext(64, z, frame));
     setLow(u, z, Gpr.RBP, u.zext(64, z, frame));
-    const end = stackAddress(u, -((levels + 1) * bytes + (u.constant(size)! & 0xffff)));
+    const links = u.add(64, u.gpr(Gpr.RSP), u.int(64, -(levels + 1) * bytes));
+    const end = truncated(u, u.sub(64, links, u.zext(16, 64, u.read(size))));
     u.probeStore(z, end);
     u.setGpr(Gpr.RSP, end);
   },

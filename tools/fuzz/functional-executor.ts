@@ -89,6 +89,8 @@ export class FunctionalExecutor implements Executor {
   /** The area before and after a case. */
   readonly #before = new Uint8Array(AREA_BYTES);
   readonly #after = new Uint8Array(AREA_BYTES);
+  readonly #beforeCode = Buffer.from(this.#before.buffer, 0, CODE_BYTES);
+  readonly #afterCode = Buffer.from(this.#after.buffer, 0, CODE_BYTES);
   readonly #states = new StateSource();
   readonly #backgrounds = new Map<number, Uint8Array>();
 
@@ -169,6 +171,9 @@ export class FunctionalExecutor implements Executor {
   #runOne(sequence: Sequence, { context, codeBase: baseOf, limit }: Surroundings): Outcome {
     this.#setInitialArea(sequence);
     const code = baseOf(slotOf(sequence.codeAddress))!;
+    this.#memory.read(code, this.#after, CODE_BYTES);
+    // Another case of the batch has reached into this one's code pages.
+    if (this.#beforeCode.compare(this.#afterCode) !== 0) this.#memory.write(code, this.#before, CODE_BYTES);
     this.#memory.write(DATA_BASE, this.#before.subarray(CODE_BYTES));
     const { tc } = this.#engine;
     tc.u8.set(context.u8);

@@ -35,8 +35,9 @@ import {
   PHYSICAL,
   Way,
 } from './kvm-layout.ts';
-import { KvmMachine } from './kvm-machine.ts';
+import { GuestLostError, KvmMachine } from './kvm-machine.ts';
 import type { Ending, MemoryBytes, Outcome, Sequence } from './sequence.ts';
+import { formatCase } from './sequence-text.ts';
 import { emptyState, FIXED_RFLAGS, FS_BASE, GS_BASE, StateSource, USER_RFLAGS } from './user-state.ts';
 
 /** State components that every simulated processor has. */
@@ -65,10 +66,11 @@ export class KvmExecutor implements Executor {
   readonly excuses = isKvmExcused;
   /** State components that cases have: a mask of `Xcr0`. */
   readonly components: number;
-  readonly #machine: KvmMachine;
-  readonly #ram: Uint8Array;
-  readonly #words: Uint32Array;
-  readonly #view: DataView;
+  readonly #tickNs: number;
+  #machine: KvmMachine;
+  #ram!: Uint8Array;
+  #words!: Uint32Array;
+  #view!: DataView;
   readonly #states = new StateSource();
   /** Backgrounds in RAM, by fill. */
   readonly #images = new Map<number, { readonly at: number; readonly bytes: Uint8Array }>();
@@ -79,12 +81,19 @@ export class KvmExecutor implements Executor {
   /** @throws HostError where KVM cannot be used */
   constructor({ components: extra = 0, tickNs = DEFAULT_TICK_NS }: KvmExecutorOptions = {}) {
     const components = (extra | BASELINE) & XSAVE_HELD & ~Xcr0.PKRU;
-    this.#machine = new KvmMachine({ components, tickNs });
+    this.#tickNs = tickNs;
+    this.#machine = this.#open(components);
     this.components = components & this.#machine.environment.xcr0;
-    this.#ram = this.#machine.ram;
+    this.#checkHarness();
+  }
+
+  #open(components: number): KvmMachine {
+    const machine = new KvmMachine({ components, tickNs: this.#tickNs });
+    this.#ram = machine.ram;
     this.#words = new Uint32Array(this.#ram.buffer);
     this.#view = new DataView(this.#ram.buffer);
-    this.#checkHarness();
+    this.#images.clear();
+    return machine;
   }
 
   run(cases: readonly Sequence[]): Outcome[] {
@@ -189,10 +198,16 @@ export class KvmExecutor implements Executor {
     this.#setControl('output', HIDDEN + PHYSICAL.outputs);
     this.#setControl('changes', HIDDEN + PHYSICAL.changes);
     this.#troubles.clear();
-    this.#machine.runBatch(count, {
-      timedOut: (index) => this.#troubles.set(index, { kind: 'timeout' }),
-      refused: (index, reason) => this.#troubles.set(index, { kind: 'refused', reason }),
-    });
+    try {
+      this.#machine.runBatch(count, {
+        timedOut: (index) => this.#troubles.set(index, { kind: 'timeout' }),
+        refused: (index, reason) => this.#troubles.set(index, { kind: 'refused', reason }),
+      });
+    } catch (error) {
+      if (!(error instanceof GuestLostError) || error.index >= count) throw error;
+      outcomes.push(...this.#runWithout(error));
+      return;
+    }
     let changesAt: number = PHYSICAL.changes;
     for (const [index, entry] of this.#batch.entries()) {
       const changesEnd =
@@ -201,6 +216,19 @@ export class KvmExecutor implements Executor {
       changesAt = changesEnd;
     }
     this.#batch = [];
+  }
+
+  /** A new machine executes the batch, but for the case in which the old one was lost. */
+  #runWithout({ index, message }: GuestLostError): Outcome[] {
+    const sequences = this.#batch.map(({ sequence }) => sequence);
+    process.stderr.write(
+      `kvm: ${message}; a new machine executes the rest\n${formatCase(sequences[index]!)}`,
+    );
+    this.#batch = [];
+    this.#machine.close();
+    this.#machine = this.#open(this.components);
+    const lost: Outcome = { ending: { kind: 'refused', reason: message }, state: emptyState(), memory: [] };
+    return [...this.run(sequences.slice(0, index)), lost, ...this.run(sequences.slice(index + 1))];
   }
 
   #read(index: number, entry: Entry, changesAt: number, changesEnd: number): Outcome {

@@ -49,6 +49,18 @@ export interface BatchTroubles {
   refused(index: number, reason: string): void;
 }
 
+/** The guest code does not come back from a case: the machine is of no more use. */
+export class GuestLostError extends Error {
+  override readonly name = 'GuestLostError';
+  /** Place of the case in its batch. */
+  readonly index: number;
+
+  constructor(index: number, reason: string) {
+    super(`the guest code is lost: ${reason}`);
+    this.index = index;
+  }
+}
+
 export interface MachineOptions {
   /**
    * State components that are told at the end of a case: a mask of `Xcr0`. The others begin each case in their initial
@@ -108,7 +120,11 @@ export class KvmMachine {
     this.#setVcpu(this.#harness.start, true);
   }
 
-  /** Runs the batch that RAM holds, to its end. @param count cases in it */
+  /**
+   * Runs the batch that RAM holds, to its end.
+   * @param count cases in it
+   * @throws GuestLostError
+   */
   runBatch(count: number, troubles: BatchTroubles): void {
     const lastSeen = { index: -1, atNs: 0 };
     this.#timer.arm(this.#tickNs);
@@ -117,7 +133,7 @@ export class KvmMachine {
       const index = this.#index[0]!;
       if (isExit && this.#isDoorbell() && index === count) break;
       if (isExit) {
-        if (index >= count) throw new Error(`the guest code is lost: ${this.#describeExit()}`);
+        if (index >= count) throw new GuestLostError(index, this.#describeExit());
         troubles.refused(index, this.#describeExit());
         this.#setVcpu(this.#harness.timeout, false);
         continue;
@@ -131,7 +147,7 @@ export class KvmMachine {
         continue;
       }
       const ticks = (now - lastSeen.atNs) / this.#tickNs;
-      if (ticks >= TICKS_TO_GIVE_UP) throw new Error(`the guest code is lost, case ${index} of ${count}`);
+      if (ticks >= TICKS_TO_GIVE_UP) throw new GuestLostError(index, 'it does not return to ring 3');
       if (ticks < TICKS_TO_TIMEOUT || !this.#isInRing3()) continue;
       troubles.timedOut(index);
       this.#goTo(this.#harness.timeout);

@@ -155,10 +155,9 @@ function tryOut(program: Program, options: Options): boolean {
 /** A row of the table. @param total instructions of the program, NaN if they are not known */
 function report(program: Program, total: number, alone: string, inTurns: InTurns): void {
   const { every, verdict, stats } = inTurns;
-  const isKnown = total > 0;
-  const share = isKnown
-    ? `${((100 * instructions(inTurns)) / total).toFixed(0)} %`
-    : `${instructions(inTurns)}`;
+  const isKnown = !Number.isNaN(total);
+  const own = instructions(inTurns);
+  const share = isKnown ? `${total === 0 ? 0 : ((100 * own) / total).toFixed(0)} %` : own;
   const count = switches(inTurns);
   const ms = (name: string, of: number): string =>
     count === 0 ? '' : ((1000 * statistic(stats, `system.switcher.${name}`)) / of).toFixed(2);

@@ -61,12 +61,20 @@ export class Comparison {
       differing.push(index);
       if (isSame) continue;
       if (this.#oracle.excuses?.(sequence, one, other) === true) continue;
-      const again = this.runOne(each);
+      const again = this.#runAgain(each);
       if (again !== undefined) confirmed.push({ ...again, index });
       else if (this.#isItsOwn(each, one, other)) confirmed.push(this.#describe(index, each, one, other));
       else this.unconfirmed++;
     }
     return { confirmed, differing };
+  }
+
+  /** A case, once more; twice, where one of the two has run out of time, which may be the host's load. */
+  #runAgain(each: RandomCase): Disagreement | undefined {
+    const again = this.runOne(each);
+    if (again === undefined || (tellsState(again.expected.ending) && tellsState(again.actual.ending)))
+      return again;
+    return this.runOne(each);
   }
 
   /** One case, once. For {@link minimize}. */

@@ -51,7 +51,7 @@ const OPTIONS = {
   ),
   turns: value(
     'TURNS',
-    'one run of each program, with these turns (as of hypertick run --switch-every), and none of one CPU alone: where starting takes long',
+    'one run of each program, with these turns (of --switch-every), and none of one CPU alone: where starting takes long',
     text,
     undefined,
   ),

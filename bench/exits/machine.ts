@@ -5,8 +5,8 @@
 
 import { Kvm } from '../../src/cpu/kvm/kvm.ts';
 import { attachVcpu } from '../../src/cpu/kvm/kvm-host.ts';
-import { KvmVm } from '../../src/cpu/kvm/kvm-vm.ts';
 import { X86KvmCpu } from '../../src/cpu/kvm/x86/x86-kvm-cpu.ts';
+import { X86KvmVm } from '../../src/cpu/kvm/x86/x86-kvm-vm.ts';
 import { TEST_EXIT_CAUSE } from '../../src/dev/x86/test-exit.ts';
 import { KvmSystem } from '../../src/host/kvm/system.ts';
 import type { KvmVmFd } from '../../src/host/kvm/vm.ts';
@@ -37,7 +37,7 @@ class CoalescingKvm extends Kvm {
 function coalescingProcessor(zone: Zone): ProcessorFactory {
   return (board, { apicId, localApic, memory, memoryMode }) => {
     const kvm = new CoalescingKvm(zone);
-    const vm = new KvmVm(board, 'vm', { kvm, memory });
+    const vm = new X86KvmVm(board, 'vm', { kvm, memory });
     const wiring = {
       kvm,
       createVcpu: () => vm.createVcpu(),

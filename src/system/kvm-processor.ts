@@ -6,9 +6,9 @@ import type { InterruptController, InterruptedCpu } from '../arch/x86/interrupts
 import type { BaseCpu } from '../cpu/base-cpu.ts';
 import { Kvm } from '../cpu/kvm/kvm.ts';
 import { attachVcpu } from '../cpu/kvm/kvm-host.ts';
-import { KvmIrqchip } from '../cpu/kvm/kvm-irqchip.ts';
-import { KvmVm } from '../cpu/kvm/kvm-vm.ts';
+import { KvmIrqchip } from '../cpu/kvm/x86/kvm-irqchip.ts';
 import { X86KvmCpu, type X86KvmCpuParams, type X86KvmCpuWiring } from '../cpu/kvm/x86/x86-kvm-cpu.ts';
+import { X86KvmVm } from '../cpu/kvm/x86/x86-kvm-vm.ts';
 import type { CoalescedZone } from '../host/kvm/vm.ts';
 import type { PhysAddr } from '../mem/addr.ts';
 import type { MemoryMode } from '../mem/memory-mode.ts';
@@ -67,7 +67,7 @@ export function kvmProcessor(
 ): ProcessorFactory {
   return (board, { apicId, coalescible, haltedForGood, localApic, memory, memoryMode, startSeconds }) => {
     const kvm = Kvm.open();
-    const vm = new KvmVm(board, 'vm', { kvm, memory });
+    const vm = new X86KvmVm(board, 'vm', { kvm, memory });
     const irqchip = localApic === undefined ? new KvmIrqchip(board, 'irqchip', vm) : undefined;
     const wiring: X86KvmCpuWiring = {
       kvm,

@@ -10,8 +10,8 @@ import { FunctionalCpu } from '../cpu/functional/functional-cpu.ts';
 import type { FunctionalCpuParams } from '../cpu/functional/params.ts';
 import { Kvm } from '../cpu/kvm/kvm.ts';
 import { attachVcpu } from '../cpu/kvm/kvm-host.ts';
-import { KvmVm } from '../cpu/kvm/kvm-vm.ts';
 import { X86KvmCpu, type X86KvmCpuParams } from '../cpu/kvm/x86/x86-kvm-cpu.ts';
+import { X86KvmVm } from '../cpu/kvm/x86/x86-kvm-vm.ts';
 import type { PhysicalMemory } from '../mem/physical-memory.ts';
 import type { SimObject } from '../sim/sim-object.ts';
 import { FatalError } from '../sim/trouble.ts';
@@ -84,7 +84,7 @@ function makeKvmCpu(
   kvm: Kvm,
   params: X86KvmCpuParams | undefined,
 ): X86KvmCpu {
-  const vm = new KvmVm(system, 'vm', { kvm, memory });
+  const vm = new X86KvmVm(system, 'vm', { kvm, memory });
   const wiring = { kvm, createVcpu: () => vm.createVcpu(), attach: attachVcpu, memory, stubBase: STUB_BASE };
   return new X86KvmCpu(system, name, wiring, params);
 }

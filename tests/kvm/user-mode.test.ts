@@ -10,9 +10,9 @@ import { Gpr } from '../../src/arch/x86/registers.ts';
 import { RegClass } from '../../src/arch/x86/thread-context.ts';
 import { Kvm } from '../../src/cpu/kvm/kvm.ts';
 import { attachVcpu } from '../../src/cpu/kvm/kvm-host.ts';
-import { KvmVm } from '../../src/cpu/kvm/kvm-vm.ts';
 import { STUB_SIZE_BYTES } from '../../src/cpu/kvm/x86/user-stub.ts';
 import { X86KvmCpu } from '../../src/cpu/kvm/x86/x86-kvm-cpu.ts';
+import { X86KvmVm } from '../../src/cpu/kvm/x86/x86-kvm-vm.ts';
 import type { UserException } from '../../src/cpu/user-mode-os.ts';
 import type { PhysAddr } from '../../src/mem/addr.ts';
 import { LinuxHostPages } from '../../src/mem/linux-host-pages.ts';
@@ -39,7 +39,7 @@ function machine(code: readonly number[], debugFlags = '') {
     hostPages: new LinuxHostPages(),
   });
   const kvm = Kvm.open();
-  const vm = new KvmVm(root, 'vm', { kvm, memory });
+  const vm = new X86KvmVm(root, 'vm', { kvm, memory });
   const cpu = new X86KvmCpu(root, 'cpu', {
     kvm,
     createVcpu: () => vm.createVcpu(),

@@ -7,9 +7,9 @@ import { SegmentPreset } from '../../src/arch/x86/segments.ts';
 import { RegClass, type X86ThreadContext } from '../../src/arch/x86/thread-context.ts';
 import { Kvm } from '../../src/cpu/kvm/kvm.ts';
 import { attachVcpu } from '../../src/cpu/kvm/kvm-host.ts';
-import { KvmIrqchip } from '../../src/cpu/kvm/kvm-irqchip.ts';
-import { KvmVm } from '../../src/cpu/kvm/kvm-vm.ts';
+import { KvmIrqchip } from '../../src/cpu/kvm/x86/kvm-irqchip.ts';
 import { X86KvmCpu, type X86KvmCpuParams } from '../../src/cpu/kvm/x86/x86-kvm-cpu.ts';
+import { X86KvmVm } from '../../src/cpu/kvm/x86/x86-kvm-vm.ts';
 import type { AddrRange, PhysAddr } from '../../src/mem/addr.ts';
 import { LinuxHostPages } from '../../src/mem/linux-host-pages.ts';
 import type { Packet } from '../../src/mem/packet.ts';
@@ -81,7 +81,7 @@ export function bareMachine(
     hostPages: new LinuxHostPages(),
   });
   const kvm = Kvm.open();
-  const vm = new KvmVm(root, 'vm', { kvm, memory });
+  const vm = new X86KvmVm(root, 'vm', { kvm, memory });
   const apic = new ScriptedApic();
   const irqchip = inKernel ? new KvmIrqchip(root, 'irqchip', vm) : undefined;
   const device = new RecordingDevice();

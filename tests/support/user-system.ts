@@ -9,9 +9,9 @@ import type { BaseCpu } from '../../src/cpu/base-cpu.ts';
 import { FunctionalCpu } from '../../src/cpu/functional/functional-cpu.ts';
 import { Kvm } from '../../src/cpu/kvm/kvm.ts';
 import { attachVcpu } from '../../src/cpu/kvm/kvm-host.ts';
-import { KvmVm } from '../../src/cpu/kvm/kvm-vm.ts';
 import { STUB_SIZE_BYTES } from '../../src/cpu/kvm/x86/user-stub.ts';
 import { X86KvmCpu } from '../../src/cpu/kvm/x86/x86-kvm-cpu.ts';
+import { X86KvmVm } from '../../src/cpu/kvm/x86/x86-kvm-vm.ts';
 import type { PhysAddr } from '../../src/mem/addr.ts';
 import { LinuxHostPages } from '../../src/mem/linux-host-pages.ts';
 import { PhysicalMemory } from '../../src/mem/physical-memory.ts';
@@ -116,7 +116,7 @@ function makeKvmCpu(
   kvm: Kvm,
   switchedOut: boolean,
 ): X86KvmCpu {
-  const vm = new KvmVm(root, 'vm', { kvm, memory });
+  const vm = new X86KvmVm(root, 'vm', { kvm, memory });
   const createVcpu = () => vm.createVcpu();
   return new X86KvmCpu(
     root,

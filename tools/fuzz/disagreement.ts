@@ -90,7 +90,8 @@ export class Comparison {
 
   /**
    * Whether a difference that is not seen again is the subject's fault, whose outcome then depends on what it has executed
-   * before: unless it has run out of time among others, or the case reaches into others; and if the reference says the same again.
+   * before: unless it has run out of time among others, or the case reaches into others; and if the reference says the same
+   * again.
    */
   #isItsOwn(given: RandomCase, one: Outcome, other: Outcome): boolean {
     const { sequence } = given;

@@ -42,7 +42,7 @@ const DATA_BASE = (AREA_BASE + CODE_BYTES) as PhysAddr;
 const TABLES_BASE = 0x1000;
 const PAGE = 4096;
 /** A case that has executed so many instructions has timed out, or that is one of many and has executed so many. */
-const DEFAULT_LIMIT = 20_000_000;
+const DEFAULT_LIMIT = 100_000_000;
 const LIMIT_OF_MANY = 50_000;
 /** State components: a mask of XCR0. */
 export const X87_AND_SSE = 3;

@@ -164,7 +164,10 @@ async function fuzz({ plan, jobs, coverage: shows, coverageFile }: Options): Pro
   return failures.length;
 }
 
-/** Runs the cases of a file, each alone; prints what comes of them. @returns how many do not come out as recorded, or not on all alike */
+/**
+ * Runs the cases of a file, each alone; prints what comes of them.
+ * @returns how many do not come out as recorded, or not on all alike
+ */
 function replay(plan: Plan, file: string): number {
   const recorded = parseCases(readFileSync(file, 'utf8'));
   const sequences = recorded.map(({ sequence }) => sequence);

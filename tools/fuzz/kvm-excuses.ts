@@ -18,6 +18,9 @@ const ACCESS_FAULTS: ReadonlySet<number> = new Set([Vector.PF, Vector.GP, Vector
 const LAST_PAGE = 0x7_ffff_ffffn;
 /** MOVS and STOS. */
 const STRING_STORES: readonly number[] = [0xa4, 0xa5, 0xaa, 0xab];
+/** Of them the emulator does not know that LOCK makes them undefined. */
+const RESERVED_NOPS: readonly number[] = [0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1f];
+const LOCK = 0xf0;
 const REPE = 0xf3;
 const REPNE = 0xf2;
 
@@ -30,6 +33,9 @@ export function isKvmExcused(sequence: Sequence, kvm: Outcome, other: Outcome): 
   if (kvm.ending.kind !== 'exception') return false;
   const code = () => codeAtRip(sequence, other);
   if (isBadAddress(other.ending) && isEmulated(kvm, other.ending, code)) return true;
+  // A far CALL behind several REX prefixes and SYSRET with LOCK are #UD, but not to the emulator.
+  const isRefused = other.ending.vector === Vector.UD && kvm.ending.vector === Vector.GP;
+  if (isRefused && (beginsWith(code(), 0x9a) || beginsWith(code(), 0x0f, 0x07))) return true;
   // Zen 4: REPE CMPSB reads rSI first, all other CMPS rDI.
   // A misaligned access comes to #AC first, though the page is not there; in the upper half PVM has #PF, and its emulator #UD.
   if (other.ending.vector === Vector.AC && isOfUpperHalf(kvm.ending)) return true;
@@ -120,6 +126,9 @@ function isFxsave(sequence: Sequence, other: Outcome): boolean {
 function isAcceptedByEmulator(sequence: Sequence, other: Outcome): boolean {
   if (other.ending.kind !== 'exception' || other.ending.vector !== Vector.UD) return false;
   const code = codeAtRip(sequence, other);
-  if (beginsWith(code, 0x0f, 0x0d)) return (code.opcode[2] ?? 0) >= 0xc0;
+  const isRegister = (code.opcode[2] ?? 0) >= 0xc0;
+  if (beginsWith(code, 0x0f, 0x0d)) return isRegister;
+  if (code.prefixes.includes(LOCK) && code.opcode[0] === 0x0f)
+    return !isRegister && RESERVED_NOPS.includes(code.opcode[1] ?? 0);
   return beginsWith(code, 0x0f, 0xc3) && code.prefixes.some((byte) => [0x66, REPE, REPNE].includes(byte));
 }

@@ -1,34 +1,19 @@
-// KvmVm: one virtual machine of the host's KVM per simulated system: memory slots, vCPUs, MSRs that leave the
-// guest, and the kernel's interrupt controllers (kvm-irqchip.ts).
+// KvmVm: one virtual machine of the host's KVM per simulated system: memory slots, vCPUs, writes that the kernel queues. What a
+// machine of one architecture has besides is in kvm/x86.
 
 import { KvmCap } from '../../host/kvm/abi.ts';
-import { KvmMsrExitReason } from '../../host/kvm/abi-x86.ts';
-import type { X86Vcpu } from '../../host/kvm/vcpu.ts';
-import type { CoalescedZone, KvmVmFd, MsrFilterRange } from '../../host/kvm/vm.ts';
+import type { KvmVcpuFd } from '../../host/kvm/vcpu.ts';
+import type { CoalescedZone, KvmVmFd } from '../../host/kvm/vm.ts';
 import type { PhysicalMemory } from '../../mem/physical-memory.ts';
 import { SimObject } from '../../sim/sim-object.ts';
-import { fatal, panic } from '../../sim/trouble.ts';
+import { fatal } from '../../sim/trouble.ts';
 import type { Kvm } from './kvm.ts';
 
-/** What a KVM CPU needs of its virtual machine; tests give a scripted one. */
-export interface X86VcpuSource {
-  /** Makes the next vCPU. Guest memory is mapped before the first. */
-  createVcpu(): X86Vcpu;
-  /** Makes these accesses to MSRs, and those that KVM refuses, leave the guest. Before {@link createVcpu}. */
-  exitOnMsrs(refused: readonly MsrFilterRange[]): void;
-}
-
-/** Guest-physical pages that Intel hosts need for themselves in real mode: below 4 GiB, clear of memory and devices. */
-const IDENTITY_MAP_ADDRESS = 0xfeff_c000;
-const TSS_ADDRESS = 0xfeff_d000;
-
-export class KvmVm extends SimObject implements X86VcpuSource {
+export abstract class KvmVm extends SimObject {
   readonly #kvm: Kvm;
   readonly #memory: PhysicalMemory;
   #vm: KvmVmFd | undefined;
   #nextVcpuId = 0;
-  #hasIrqchip = false;
-  #refusedMsrs: readonly MsrFilterRange[] | undefined;
   readonly #whenMade: ((vm: KvmVmFd) => void)[] = [];
 
   constructor(parent: SimObject, name: string, parts: { kvm: Kvm; memory: PhysicalMemory }) {
@@ -46,19 +31,14 @@ export class KvmVm extends SimObject implements X86VcpuSource {
    * Makes the next vCPU. The first one makes the machine and maps memory: not earlier, since restoring a checkpoint may
    * replace memory, and KVM wants memory before vCPUs.
    */
-  createVcpu(): X86Vcpu {
+  createVcpu(): KvmVcpuFd {
     const vm = this.#vm ?? this.#create();
     return vm.createVcpu(this.#nextVcpuId++);
   }
 
-  exitOnMsrs(refused: readonly MsrFilterRange[]): void {
-    this.#refusedMsrs = refused;
-    if (this.#vm !== undefined) this.#setMsrExits(this.#vm, refused);
-  }
-
   /** From the first vCPU on the kernel may queue writes to these zones, where this KVM can. */
   coalesce(zones: readonly CoalescedZone[]): void {
-    this.#whenMade.push((vm) => {
+    this.whenMade((vm) => {
       for (const zone of zones) {
         const needed = zone.isPort ? KvmCap.COALESCED_PIO : KvmCap.COALESCED_MMIO;
         if (this.#kvm.capability(needed) > 0) vm.registerCoalescedMmio(zone);
@@ -66,39 +46,29 @@ export class KvmVm extends SimObject implements X86VcpuSource {
     });
   }
 
-  /** Sets the clock that KVM offers to its guests, in nanoseconds; there is a vCPU. */
-  setClock(ns: bigint): void {
-    if (this.#vm === undefined) panic(this.path, 'the clock of a machine that is not there yet');
-    this.#vm.setClock(ns);
+  /** The machine, if it has been made. */
+  protected get machine(): KvmVmFd | undefined {
+    return this.#vm;
   }
 
-  /**
-   * The machine gets the kernel's interrupt controllers.
-   * @param whenMade is called with the machine once they exist; vCPUs come later
-   */
-  useIrqchip(whenMade: (vm: KvmVmFd) => void): void {
-    if (this.#vm !== undefined) panic(this.path, 'an irqchip after the first vCPU');
-    if (this.#kvm.capability(KvmCap.IRQCHIP) === 0)
-      fatal(this.path, 'this KVM has no in-kernel irqchip: use the simulated interrupt controllers');
-    this.#hasIrqchip = true;
-    this.#whenMade.push(whenMade);
+  /** What is to be done once the machine is there, in front of its first vCPU. */
+  protected whenMade(action: (vm: KvmVmFd) => void): void {
+    this.#whenMade.push(action);
   }
 
-  #setMsrExits(vm: KvmVmFd, refused: readonly MsrFilterRange[]): void {
-    const { INVAL, UNKNOWN, FILTER } = KvmMsrExitReason;
-    vm.enableCap(KvmCap.X86_USER_SPACE_MSR, BigInt(INVAL | UNKNOWN | FILTER));
-    vm.setMsrFilter(refused);
-  }
+  /** What KVM wants to know of a machine of this architecture in front of its memory. */
+  protected abstract beforeMemory(vm: KvmVmFd): void;
+
+  /** What comes between its memory and its first vCPU. */
+  protected abstract behindMemory(vm: KvmVmFd): void;
 
   #create(): KvmVmFd {
     const vm = this.#kvm.createVm();
     this.#vm = vm;
     this.root.beforeProcessExit(() => vm.close());
-    if (this.#kvm.capability(KvmCap.SET_IDENTITY_MAP_ADDR)) vm.setIdentityMapAddr(IDENTITY_MAP_ADDRESS);
-    if (this.#kvm.capability(KvmCap.SET_TSS_ADDR)) vm.setTssAddr(TSS_ADDRESS);
+    this.beforeMemory(vm);
     this.#mapMemory(vm);
-    if (this.#hasIrqchip) vm.createIrqchip();
-    if (this.#refusedMsrs !== undefined) this.#setMsrExits(vm, this.#refusedMsrs);
+    this.behindMemory(vm);
     for (const made of this.#whenMade) made(vm);
     return vm;
   }

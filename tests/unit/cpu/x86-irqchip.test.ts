@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { MsrIndex } from '../../../src/arch/x86/msrs.ts';
 import { Activity, activityOf, setActivity } from '../../../src/arch/x86/processor-reset.ts';
 import { RegClass } from '../../../src/arch/x86/thread-context.ts';
-import { type IrqchipVm, KvmIrqchip, pcRoutes } from '../../../src/cpu/kvm/kvm-irqchip.ts';
+import { type IrqchipVm, KvmIrqchip, pcRoutes } from '../../../src/cpu/kvm/x86/kvm-irqchip.ts';
 import { KvmMpState } from '../../../src/host/kvm/abi.ts';
 import { KvmIrqchip as Chip, KvmIrqchipId, KvmLapicState } from '../../../src/host/kvm/abi-x86.ts';
 import type { IrqRoute } from '../../../src/host/kvm/vm.ts';

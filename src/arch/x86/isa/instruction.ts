@@ -20,7 +20,7 @@ export interface InstructionDefinition {
   readonly lock?: boolean;
   /** F3 and F2 repeat the instruction: `rep` counts only, `repe` also looks at ZF. */
   readonly repeat?: 'rep' | 'repe';
-  /** The last immediate chooses what is done, as with a shuffle: engines treat each of its values as an instruction of its own. */
+  /** The last immediate chooses what is done, as with a shuffle: to engines each of its values is an instruction of its own. */
   readonly literal?: boolean;
   /** The unit that must be on, where it does not follow from the operands (MMX, SSE and x87 registers). */
   readonly unit?: Unit;

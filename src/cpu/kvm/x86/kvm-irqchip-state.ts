@@ -7,8 +7,8 @@ import {
   type LocalApicState,
   PIC_FIELDS,
   type PicState,
-} from '../../arch/x86/interrupt-state.ts';
-import { KvmIoapicState, KvmIrqchip, KvmLapicState } from '../../host/kvm/abi-x86.ts';
+} from '../../../arch/x86/interrupt-state.ts';
+import { KvmIoapicState, KvmIrqchip, KvmLapicState } from '../../../host/kvm/abi-x86.ts';
 
 const CHIP = KvmIrqchip.at.chip;
 const IO_APIC = KvmIoapicState.at;

@@ -2,7 +2,7 @@
 // simulated ones: fewer exits, but their timers follow the host's time. Source: Linux Documentation/virt/kvm/api.rst,
 // KVM_CREATE_IRQCHIP, KVM_IRQ_LINE, KVM_GET_IRQCHIP, KVM_GET_LAPIC. A HLT stays in the kernel until an interrupt.
 
-import { SINT_COUNT } from '../../arch/x86/hyper-v.ts';
+import { SINT_COUNT } from '../../../arch/x86/hyper-v.ts';
 import {
   BIOS_VECTORS,
   IO_APIC_INPUTS,
@@ -15,14 +15,14 @@ import {
   saveIoApic,
   saveLocalApic,
   savePic,
-} from '../../arch/x86/interrupt-state.ts';
-import { KvmIrqchipId, KvmLapicState } from '../../host/kvm/abi-x86.ts';
-import type { X86Vcpu } from '../../host/kvm/vcpu.ts';
-import type { ChipRoute, KvmVmFd, SintRoute } from '../../host/kvm/vm.ts';
-import type { PinSink } from '../../sim/pin.ts';
-import { SimObject } from '../../sim/sim-object.ts';
-import { asRecord, customCell, type Json } from '../../sim/state.ts';
-import { fatal, panic } from '../../sim/trouble.ts';
+} from '../../../arch/x86/interrupt-state.ts';
+import { KvmIrqchipId, KvmLapicState } from '../../../host/kvm/abi-x86.ts';
+import type { X86Vcpu } from '../../../host/kvm/vcpu.ts';
+import type { ChipRoute, KvmVmFd, SintRoute } from '../../../host/kvm/vm.ts';
+import type { PinSink } from '../../../sim/pin.ts';
+import { SimObject } from '../../../sim/sim-object.ts';
+import { asRecord, customCell, type Json } from '../../../sim/state.ts';
+import { fatal, panic } from '../../../sim/trouble.ts';
 import {
   ioApicFromKvm,
   ioApicToKvm,
@@ -32,12 +32,12 @@ import {
   picFromKvm,
   picToKvm,
 } from './kvm-irqchip-state.ts';
-import type { InKernelApics } from './x86/x86-kvm-params.ts';
+import type { InKernelApics } from './x86-kvm-params.ts';
 
 /** What the irqchip needs of the VM's descriptor; tests give a scripted one. */
 export type IrqchipVm = Pick<KvmVmFd, 'irqLine' | 'getIrqchip' | 'setIrqchip' | 'setGsiRouting'>;
 
-/** A virtual machine that can have an irqchip; `KvmVm` is the real one. */
+/** A virtual machine that can have an irqchip; `X86KvmVm` is the real one. */
 export interface IrqchipOwner {
   useIrqchip(whenMade: (vm: IrqchipVm) => void): void;
 }

@@ -96,16 +96,21 @@ function isEmulated({ ending, state }: Outcome, other: Exception, code: () => Sp
       // It looks at the first of two pages before it finds that the second is not there, and at rSI before rDI.
       if (kvm.address >> 12n === LAST_PAGE || beginsWith(code(), 0xa6) || beginsWith(code(), 0xa7))
         return true;
-      return hasEnteredMmx(state) && beginsWith(code(), 0x0f);
+      return hasIgnoredSegment(code()) || (hasEnteredMmx(state) && beginsWith(code(), 0x0f));
     case Vector.GP:
     case Vector.SS:
       if (other.vector === Vector.PF) return false;
-      // To it these prefixes are segments. And it has entered the MMX state before it faults.
-      if (kvm.vector !== other.vector) return code().prefixes.some((byte) => SEGMENT_PREFIXES.includes(byte));
+      // And it has entered the MMX state before it faults.
+      if (kvm.vector !== other.vector) return hasIgnoredSegment(code());
       return hasEnteredMmx(state) && beginsWith(code(), 0x0f);
     default:
       return false;
   }
+}
+
+/** To the emulator these prefixes are segments in 64-bit mode, too. */
+function hasIgnoredSegment({ prefixes }: SplitCode): boolean {
+  return prefixes.some((byte) => SEGMENT_PREFIXES.includes(byte));
 }
 
 function hasEnteredMmx({ u16 }: Outcome['state']): boolean {

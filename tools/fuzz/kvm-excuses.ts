@@ -99,7 +99,7 @@ function isEmulated({ ending, state }: Outcome, other: Exception, code: () => Sp
       return hasIgnoredSegment(code()) || (hasEnteredMmx(state) && beginsWith(code(), 0x0f));
     case Vector.GP:
     case Vector.SS:
-      if (other.vector === Vector.PF) return false;
+      if (other.vector === Vector.PF) return hasIgnoredSegment(code());
       // And it has entered the MMX state before it faults.
       if (kvm.vector !== other.vector) return hasIgnoredSegment(code());
       return hasEnteredMmx(state) && beginsWith(code(), 0x0f);

@@ -1,6 +1,6 @@
 /**
  * Jumps, calls and returns within a segment, and software interrupts. SDM vol. 2, by mnemonic. With the prefix 66 near branches
- * of 64-bit mode have 16 bits, offset and target, as AMD has it (APM vol. 3 §1.2.3); Intel's ignore the prefix.
+ * of 64-bit mode have 16 bits, offset and target, as AMD has it (APM vol. 3 §1.2.2); Intel's ignore the prefix.
  */
 
 import { Vector } from '../../exceptions.ts';

@@ -108,7 +108,7 @@ export const METAL_GUESTS: readonly MetalGuest[] = [
   { image: 'm5ops', notQemu: 'they are ours and gem5’s', status: { hypertick: 0 } },
   {
     image: 'nested',
-    notQemu: 'whether interrupts end its guest in time depends on the load of the host',
+    notQemu: 'interrupts have failed to end its guest while the host was busy',
     options: ['--irqchip', 'kernel', '--param', 'board.cpu.features=+svm'],
     notPvm: 'it offers guests no SVM',
   },
